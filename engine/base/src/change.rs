@@ -1,0 +1,151 @@
+//! What a handle writes: changes, and the frame of bytes in which they travel.
+//!
+//! A frame is encoded once, by the shard that owns the changed keys. The same bytes then go to the
+//! coordinator, to the store and, later, to a standby, and are read in place everywhere.
+
+use bytes::Bytes;
+use rkyv::rancor;
+
+use crate::id::ShardId;
+
+/// Which kind of record a key belongs to. The numbers are given out by the crate that owns the records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Table(pub u8);
+
+/// Place of a batch in the order in which the store made batches durable. The first is 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Offset(pub u64);
+
+/// A batch before it has an offset: the shard that emitted it and its number there. Batches of one
+/// shard become durable in the order of their numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BatchId {
+    pub shard: ShardId,
+    pub number: u64,
+}
+
+/// One key's new value, or its deletion.
+#[derive(Clone, Debug, PartialEq, Eq, rkyv::Archive, rkyv::Serialize)]
+pub struct Change {
+    pub table: u8,
+    pub key: Vec<u8>,
+    pub value: Option<Vec<u8>>,
+}
+
+/// A change read in place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChangeRef<'a> {
+    pub table: Table,
+    pub key: &'a [u8],
+    /// `None` deletes the key.
+    pub value: Option<&'a [u8]>,
+}
+
+/// Bytes that are not a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Malformed;
+
+impl std::fmt::Display for Malformed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the bytes are not a frame of changes")
+    }
+}
+
+impl std::error::Error for Malformed {}
+
+/// Changes in their encoded form (rkyv, format version 1). Cloning shares the bytes.
+///
+/// Invariant: the bytes are a valid archive; both constructors see to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame(Bytes);
+
+type ArchivedChanges = rkyv::vec::ArchivedVec<ArchivedChange>;
+
+impl Frame {
+    pub fn encode(changes: &Vec<Change>) -> Frame {
+        let bytes = rkyv::to_bytes::<rancor::Panic>(changes)
+            .expect("a list of byte strings has no reason not to encode");
+        Frame(Bytes::from_owner(bytes))
+    }
+
+    /// Takes bytes from a disk or a peer, after checking them whole.
+    pub fn decode(bytes: Bytes) -> Result<Frame, Malformed> {
+        rkyv::access::<ArchivedChanges, rancor::Error>(&bytes).map_err(|_| Malformed)?;
+        Ok(Frame(bytes))
+    }
+
+    pub fn as_bytes(&self) -> &Bytes {
+        &self.0
+    }
+
+    pub fn changes(&self) -> impl Iterator<Item = ChangeRef<'_>> {
+        let archived = rkyv::access::<ArchivedChanges, rancor::Error>(&self.0)
+            .expect("a frame holds a valid archive");
+        archived.iter().map(|change| ChangeRef {
+            table: Table(change.table),
+            key: change.key.as_slice(),
+            value: change.value.as_ref().map(|value| value.as_slice()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Vec<Change> {
+        vec![
+            Change {
+                table: 1,
+                key: b"key".to_vec(),
+                value: Some(b"value".to_vec()),
+            },
+            Change {
+                table: 2,
+                key: vec![0; 16],
+                value: None,
+            },
+        ]
+    }
+
+    #[test]
+    fn a_frame_is_read_in_place() {
+        let frame = Frame::encode(&sample());
+        let read: Vec<_> = frame.changes().collect();
+        assert_eq!(
+            read,
+            [
+                ChangeRef {
+                    table: Table(1),
+                    key: b"key",
+                    value: Some(b"value")
+                },
+                ChangeRef {
+                    table: Table(2),
+                    key: &[0; 16],
+                    value: None
+                },
+            ]
+        );
+        assert_eq!(Frame::decode(frame.as_bytes().clone()), Ok(frame));
+    }
+
+    #[test]
+    fn torn_and_foreign_bytes_are_refused() {
+        let whole = Frame::encode(&sample()).as_bytes().clone();
+        assert_eq!(Frame::decode(Bytes::new()), Err(Malformed));
+        assert_eq!(Frame::decode(whole.slice(1..)), Err(Malformed));
+        assert_eq!(
+            Frame::decode(Bytes::from_static(&[0xff; 32])),
+            Err(Malformed)
+        );
+    }
+
+    /// Golden bytes: a frame is part of format version 1.
+    #[test]
+    fn the_encoding_never_changes() {
+        let bytes = Frame::encode(&sample()).as_bytes().clone();
+        let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+        expect_test::expect!["6b657976616c75650000000000000000000000000000000001e7ffffff0300000001e1ffffff0500000002ddffffff10000000000000000000000000dcffffff02000000"].assert_eq(&hex);
+    }
+}

@@ -1,0 +1,64 @@
+//! Every limit that is not a configuration key, in one place. Sizes are bytes unless the name says otherwise.
+
+use std::time::Duration;
+
+// Identity. Lengths of text are bytes of UTF-8.
+pub const DEVICE_ID_MIN: usize = 10;
+pub const DEVICE_ID_MAX: usize = 128;
+pub const USERNAME_MAX: usize = 128;
+/// Entries of the `vars` of one token, and bytes of one name or value: they travel in every request.
+pub const VARS_MAX: usize = 64;
+pub const VAR_TEXT_MAX: usize = 1024;
+/// Ids and names of one users request.
+pub const USERS_PER_REQUEST_MAX: usize = 100;
+/// Tokens that a user can have logged out one by one before they expire; over it, code 8.
+pub const REVOKED_TOKENS_MAX: usize = 256;
+/// Draws of a random username before account creation gives up.
+pub const USERNAME_DRAWS_MAX: u32 = 8;
+
+// Realtime.
+pub const STATUS_MAX: usize = 2048;
+/// Users that one socket follows; over it, error 3.
+pub const FOLLOWS_MAX: usize = 1000;
+/// Matches that one session can be in at a time; over it, error 3.
+pub const MATCHES_PER_SESSION_MAX: usize = 64;
+/// Members of one relayed match; over it a join is refused with error 5.
+pub const MATCH_PRESENCES_MAX: usize = 1024;
+/// Name of a match.
+pub const MATCH_NAME_MAX: usize = 1024;
+/// Envelopes of one session that wait for an earlier one; over it the connection is read no further.
+pub const SESSION_QUEUE_MAX: usize = 64;
+
+// Matchmaker.
+/// Players of one ticket's `max_count`; over it, error 3.
+pub const MATCHMAKER_COUNT_MAX: u32 = 1024;
+pub const MATCHMAKER_QUERY_MAX: usize = 2048;
+/// Properties of one ticket.
+pub const MATCHMAKER_PROPERTIES_MAX: usize = 64;
+/// Waiting tickets of one pool; over it, error 0.
+pub const MATCHMAKER_TICKETS_MAX: usize = 2_000_000;
+
+// The core and its queues.
+/// Changes of one handle, encoded.
+pub const BATCH_BYTES_MAX: usize = 1024 * 1024;
+/// Requests of one shard that wait for something: a key to load, another shard, a hold.
+pub const TASKS_MAX: usize = 65_536;
+/// Commands that wait for one held entity; over it, code 8.
+pub const HOLD_QUEUE_MAX: usize = 64;
+/// How long a coordinator waits for its participants, and a dispatched request for its answer.
+pub const TASK_DEADLINE: Duration = Duration::from_secs(10);
+/// Undurable batches of one shard; over it writes are refused with code 8.
+pub const UNDURABLE_BATCHES_MAX: usize = 16_384;
+/// Clean entries that a shard keeps in memory.
+pub const CACHE_ENTRIES_MAX: usize = 131_072;
+/// Messages waiting in one mailbox, from one core to another.
+pub const MAILBOX_MAX: usize = 65_536;
+/// Open connections of one core; over it new ones are closed at once.
+pub const CONNECTIONS_MAX: usize = 65_536;
+
+// HTTP.
+/// Request line and header fields; over it, 431.
+pub const HTTP_HEAD_MAX: usize = 5120 + 4096;
+pub const HTTP_HEADERS_MAX: usize = 64;
+/// Nesting of JSON; deeper text is malformed.
+pub const JSON_DEPTH_MAX: usize = 127;

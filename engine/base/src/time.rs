@@ -1,0 +1,120 @@
+//! Time as a value: handed in by the driver, never read from a clock.
+
+use std::fmt;
+use std::time::Duration;
+
+/// A point in monotonic time, nanoseconds since the driver's start. Deadlines are of this kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Instant(pub u64);
+
+impl Instant {
+    /// This instant plus `duration`, at most the end of time (584 years after the start).
+    pub fn after(self, duration: Duration) -> Instant {
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        Instant(self.0.saturating_add(nanos))
+    }
+
+    /// Time passed since `earlier`; zero when `earlier` is later.
+    pub fn since(self, earlier: Instant) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// Wall time, nanoseconds since 1970-01-01T00:00:00Z. Stored stamps and token claims are of this kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UnixTime(pub u64);
+
+impl UnixTime {
+    pub fn from_secs(secs: u64) -> UnixTime {
+        UnixTime(secs.saturating_mul(1_000_000_000))
+    }
+
+    pub fn secs(self) -> u64 {
+        self.0 / 1_000_000_000
+    }
+
+    fn subsec_nanos(self) -> u64 {
+        self.0 % 1_000_000_000
+    }
+}
+
+/// RFC 3339 in UTC, with 0, 3, 6 or 9 digits of fraction: the shortest that loses nothing.
+impl fmt::Display for UnixTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (year, month, day) = civil_from_days(self.secs() / 86_400);
+        let second_of_day = self.secs() % 86_400;
+        let (hour, minute, second) = (
+            second_of_day / 3600,
+            second_of_day / 60 % 60,
+            second_of_day % 60,
+        );
+        write!(
+            f,
+            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}"
+        )?;
+        let nanos = self.subsec_nanos();
+        if nanos == 0 {
+            write!(f, "Z")
+        } else if nanos.is_multiple_of(1_000_000) {
+            write!(f, ".{:03}Z", nanos / 1_000_000)
+        } else if nanos.is_multiple_of(1_000) {
+            write!(f, ".{:06}Z", nanos / 1_000)
+        } else {
+            write!(f, ".{nanos:09}Z")
+        }
+    }
+}
+
+/// Both clocks at one moment, as every input carries them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    pub monotonic: Instant,
+    pub wall: UnixTime,
+}
+
+/// (year, month, day) of a day counted from 1970-01-01, in the proleptic Gregorian calendar.
+/// Algorithm: Howard Hinnant, "chrono-compatible low-level date algorithms", `civil_from_days`.
+fn civil_from_days(days: u64) -> (u64, u64, u64) {
+    let shifted = days + 719_468; // days since 0000-03-01, so that leap days end a year
+    let era = shifted / 146_097;
+    let day_of_era = shifted % 146_097;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    (year, month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows 28 and 29: whole seconds have no fraction, others 3, 6 or 9 digits.
+    #[test]
+    fn times_are_printed_in_rfc_3339() {
+        let check = |nanos, text: &str| assert_eq!(UnixTime(nanos).to_string(), text);
+        check(0, "1970-01-01T00:00:00Z");
+        check(951_782_400_000_000_000, "2000-02-29T00:00:00Z");
+        check(1_709_251_199_000_000_000, "2024-02-29T23:59:59Z");
+        check(1_735_689_599_120_000_000, "2024-12-31T23:59:59.120Z");
+        check(1_735_689_599_120_400_000, "2024-12-31T23:59:59.120400Z");
+        check(1_735_689_599_120_400_001, "2024-12-31T23:59:59.120400001Z");
+        check(4_107_542_400_000_000_000, "2100-03-01T00:00:00Z");
+    }
+
+    #[test]
+    fn deadlines_do_not_overflow() {
+        assert_eq!(
+            Instant(u64::MAX - 1).after(Duration::from_secs(1)),
+            Instant(u64::MAX)
+        );
+        assert_eq!(Instant(1).since(Instant(2)), Duration::ZERO);
+    }
+}
