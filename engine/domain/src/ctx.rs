@@ -1,0 +1,79 @@
+//! All that a feature may touch.
+
+use base::{Change, Now, Rng, Table};
+use bytes::Bytes;
+
+use crate::effect::Effect;
+
+/// Committed state together with this shard's own changes.
+pub trait View {
+    /// The value of a key; `None` when there is none.
+    fn get(&mut self, table: Table, key: &[u8]) -> Result<Option<Bytes>, Unavailable>;
+}
+
+/// The key is not here yet: the command is parked and applied again, from the start, when it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unavailable;
+
+/// Why an `apply` ended without a reply. In each case it has left no trace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stop<E> {
+    /// Apply again when the missing key is there.
+    Unavailable,
+    /// A stored record does not decode: the store is damaged, and a human must look.
+    Damaged(Table),
+    /// The request, or the state it met, forbids it.
+    Refused(E),
+}
+
+impl<E> From<Unavailable> for Stop<E> {
+    fn from(_: Unavailable) -> Self {
+        Stop::Unavailable
+    }
+}
+
+impl<E> Stop<E> {
+    /// The same stop, with the refusal of another feature.
+    pub fn map<F>(self, refused: impl FnOnce(E) -> F) -> Stop<F> {
+        match self {
+            Stop::Unavailable => Stop::Unavailable,
+            Stop::Damaged(table) => Stop::Damaged(table),
+            Stop::Refused(error) => Stop::Refused(refused(error)),
+        }
+    }
+}
+
+/// What `apply` gives.
+pub type Applied<T, E> = Result<T, Stop<E>>;
+
+/// The refusal of something that is never refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Never {}
+
+/// One command's surroundings.
+pub struct Ctx<'a> {
+    pub now: Now,
+    pub rng: &'a mut Rng,
+    pub view: &'a mut dyn View,
+    effects: &'a mut Vec<Effect>,
+}
+
+impl<'a> Ctx<'a> {
+    pub fn new(
+        now: Now,
+        rng: &'a mut Rng,
+        view: &'a mut dyn View,
+        effects: &'a mut Vec<Effect>,
+    ) -> Ctx<'a> {
+        Ctx { now, rng, view, effects }
+    }
+
+    pub fn push(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
+    /// Writes a key.
+    pub fn put(&mut self, table: Table, key: &[u8], value: Vec<u8>) {
+        self.push(Effect::Change(Change { table: table.0, key: key.to_vec(), value: Some(value) }));
+    }
+}

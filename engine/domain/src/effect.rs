@@ -1,0 +1,24 @@
+//! What a feature wants done. What is not here cannot happen.
+
+use base::{Change, MatchId, SessionId};
+
+use crate::play::relay;
+use crate::presence::Presence;
+use crate::social::status::StatusPresence;
+
+/// Taken out of a [`crate::ctx::Ctx`] by the shard alone.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// A durable change; those of one `apply` are one atomic batch.
+    Change(Change),
+    /// A push to realtime sessions, wherever they live.
+    Push { to: Vec<SessionId>, event: Event },
+}
+
+/// What a push tells.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    StatusPresence { joins: Vec<StatusPresence>, leaves: Vec<StatusPresence> },
+    MatchPresence { match_id: MatchId, joins: Vec<Presence>, leaves: Vec<Presence> },
+    MatchData { match_id: MatchId, sender: Presence, data: relay::Data },
+}

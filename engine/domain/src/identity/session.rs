@@ -1,0 +1,196 @@
+//! Which session tokens are still good: logout of one token, or of everything a user holds.
+
+use base::limits::REVOKED_TOKENS_MAX;
+use base::{Code, TokenId, UserId};
+
+use super::token::Kind;
+use crate::ctx::{Applied, Ctx, Never, Stop};
+use crate::record;
+use crate::record::revocation::{Revocation, RevokedToken};
+
+/// What a revocation is compared with: one token of a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bearer {
+    pub user_id: UserId,
+    pub token_id: TokenId,
+    pub kind: Kind,
+    /// Second since 1970 in which this token, not its first ancestor, was issued: its expiry less
+    /// the configured life. A refreshed token keeps `iat`, so `iat` does not tell.
+    pub issued: u64,
+    pub expiry: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// So many tokens of the user are logged out that no more can be remembered.
+    TooManyRevoked,
+}
+
+impl Error {
+    pub fn code(self) -> Code {
+        match self {
+            Error::TooManyRevoked => Code::ResourceExhausted,
+        }
+    }
+}
+
+/// How much of the revocation counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Check {
+    Everything,
+    /// Nakama's socket handshake looks for the token's text where its id is kept, so that the
+    /// logout of a single token does not stop it from opening a socket. Clients can see this, hence
+    /// so do ours.
+    WholeUserOnly,
+}
+
+/// Whether the token is still good.
+pub fn is_valid(ctx: &mut Ctx<'_>, bearer: &Bearer, check: Check) -> Applied<bool, Never> {
+    let Some(revocation) = load(ctx, bearer.user_id)? else {
+        return Ok(true);
+    };
+    if bearer.issued < revocation.issued_before {
+        return Ok(false);
+    }
+    let logged_out = |token: &RevokedToken| {
+        token.token_id == *bearer.token_id.as_bytes()
+            && token.refresh == (bearer.kind == Kind::Refresh)
+    };
+    Ok(check == Check::WholeUserOnly || !revocation.tokens.iter().any(logged_out))
+}
+
+/// Logs out single tokens of one user.
+pub fn revoke(ctx: &mut Ctx<'_>, user: UserId, tokens: &[Bearer]) -> Applied<(), Error> {
+    let mut revocation = load(ctx, user)?.unwrap_or_default();
+    let now = ctx.now.wall.secs();
+    revocation.tokens.retain(|token| token.expiry > now);
+    for bearer in tokens {
+        let token = RevokedToken {
+            token_id: *bearer.token_id.as_bytes(),
+            refresh: bearer.kind == Kind::Refresh,
+            expiry: bearer.expiry,
+        };
+        // A refresh keeps the token id, so the latest expiry of the id is the one to remember.
+        let same = |known: &&mut RevokedToken| {
+            known.token_id == token.token_id && known.refresh == token.refresh
+        };
+        match revocation.tokens.iter_mut().find(same) {
+            Some(known) => known.expiry = known.expiry.max(token.expiry),
+            None => revocation.tokens.push(token),
+        }
+    }
+    if revocation.tokens.len() > REVOKED_TOKENS_MAX {
+        return Err(Stop::Refused(Error::TooManyRevoked));
+    }
+    record::write(ctx, user.as_bytes(), &revocation);
+    Ok(())
+}
+
+/// Logs out every token of the user that was issued before this second.
+pub fn revoke_all(ctx: &mut Ctx<'_>, user: UserId) -> Applied<(), Error> {
+    let mut revocation = load(ctx, user)?.unwrap_or_default();
+    revocation.issued_before = ctx.now.wall.secs();
+    record::write(ctx, user.as_bytes(), &revocation);
+    Ok(())
+}
+
+fn load<E>(ctx: &mut Ctx<'_>, user: UserId) -> Applied<Option<Revocation>, E> {
+    record::read(ctx, user.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use base::{Now, Rng, Table, UnixTime};
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::ctx::{Unavailable, View};
+    use crate::effect::Effect;
+
+    const LIFE: u64 = 60;
+
+    /// Row 91, and rows 89 and 90: one token of a pair dies without the other.
+    #[test]
+    fn a_logged_out_token_is_dead_and_its_pair_is_not() {
+        let mut world = World::at(1000);
+        let token = world.token(1, Kind::Session);
+        let pair = Bearer { kind: Kind::Refresh, ..token };
+        world.apply(|ctx| revoke(ctx, token.user_id, &[token])).expect("room for one token");
+        assert!(!world.is_valid(&token, Check::Everything));
+        assert!(world.is_valid(&pair, Check::Everything));
+        assert!(world.is_valid(&token, Check::WholeUserOnly));
+    }
+
+    /// Row 92.
+    #[test]
+    fn logging_out_everywhere_spares_tokens_of_the_same_second() {
+        let mut world = World::at(1000);
+        let old = world.token(1, Kind::Session);
+        world.now = 1001;
+        let same_second = world.token(2, Kind::Session);
+        world.apply(|ctx| revoke_all(ctx, old.user_id)).expect("never refused");
+        assert!(!world.is_valid(&old, Check::WholeUserOnly));
+        assert!(world.is_valid(&same_second, Check::Everything));
+    }
+
+    #[test]
+    fn expired_tokens_are_forgotten_and_the_rest_is_bounded() {
+        let mut world = World::at(1000);
+        let user = world.token(0, Kind::Session).user_id;
+        for n in 0..REVOKED_TOKENS_MAX {
+            let token = world.token(n, Kind::Session);
+            world.apply(|ctx| revoke(ctx, user, &[token])).expect("below the limit");
+        }
+        let one_more = world.token(REVOKED_TOKENS_MAX, Kind::Session);
+        let refused = Err(Stop::Refused(Error::TooManyRevoked));
+        assert_eq!(world.apply(|ctx| revoke(ctx, user, &[one_more])), refused);
+        world.now += LIFE;
+        let later = world.token(REVOKED_TOKENS_MAX, Kind::Session);
+        assert_eq!(world.apply(|ctx| revoke(ctx, user, &[later])), Ok(()));
+    }
+
+    struct World {
+        now: u64,
+        revocation: Option<Bytes>,
+    }
+
+    impl View for Option<Bytes> {
+        fn get(&mut self, _: Table, _: &[u8]) -> Result<Option<Bytes>, Unavailable> {
+            Ok(self.clone())
+        }
+    }
+
+    impl World {
+        fn at(now: u64) -> World {
+            World { now, revocation: None }
+        }
+
+        fn token(&self, number: usize, kind: Kind) -> Bearer {
+            let mut id = [0; 16];
+            id[..8].copy_from_slice(&number.to_be_bytes());
+            Bearer {
+                user_id: UserId::from_bytes([9; 16]),
+                token_id: TokenId::from_bytes(id),
+                kind,
+                issued: self.now,
+                expiry: self.now + LIFE,
+            }
+        }
+
+        fn apply<T>(&mut self, f: impl FnOnce(&mut Ctx<'_>) -> T) -> T {
+            let now = Now { wall: UnixTime::from_secs(self.now), ..Now::default() };
+            let mut effects = Vec::new();
+            let mut rng = Rng::from_seed([0; 32]);
+            let result = f(&mut Ctx::new(now, &mut rng, &mut self.revocation, &mut effects));
+            for effect in effects {
+                let Effect::Change(change) = effect else { panic!("only changes: {effect:?}") };
+                self.revocation = change.value.map(Bytes::from);
+            }
+            result
+        }
+
+        fn is_valid(&mut self, token: &Bearer, check: Check) -> bool {
+            self.apply(|ctx| is_valid(ctx, token, check)).expect("the view has everything")
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Signed tokens: JWT with HS256, as Nakama's clients read them.
+
+use std::collections::BTreeMap;
+use std::sync::Once;
+
+use base::{TokenId, UnixTime, UserId};
+use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use ring::hmac;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// Which of a session's two tokens. Each kind has a key of its own, so neither passes for the
+/// other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Session,
+    Refresh,
+}
+
+/// Variables that a client keeps in its tokens.
+pub type Vars = BTreeMap<String, String>;
+
+/// What a session or refresh token says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claims {
+    pub token_id: TokenId,
+    pub user_id: UserId,
+    pub username: String,
+    pub vars: Vars,
+    /// Seconds since 1970.
+    pub expiry: u64,
+    pub issued_at: u64,
+}
+
+/// What a matchmaker token says: the match that its bearer may join, until when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MatchClaims {
+    /// The match id in its wire form, `<uuid>.`.
+    pub mid: String,
+    /// Seconds since 1970.
+    pub exp: u64,
+}
+
+/// The token is malformed, of another key or algorithm, or no longer valid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Invalid;
+
+/// One HS256 key. Its `Debug` form does not show it.
+#[derive(Clone)]
+pub struct Key {
+    encoding: EncodingKey,
+    decoding: DecodingKey,
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Key(…)")
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireClaims {
+    tid: String,
+    uid: String,
+    usn: String,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    vrs: Vars,
+    exp: u64,
+    #[serde(default)]
+    iat: u64,
+}
+
+impl Key {
+    pub fn new(secret: &[u8]) -> Key {
+        install_crypto();
+        Key {
+            encoding: EncodingKey::from_secret(secret),
+            decoding: DecodingKey::from_secret(secret),
+        }
+    }
+
+    pub fn sign(&self, claims: &Claims) -> String {
+        self.encode(&WireClaims {
+            tid: claims.token_id.to_string(),
+            uid: claims.user_id.to_string(),
+            usn: claims.username.clone(),
+            vrs: claims.vars.clone(),
+            exp: claims.expiry,
+            iat: claims.issued_at,
+        })
+    }
+
+    /// The claims of a token that this key signed and that has not expired.
+    pub fn verify(&self, token: &str, now: UnixTime) -> Result<Claims, Invalid> {
+        let wire: WireClaims = self.decode(token)?;
+        if wire.exp <= now.secs() {
+            return Err(Invalid);
+        }
+        Ok(Claims {
+            token_id: TokenId::parse(&wire.tid).ok_or(Invalid)?,
+            user_id: UserId::parse(&wire.uid).ok_or(Invalid)?,
+            username: wire.usn,
+            vars: wire.vrs,
+            expiry: wire.exp,
+            issued_at: wire.iat,
+        })
+    }
+
+    pub fn sign_match(&self, claims: &MatchClaims) -> String {
+        self.encode(claims)
+    }
+
+    pub fn verify_match(&self, token: &str, now: UnixTime) -> Result<MatchClaims, Invalid> {
+        let claims: MatchClaims = self.decode(token)?;
+        if claims.exp <= now.secs() { Err(Invalid) } else { Ok(claims) }
+    }
+
+    fn encode(&self, claims: &impl Serialize) -> String {
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &self.encoding)
+            .expect("claims of text and numbers encode, and HS256 is the key's algorithm")
+    }
+
+    fn decode<T: DeserializeOwned>(&self, token: &str) -> Result<T, Invalid> {
+        let mut validation = Validation::new(Algorithm::HS256);
+        // The crate would compare with the system's clock; the caller compares with the time of its
+        // input.
+        validation.validate_exp = false;
+        validation.validate_aud = false;
+        validation.required_spec_claims.clear();
+        let token = jsonwebtoken::decode(token, &self.decoding, &validation);
+        token.map(|data| data.claims).map_err(|_| Invalid)
+    }
+}
+
+/// HMAC-SHA256 by ring: jsonwebtoken brings no cryptography of its own here.
+static CRYPTO: CryptoProvider = CryptoProvider {
+    signer_factory: |algorithm, key| Ok(Box::new(hmac_of(*algorithm, key.as_bytes())?)),
+    verifier_factory: |algorithm, key| Ok(Box::new(hmac_of(*algorithm, key.try_get_as_bytes()?)?)),
+    key_utils: KeyUtils::new_unimplemented(),
+};
+
+struct Hmac(hmac::Key);
+
+fn hmac_of(algorithm: Algorithm, secret: &[u8]) -> jsonwebtoken::errors::Result<Hmac> {
+    match algorithm {
+        Algorithm::HS256 => Ok(Hmac(hmac::Key::new(hmac::HMAC_SHA256, secret))),
+        _ => Err(ErrorKind::UnsupportedAlgorithm.into()),
+    }
+}
+
+impl signature::Signer<Vec<u8>> for Hmac {
+    fn try_sign(&self, message: &[u8]) -> Result<Vec<u8>, signature::Error> {
+        Ok(hmac::sign(&self.0, message).as_ref().to_vec())
+    }
+}
+
+impl signature::Verifier<Vec<u8>> for Hmac {
+    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), signature::Error> {
+        hmac::verify(&self.0, message, signature).map_err(|_| signature::Error::new())
+    }
+}
+
+impl JwtSigner for Hmac {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::HS256
+    }
+}
+
+impl JwtVerifier for Hmac {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::HS256
+    }
+}
+
+fn install_crypto() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        CRYPTO.install_default().expect("this is the only place that installs a provider");
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NOW: u64 = 1_700_000_000;
+
+    fn claims() -> Claims {
+        Claims {
+            token_id: TokenId::from_bytes([1; 16]),
+            user_id: UserId::from_bytes([2; 16]),
+            username: "alice".into(),
+            vars: Vars::from([("k".into(), "v".into())]),
+            expiry: NOW + 60,
+            issued_at: NOW,
+        }
+    }
+
+    /// Rows 78 and 87: the same claims give the same token.
+    #[test]
+    fn a_token_comes_back_and_is_the_same_every_time() {
+        let key = Key::new(b"secret");
+        let token = key.sign(&claims());
+        assert_eq!(token, key.sign(&claims()));
+        assert_eq!(key.verify(&token, UnixTime::from_secs(NOW)), Ok(claims()));
+    }
+
+    /// Rows 48, 49 and 50.
+    #[test]
+    fn expired_foreign_and_unsigned_tokens_are_refused() {
+        let key = Key::new(b"secret");
+        let now = UnixTime::from_secs(NOW);
+        let verify = |token: &str| key.verify(token, now);
+        assert_eq!(key.verify(&key.sign(&claims()), UnixTime::from_secs(NOW + 60)), Err(Invalid));
+        assert_eq!(verify(&Key::new(b"other").sign(&claims())), Err(Invalid));
+        let no_expiry = key.encode(&BTreeMap::from([
+            ("tid", "01010101-0101-0101-0101-010101010101"),
+            ("uid", "02020202-0202-0202-0202-020202020202"),
+            ("usn", "alice"),
+        ]));
+        assert_eq!(verify(&no_expiry), Err(Invalid));
+        let signed = key.sign(&claims());
+        let body = signed.split('.').nth(1).expect("a token has three parts");
+        // {"alg":"none"}, {"alg":"HS512"}
+        assert_eq!(verify(&format!("eyJhbGciOiJub25lIn0.{body}.")), Err(Invalid));
+        assert_eq!(verify(&format!("eyJhbGciOiJIUzUxMiJ9.{body}.AAAA")), Err(Invalid));
+        assert_eq!(verify(&signed[..signed.len() - 2]), Err(Invalid));
+        assert_eq!(verify(""), Err(Invalid));
+    }
+
+    #[test]
+    fn a_match_token_lasts_until_its_expiry() {
+        let key = Key::new(b"secret");
+        let token = key.sign_match(&MatchClaims { mid: "m.".into(), exp: NOW + 30 });
+        assert!(key.verify_match(&token, UnixTime::from_secs(NOW + 29)).is_ok());
+        assert_eq!(key.verify_match(&token, UnixTime::from_secs(NOW + 30)), Err(Invalid));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text: String) {
+            let key = Key::new(b"secret");
+            prop_assert_eq!(key.verify(&text, UnixTime::from_secs(NOW)), Err(Invalid));
+            prop_assert!(key.verify_match(&text, UnixTime::from_secs(NOW)).is_err());
+        }
+    }
+}

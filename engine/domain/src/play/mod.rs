@@ -1,0 +1,3 @@
+//! Playing together.
+
+pub mod relay;

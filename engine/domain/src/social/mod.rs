@@ -1,0 +1,3 @@
+//! Who sees whom.
+
+pub mod status;
