@@ -1,0 +1,6 @@
+//! Decoders and encoders, a file for each group of operations.
+
+pub mod identity;
+pub mod matchmaking;
+pub mod play;
+pub mod status;

@@ -1,0 +1,322 @@
+//! HTTP without a socket: routing, query parameters, responses.
+
+use std::collections::BTreeMap;
+
+use base::json::Json;
+use base::{Code, json};
+use bytes::Bytes;
+
+use crate::convert::identity;
+use crate::error::Error;
+use crate::json::{Malformed, Message, Unknown, names};
+use crate::ops::{Auth, Operation};
+use crate::reply::Reply;
+
+/// One request, as much of it as operations look at.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    pub method: String,
+    /// Path and query, as sent.
+    pub target: String,
+    /// The values of all `Authorization` fields.
+    pub authorization: Vec<String>,
+    pub content_type: Option<String>,
+    /// `X-HTTP-Method-Override`.
+    pub method_override: Option<String>,
+    pub body: Bytes,
+    /// Whether this is a well-formed WebSocket handshake.
+    pub websocket: bool,
+}
+
+/// A routed request, as a row's decoder sees it.
+#[derive(Debug)]
+pub struct Call<'a> {
+    pub query: Query,
+    pub authorization: &'a [String],
+    pub body: &'a [u8],
+    pub websocket: bool,
+}
+
+impl Call<'_> {
+    /// The body as a message; an empty body is an empty message, and what follows the first JSON
+    /// value is not read.
+    pub fn body_message(&self) -> Result<Message, Malformed> {
+        if self.body.is_empty() {
+            return Ok(Message::empty(Unknown::Ignored));
+        }
+        let value = Json::parse_first(self.body).map_err(|error| Malformed(error.0))?;
+        Message::new(value, Unknown::Ignored)
+    }
+}
+
+impl From<Malformed> for Error {
+    fn from(malformed: Malformed) -> Error {
+        Error::invalid(format!("Malformed request: {}.", malformed.0))
+    }
+}
+
+/// Parameters behind the question mark, and those of a form body.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Query(Vec<(String, String)>);
+
+impl Query {
+    pub fn parse(text: &str) -> Result<Query, Error> {
+        let mut pairs = Vec::new();
+        for pair in text.split('&').filter(|pair| !pair.is_empty()) {
+            if pair.contains(';') {
+                return Err(Error::invalid("Malformed query: a semicolon separates nothing."));
+            }
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let decode = |text| percent_decode(text, Plus::IsSpace);
+            let (Some(name), Some(value)) = (decode(name), decode(value)) else {
+                return Err(Error::invalid("Malformed query: bad percent-encoding."));
+            };
+            pairs.push((name, value));
+        }
+        Ok(Query(pairs))
+    }
+
+    /// All values of a repeated field.
+    pub fn texts(&self, field: &str) -> impl Iterator<Item = &str> {
+        let wanted = self.0.iter().filter(move |(name, _)| names(name, field));
+        wanted.map(|(_, value)| value.as_str())
+    }
+
+    /// The first value under exactly this name.
+    pub fn first(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A field that can stand there once.
+    pub fn text(&self, field: &str) -> Result<Option<&str>, Error> {
+        let mut values = self.texts(field);
+        match (values.next(), values.next()) {
+            (value, None) => Ok(value),
+            (_, Some(_)) => Err(Error::invalid(format!("Parameter {field} is given twice."))),
+        }
+    }
+
+    pub fn flag(&self, field: &str) -> Result<Option<bool>, Error> {
+        let Some(text) = self.text(field)? else {
+            return Ok(None);
+        };
+        let flag = Query::parse_flag(text);
+        flag.map(Some)
+            .ok_or_else(|| Error::invalid(format!("Parameter {field} is not true or false.")))
+    }
+
+    /// The spellings that Go's `strconv.ParseBool` takes.
+    pub fn parse_flag(text: &str) -> Option<bool> {
+        match text {
+            "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+            "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Plus {
+    IsSpace,
+    IsPlus,
+}
+
+/// `None` when a percent sign is not followed by two digits, or the bytes are not UTF-8.
+fn percent_decode(text: &str, plus: Plus) -> Option<String> {
+    if !text.contains(['%', '+']) {
+        return Some(text.to_owned());
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        match byte {
+            b'%' => {
+                let high = char::from(rest.next()?).to_digit(16)?;
+                let low = char::from(rest.next()?).to_digit(16)?;
+                bytes.push(u8::try_from(high * 16 + low).ok()?);
+            }
+            b'+' if plus == Plus::IsSpace => bytes.push(b' '),
+            other => bytes.push(other),
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+/// Finds the row of a request. Paths match whole: no trailing slash is added or forgiven.
+#[derive(Debug)]
+pub struct Router {
+    routes: BTreeMap<&'static str, Vec<&'static Operation>>,
+}
+
+impl Router {
+    pub fn new(rows: &[&'static Operation]) -> Router {
+        let mut routes: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for row in rows {
+            if let Some(route) = &row.http {
+                routes.entry(route.path).or_default().push(*row);
+            }
+        }
+        Router { routes }
+    }
+
+    /// The row and its decoded request.
+    pub fn route(
+        &self,
+        request: &Request,
+    ) -> Result<(&'static Operation, crate::request::Request), Error> {
+        let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
+        let Some(path) = percent_decode(path, Plus::IsPlus) else {
+            return Err(Error::invalid("Malformed path: bad percent-encoding."));
+        };
+        let Some(rows) = self.routes.get(path.as_str()) else {
+            return Err(not_found());
+        };
+        let of_method = |method: &str| {
+            let binds = |row: &&&'static Operation| {
+                row.http.as_ref().is_some_and(|route| route.method == method)
+            };
+            rows.iter().find(binds).copied()
+        };
+
+        // A form may stand in for a GET whose parameters grew too long, as in grpc-gateway.
+        let is_form = request.method == "POST" && is_form(request.content_type.as_deref());
+        let row = match (&request.method_override, is_form) {
+            (Some(method), true) => of_method(method),
+            (None, true) => of_method("POST").or_else(|| of_method("GET")),
+            (_, false) => of_method(&request.method),
+        };
+        let Some(row) = row else {
+            let is_plain = rows.iter().any(|row| matches!(row.auth, Auth::Open | Auth::Handshake));
+            return Err(if is_plain && path != "/healthcheck" { not_found() } else { no_method() });
+        };
+        let Some(route) = &row.http else {
+            return Err(not_found());
+        };
+
+        let mut query = Query::parse(query)?;
+        if is_form && route.method == "GET" {
+            let body = std::str::from_utf8(&request.body);
+            let form = Query::parse(body.map_err(|_| Error::invalid("Malformed form."))?)?;
+            query.0.extend(form.0);
+        }
+        let call = Call {
+            query,
+            authorization: &request.authorization,
+            body: &request.body,
+            websocket: request.websocket,
+        };
+        Ok((row, (route.decode)(&call)?))
+    }
+}
+
+fn is_form(content_type: Option<&str>) -> bool {
+    let media_type = content_type.and_then(|value| value.split(';').next());
+    media_type.is_some_and(|media_type| {
+        media_type.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded")
+    })
+}
+
+fn not_found() -> Error {
+    Error::new(Code::NotFound, "Not Found")
+}
+
+fn no_method() -> Error {
+    Error::new(Code::Unimplemented, "Method Not Allowed")
+}
+
+/// A response without its connection's fields (`Content-Length`, `Connection`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    pub status: u16,
+    pub headers: Vec<(&'static str, String)>,
+    pub body: String,
+}
+
+impl Response {
+    /// The answer of a successful call.
+    pub fn reply(reply: &Reply) -> Response {
+        if *reply == Reply::Root {
+            return Response { status: 200, headers: Vec::new(), body: String::new() };
+        }
+        let mut response = Response::json(200, encode(reply));
+        response.headers.push(("Grpc-Metadata-Content-Type", "application/grpc".into()));
+        response
+    }
+
+    /// The answer of a failed call.
+    pub fn error(error: &Error) -> Response {
+        let mut response = Response::json(error.code.http_status(), error.body());
+        if error.code == Code::Unauthenticated {
+            response.headers.push(("WWW-Authenticate", error.message.clone().into_owned()));
+        }
+        response
+    }
+
+    /// The plain text in which a socket's handshake fails.
+    pub fn text(status: u16, text: &str) -> Response {
+        let content_type = ("Content-Type", "text/plain; charset=utf-8".to_owned());
+        Response { status, headers: vec![content_type], body: format!("{text}\n") }
+    }
+
+    fn json(status: u16, body: String) -> Response {
+        let headers = vec![
+            ("Content-Type", "application/json".to_owned()),
+            ("Cache-Control", "no-store, no-cache, must-revalidate".to_owned()),
+            ("Vary", "Accept-Encoding".to_owned()),
+        ];
+        Response { status, headers, body }
+    }
+}
+
+/// The body of a reply; replies that only sockets get have none.
+fn encode(reply: &Reply) -> String {
+    json::object(|o| match reply {
+        Reply::Empty
+        | Reply::Root
+        | Reply::Pong
+        | Reply::Status { .. }
+        | Reply::Match { .. }
+        | Reply::MatchmakerTicket { .. } => {}
+        Reply::Session { created, token, refresh_token } => {
+            o.flag("created", *created);
+            o.text("token", token);
+            o.text("refresh_token", refresh_token);
+        }
+        Reply::Account { user } => identity::account(user, o),
+        Reply::Users { users } => o.list("users", users, identity::user),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Rows 37 to 41.
+    #[test]
+    fn parameters_are_read_as_grpc_gateway_reads_them() {
+        let query = |text: &str| Query::parse(text).expect("a well-formed query");
+        let ids = |text: &str| query(text).texts("ids").map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(ids("ids=a&x=1&ids=b&"), ["a", "b"]);
+        assert_eq!(ids("ids=a,b"), ["a,b"]);
+        assert_eq!(ids("ids[]=a"), [""; 0]);
+        assert_eq!(ids("&&"), [""; 0]);
+        assert_eq!(query("cacheableCursor=x").text("cacheable_cursor"), Ok(Some("x")));
+        assert_eq!(query("u=a%0Ab+c%2B").text("u"), Ok(Some("a\nb c+")));
+        assert!(query("u=1&u=2").text("u").is_err());
+        assert!(query("create=").flag("create").is_err());
+        assert!(query("create=no").flag("create").is_err());
+        assert_eq!(query("create=F").flag("create"), Ok(Some(false)));
+        assert_eq!(query("").flag("create"), Ok(None));
+        assert!(Query::parse("a=%4").is_err() && Query::parse("a=%zz").is_err());
+        assert!(Query::parse("a=%ff").is_err() && Query::parse("a=1;b=2").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text: String) {
+            let _ = Query::parse(&text);
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! The operation table. A row is all that any transport, hook, metric or document knows of an
+//! operation: delete it, and the operation is gone everywhere.
+
+use std::collections::BTreeMap;
+
+use crate::convert::{identity, matchmaking, play, status};
+use crate::error::Error;
+use crate::http::{Call, Router};
+use crate::json::{Malformed, Message};
+use crate::request::Request;
+
+/// One operation.
+#[derive(Debug)]
+pub struct Operation {
+    /// Subject first, snake_case; the name in hooks, metrics and scripts.
+    pub name: &'static str,
+    pub doc: &'static str,
+    pub auth: Auth,
+    pub rate: Rate,
+    pub http: Option<Http>,
+    pub realtime: Option<Realtime>,
+}
+
+/// What a caller has to show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Auth {
+    /// Nothing.
+    Open,
+    /// `Authorization: Basic` with the server key.
+    ServerKey,
+    /// `Authorization: Bearer` with a session token, or an open socket.
+    Session,
+    /// The socket's handshake: a session token from the header or the query, refused in plain text.
+    Handshake,
+}
+
+/// Which allowance a call draws on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rate {
+    /// Not limited: answers without touching state.
+    Free,
+    /// Signing in and out.
+    Sign,
+    Read,
+    Write,
+    /// Messages that players exchange many times a second.
+    Stream,
+}
+
+#[derive(Debug)]
+pub struct Http {
+    pub method: &'static str,
+    pub path: &'static str,
+    pub decode: fn(&Call<'_>) -> Result<Request, Error>,
+}
+
+#[derive(Debug)]
+pub struct Realtime {
+    /// The envelope's field.
+    pub field: &'static str,
+    pub decode: fn(Message) -> Result<Request, Malformed>,
+}
+
+impl Operation {
+    /// The hook that may change or refuse a request.
+    pub fn before_hook(&self) -> String {
+        format!("before_{}", self.name)
+    }
+
+    /// The hook that sees a request that succeeded.
+    pub fn after_hook(&self) -> String {
+        format!("after_{}", self.name)
+    }
+}
+
+const fn http(
+    method: &'static str,
+    path: &'static str,
+    decode: fn(&Call<'_>) -> Result<Request, Error>,
+) -> Option<Http> {
+    Some(Http { method, path, decode })
+}
+
+const fn realtime(
+    field: &'static str,
+    decode: fn(Message) -> Result<Request, Malformed>,
+) -> Option<Realtime> {
+    Some(Realtime { field, decode })
+}
+
+/// Every operation.
+pub static OPERATIONS: &[Operation] = &[
+    Operation {
+        name: "root",
+        doc: "Answers that a server is here.",
+        auth: Auth::Open,
+        rate: Rate::Free,
+        http: http("GET", "/", |_| Ok(Request::Root)),
+        realtime: None,
+    },
+    Operation {
+        name: "healthcheck",
+        doc: "Answers that the server is able to answer.",
+        auth: Auth::Open,
+        rate: Rate::Free,
+        http: http("GET", "/healthcheck", |_| Ok(Request::Healthcheck)),
+        realtime: None,
+    },
+    Operation {
+        name: "socket_open",
+        doc: "Opens a realtime session over WebSocket.",
+        auth: Auth::Handshake,
+        rate: Rate::Sign,
+        http: http("GET", "/ws", identity::socket_open),
+        realtime: None,
+    },
+    Operation {
+        name: "authenticate_device",
+        doc: "Signs in by a device id, and creates the account when there is none.",
+        auth: Auth::ServerKey,
+        rate: Rate::Sign,
+        http: http("POST", "/v2/account/authenticate/device", identity::authenticate_device),
+        realtime: None,
+    },
+    Operation {
+        name: "session_refresh",
+        doc: "Gives a new pair of tokens for a refresh token.",
+        auth: Auth::ServerKey,
+        rate: Rate::Sign,
+        http: http("POST", "/v2/account/session/refresh", identity::session_refresh),
+        realtime: None,
+    },
+    Operation {
+        name: "session_logout",
+        doc: "Ends the given tokens, or every token of the user.",
+        auth: Auth::Session,
+        rate: Rate::Sign,
+        http: http("POST", "/v2/session/logout", identity::session_logout),
+        realtime: None,
+    },
+    Operation {
+        name: "account_get",
+        doc: "The caller's own account.",
+        auth: Auth::Session,
+        rate: Rate::Read,
+        http: http("GET", "/v2/account", |_| Ok(Request::AccountGet)),
+        realtime: None,
+    },
+    Operation {
+        name: "users_get",
+        doc: "The public part of accounts, by id and by username.",
+        auth: Auth::Session,
+        rate: Rate::Read,
+        http: http("GET", "/v2/user", identity::users_get),
+        realtime: None,
+    },
+    Operation {
+        name: "ping",
+        doc: "Answered by a pong.",
+        auth: Auth::Session,
+        rate: Rate::Free,
+        http: None,
+        realtime: realtime("ping", |message| message.finish().map(|()| Request::Ping)),
+    },
+    Operation {
+        name: "pong",
+        doc: "The client's answer to a ping of the server; not answered.",
+        auth: Auth::Session,
+        rate: Rate::Free,
+        http: None,
+        realtime: realtime("pong", |message| message.finish().map(|()| Request::Pong)),
+    },
+    Operation {
+        name: "status_follow",
+        doc: "Follows users' statuses, and answers those that are present.",
+        auth: Auth::Session,
+        rate: Rate::Read,
+        http: None,
+        realtime: realtime("status_follow", status::status_follow),
+    },
+    Operation {
+        name: "status_unfollow",
+        doc: "Follows users no longer.",
+        auth: Auth::Session,
+        rate: Rate::Read,
+        http: None,
+        realtime: realtime("status_unfollow", status::status_unfollow),
+    },
+    Operation {
+        name: "status_update",
+        doc: "Goes online with a text, changes it, or goes offline.",
+        auth: Auth::Session,
+        rate: Rate::Write,
+        http: None,
+        realtime: realtime("status_update", status::status_update),
+    },
+    Operation {
+        name: "matchmaker_add",
+        doc: "Waits for a match.",
+        auth: Auth::Session,
+        rate: Rate::Write,
+        http: None,
+        realtime: realtime("matchmaker_add", matchmaking::matchmaker_add),
+    },
+    Operation {
+        name: "matchmaker_remove",
+        doc: "Waits no longer.",
+        auth: Auth::Session,
+        rate: Rate::Write,
+        http: None,
+        realtime: realtime("matchmaker_remove", matchmaking::matchmaker_remove),
+    },
+    Operation {
+        name: "match_create",
+        doc: "Creates a relayed match and joins it; a named one may be there already.",
+        auth: Auth::Session,
+        rate: Rate::Write,
+        http: None,
+        realtime: realtime("match_create", play::match_create),
+    },
+    Operation {
+        name: "match_join",
+        doc: "Joins a match by its id or by a matchmaker token.",
+        auth: Auth::Session,
+        rate: Rate::Write,
+        http: None,
+        realtime: realtime("match_join", play::match_join),
+    },
+    Operation {
+        name: "match_leave",
+        doc: "Leaves a match.",
+        auth: Auth::Session,
+        rate: Rate::Write,
+        http: None,
+        realtime: realtime("match_leave", play::match_leave),
+    },
+    Operation {
+        name: "match_data_send",
+        doc: "Sends data to the other members of a match; not answered.",
+        auth: Auth::Session,
+        rate: Rate::Stream,
+        http: None,
+        realtime: realtime("match_data_send", play::match_data_send),
+    },
+];
+
+/// What the transports look up, derived from rows.
+#[derive(Debug)]
+pub struct Operations {
+    pub router: Router,
+    by_field: BTreeMap<&'static str, &'static Operation>,
+    by_name: BTreeMap<&'static str, &'static Operation>,
+}
+
+impl Operations {
+    /// The whole table.
+    pub fn all() -> Operations {
+        Operations::of(OPERATIONS)
+    }
+
+    /// A table of some rows only.
+    pub fn of(rows: impl IntoIterator<Item = &'static Operation>) -> Operations {
+        let rows: Vec<_> = rows.into_iter().collect();
+        let by_field = rows.iter().filter_map(|row| Some((row.realtime.as_ref()?.field, *row)));
+        Operations {
+            by_field: by_field.collect(),
+            by_name: rows.iter().map(|row| (row.name, *row)).collect(),
+            router: Router::new(&rows),
+        }
+    }
+
+    /// The row of an envelope's field, in snake_case.
+    pub fn by_field(&self, field: &str) -> Option<&'static Operation> {
+        self.by_field.get(field).copied()
+    }
+
+    pub fn by_name(&self, name: &str) -> Option<&'static Operation> {
+        self.by_name.get(name).copied()
+    }
+
+    /// Every row, by name.
+    pub fn rows(&self) -> impl Iterator<Item = &'static Operation> {
+        self.by_name.values().copied()
+    }
+
+    /// The values of the metrics' `operation` label.
+    pub fn metric_labels(&self) -> impl Iterator<Item = &'static str> {
+        self.by_name.keys().copied()
+    }
+
+    /// Names under which server code may register hooks.
+    pub fn hook_names(&self) -> impl Iterator<Item = String> {
+        self.rows().flat_map(|row| [row.before_hook(), row.after_hook()])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use base::Code;
+
+    use super::*;
+    use crate::{http, realtime};
+
+    fn calls(operations: &Operations, row: &Operation) -> (bool, bool) {
+        let by_http = row.http.as_ref().is_some_and(|route| {
+            let request = http::Request {
+                method: route.method.into(),
+                target: route.path.into(),
+                ..http::Request::default()
+            };
+            let code = operations.router.route(&request).err().map(|error| error.code);
+            !matches!(code, Some(Code::NotFound | Code::Unimplemented))
+        });
+        let by_realtime = row.realtime.as_ref().is_some_and(|binding| {
+            let text = format!("{{\"{}\":{{}}}}", binding.field);
+            realtime::decode(text.as_bytes(), operations).is_ok()
+        });
+        (by_http, by_realtime)
+    }
+
+    #[test]
+    fn deleting_a_row_makes_all_of_it_vanish() {
+        let all = Operations::all();
+        for row in OPERATIONS {
+            let (by_http, by_realtime) = calls(&all, row);
+            assert_eq!((by_http, by_realtime), (row.http.is_some(), row.realtime.is_some()));
+            assert!(by_http || by_realtime, "{} can be called somehow", row.name);
+
+            let without = Operations::of(OPERATIONS.iter().filter(|other| other.name != row.name));
+            assert_eq!(calls(&without, row), (false, false), "{}", row.name);
+            assert!(without.by_name(row.name).is_none());
+            assert!(!without.metric_labels().any(|label| label == row.name));
+            assert!(!without.hook_names().any(|hook| hook == row.before_hook()));
+            assert!(!without.hook_names().any(|hook| hook == row.after_hook()));
+            assert_eq!(without.rows().count(), OPERATIONS.len() - 1);
+        }
+    }
+
+    #[test]
+    fn names_and_bindings_are_unique() {
+        let names: BTreeSet<_> = OPERATIONS.iter().map(|row| row.name).collect();
+        assert_eq!(names.len(), OPERATIONS.len());
+        let routes: Vec<_> = OPERATIONS.iter().filter_map(|row| row.http.as_ref()).collect();
+        let unique: BTreeSet<_> = routes.iter().map(|route| (route.method, route.path)).collect();
+        assert_eq!(unique.len(), routes.len());
+        let fields: Vec<_> = OPERATIONS.iter().filter_map(|row| row.realtime.as_ref()).collect();
+        let unique: BTreeSet<_> = fields.iter().map(|binding| binding.field).collect();
+        assert_eq!(unique.len(), fields.len());
+        assert!(fields.iter().all(|binding| realtime::FIELDS.contains(&binding.field)));
+    }
+}

@@ -1,0 +1,45 @@
+//! What operations answer, before it is written in a wire format.
+
+use base::{TicketId, UserId};
+use domain::identity::account::User;
+use domain::play::relay::Joined;
+use domain::social::status::StatusPresence;
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// Nothing but success.
+    Empty,
+    /// `GET /`: success without a body.
+    Root,
+    Session {
+        created: bool,
+        token: String,
+        refresh_token: String,
+    },
+    Account {
+        user: UserView,
+    },
+    Users {
+        users: Vec<UserView>,
+    },
+    Pong,
+    Status {
+        presences: Vec<StatusPresence>,
+    },
+    /// `size` as Nakama counts it: with the joiner on create, the others on a first join.
+    Match {
+        joined: Joined,
+        size: usize,
+    },
+    MatchmakerTicket {
+        ticket: TicketId,
+    },
+}
+
+/// A user together with what their sessions say of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserView {
+    pub id: UserId,
+    pub user: User,
+    pub online: bool,
+}
