@@ -1,0 +1,116 @@
+//! The commit thread: gathers batches, writes them in one transaction, announces them.
+
+use std::sync::Arc;
+
+use base::{Frame, Offset};
+use redb::WriteTransaction;
+
+use crate::error::Error;
+use crate::handle::{Fate, Queue};
+use crate::tables::{self, File, KEY_MAX, ROWS};
+use crate::{Commit, Event, Sink};
+
+/// Owned by the thread `store-commit`.
+pub(crate) struct Committer {
+    pub(crate) file: Arc<File>,
+    pub(crate) queue: Queue<Commit>,
+    pub(crate) fate: Arc<Fate>,
+    pub(crate) sink: Sink,
+    pub(crate) batch_bytes: usize,
+    /// The offset of the newest durable batch.
+    pub(crate) applied: Offset,
+}
+
+impl Committer {
+    pub(crate) fn run(mut self) -> Result<(), Error> {
+        let mut first = self.queue.wait();
+        while let Some(commit) = first {
+            if self.fate.is_poisoned() {
+                return Ok(());
+            }
+            let Gathered { group, next } = self.gather(commit);
+            let before = self.applied;
+            self.write(&group)?;
+            self.announce(before, group);
+            first = next.or_else(|| self.queue.wait());
+        }
+        Ok(())
+    }
+
+    /// Takes what is queued already, up to the bytes of one transaction.
+    fn gather(&self, first: Commit) -> Gathered {
+        let mut bytes = size(&first);
+        let mut group = vec![first];
+        while let Some(commit) = self.queue.poll() {
+            bytes = bytes.saturating_add(size(&commit));
+            if bytes > self.batch_bytes {
+                return Gathered { group, next: Some(commit) };
+            }
+            group.push(commit);
+        }
+        Gathered { group, next: None }
+    }
+
+    /// Makes the group durable and moves `applied` behind it.
+    fn write(&mut self, group: &[Commit]) -> Result<(), Error> {
+        let count = u64::try_from(group.len()).expect("a group's size fits 64 bits");
+        let applied = self.applied.0.checked_add(count);
+        let applied = applied.ok_or_else(|| self.file.damaged("no offset is left"))?;
+        let transaction = self.file.begin_write()?;
+        self.write_rows(&transaction, group)?;
+        tables::write_applied(&self.file, &transaction, Offset(applied))?;
+        transaction.commit().map_err(|e| self.file.write_error(e))?;
+        self.applied = Offset(applied);
+        Ok(())
+    }
+
+    fn write_rows(&self, transaction: &WriteTransaction, group: &[Commit]) -> Result<(), Error> {
+        let rows = transaction.open_table(ROWS);
+        let mut rows = rows.map_err(|e| self.file.write_error(e))?;
+        let mut key = Vec::new();
+        let frames = group.iter().flat_map(|commit| &commit.frames);
+        for change in frames.flat_map(Frame::changes) {
+            if change.key.len() > KEY_MAX {
+                return Err(Error::KeyTooLong {
+                    path: self.file.path.clone(),
+                    table: change.table.0,
+                    len: change.key.len(),
+                });
+            }
+            tables::row_key(&mut key, change.table, change.key);
+            let written = match change.value {
+                Some(value) => rows.insert(key.as_slice(), value),
+                None => rows.remove(key.as_slice()),
+            };
+            written.map_err(|e| self.file.write_error(e))?;
+        }
+        Ok(())
+    }
+
+    /// Tells every holder, in queue order.
+    fn announce(&self, before: Offset, group: Vec<Commit>) {
+        if self.fate.is_poisoned() {
+            return;
+        }
+        for (commit, offset) in group.into_iter().zip(before.0 + 1..) {
+            for shard in commit.holders {
+                let event = Event::Durable {
+                    batch: commit.batch,
+                    offset: Offset(offset),
+                    applied: self.applied,
+                };
+                (self.sink)(shard, event);
+            }
+        }
+    }
+}
+
+struct Gathered {
+    group: Vec<Commit>,
+    /// What had no room in the group: the first of the next one.
+    next: Option<Commit>,
+}
+
+fn size(commit: &Commit) -> usize {
+    commit.frames.iter().map(|frame| frame.as_bytes().len()).sum()
+}
