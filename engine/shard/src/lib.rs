@@ -1,1 +1,339 @@
-//! Placeholder.
+//! One core as a value: inputs in, outputs out, time handed in.
+//!
+//! # Purpose
+//! Dispatches requests, keeps the entities of one core and speaks with the other cores' shards.
+//!
+//! # Owns
+//! The durable entities whose slot falls to this shard, and the sessions, matches and tickets born
+//! here.
+//!
+//! # Invariants
+//! - The same inputs at the same times give the same outputs.
+//! - No output that depends on a change leaves before that change is durable; others overtake it.
+//! - Messages to one shard leave in the order in which they were written, among those that depend
+//!   on the same changes.
+//! - A command that fails, or that has to wait for a key, leaves no trace.
+//!
+//! # Never
+//! Blocks, reads a clock, owns a socket, a file or a thread, names a runtime.
+
+mod commit;
+mod connection;
+mod creation;
+mod entity;
+mod hook;
+mod identity;
+mod input;
+mod message;
+mod output;
+mod placement;
+mod session;
+mod task;
+mod view;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::ops::Operations;
+use base::collections::IdMap;
+use base::id::SessionIds;
+use base::timer::Timers;
+use base::{ConnectionId, Instant, MatchId, Now, Rng, SessionId, ShardId, UserId};
+use bytes::Bytes;
+use domain::ctx::Ctx;
+use domain::effect::Effect;
+use domain::identity::token;
+use domain::play::relay::Relay;
+use domain::social::status::Status;
+
+pub use hook::{HookCall, Hooks, Stage, Verdict};
+pub use input::Input;
+pub use message::{Answer, Message, Query, TaskId};
+pub use output::Output;
+pub use placement::Placement;
+
+use commit::{Held, Holds, Parked};
+use connection::Connection;
+use session::Session;
+use task::Task;
+use view::{Depends, View};
+
+/// What all shards of a process share.
+#[derive(Debug)]
+pub struct Config {
+    pub placement: Placement,
+    /// Name of this node; part of session ids.
+    pub name: String,
+    pub server_key: String,
+    pub session_key: token::Key,
+    pub refresh_key: token::Key,
+    pub token_life: Duration,
+    pub refresh_token_life: Duration,
+    /// A WebSocket is pinged this often, and closed when no answer came for so long.
+    pub ping_period: Duration,
+    pub pong_wait: Duration,
+    /// After so many messages a socket counts as alive, pong or not.
+    pub ping_backoff_threshold: u32,
+    pub matchmaker: matchmaker::Settings,
+    pub hooks: Hooks,
+}
+
+/// What is due at a deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    Task(u64),
+    Connection(u64),
+    /// The matchmaker's interval is over.
+    MatchmakerPass,
+    /// A pass has work left.
+    MatchmakerStep,
+}
+
+/// One core's state.
+#[derive(Debug)]
+pub struct Shard {
+    id: ShardId,
+    config: Arc<Config>,
+    operations: Arc<Operations>,
+    now: Now,
+    rng: Rng,
+
+    view: View,
+    next_batch: u64,
+    held: Held,
+    holds: Holds,
+    parked: Parked,
+
+    tasks: BTreeMap<u64, Task>,
+    next_task: u64,
+    timers: Timers<Timer>,
+    is_draining: bool,
+
+    connections: IdMap<u64, Connection>,
+    session_ids: SessionIds,
+    sessions: IdMap<SessionId, Session>,
+    session_of: IdMap<ConnectionId, SessionId>,
+
+    statuses: IdMap<UserId, Status>,
+    relays: IdMap<MatchId, Relay>,
+    pool: matchmaker::Pool,
+
+    /// Messages of this shard to itself, handled before `handle` ends.
+    local: VecDeque<(Message, Depends)>,
+    /// Sessions that may have an envelope to take.
+    ready: VecDeque<SessionId>,
+    outputs: VecDeque<Output>,
+}
+
+impl Shard {
+    /// A shard without entities. `seed` has to be unguessable: ids and names are drawn from it.
+    pub fn new(
+        id: ShardId,
+        config: Arc<Config>,
+        operations: Arc<Operations>,
+        seed: [u8; 32],
+    ) -> Shard {
+        let birth = config.placement.birth(id);
+        let mut timers = Timers::default();
+        if config.placement.of_tickets() == id {
+            let first = Instant::default().after(config.matchmaker.interval);
+            timers.set(first, Timer::MatchmakerPass);
+        }
+        Shard {
+            id,
+            operations,
+            now: Now::default(),
+            rng: Rng::from_seed(seed).child("ids"),
+            view: View::default(),
+            next_batch: 1,
+            held: Held::default(),
+            holds: Holds::default(),
+            parked: Parked::default(),
+            tasks: BTreeMap::new(),
+            next_task: 1,
+            timers,
+            is_draining: false,
+            connections: IdMap::default(),
+            session_ids: SessionIds::new(birth, &config.name),
+            sessions: IdMap::default(),
+            session_of: IdMap::default(),
+            statuses: IdMap::default(),
+            relays: IdMap::default(),
+            pool: matchmaker::Pool::new(config.matchmaker.clone()),
+            local: VecDeque::new(),
+            ready: VecDeque::new(),
+            outputs: VecDeque::new(),
+            config,
+        }
+    }
+
+    /// Takes one input. Drain [`Shard::poll_output`] afterwards.
+    pub fn handle(&mut self, input: Input, now: Now) {
+        self.now = now;
+        match input {
+            Input::Request { connection, home, request } => {
+                self.handle_request(connection, home, &request);
+            }
+            Input::Text { connection, text } => self.handle_text(connection, text),
+            Input::Binary { connection } => self.handle_binary(connection),
+            Input::Pong { connection } => self.handle_pong(connection),
+            Input::Closed { connection } => self.handle_closed(connection),
+            Input::Message { message } => self.local.push_back((message, Depends::default())),
+            Input::Durable { batch, offset, applied } => {
+                self.view.durable(batch, offset, applied);
+                self.release_held(batch);
+            }
+            Input::Loaded { table, key, value, applied } => {
+                self.handle_loaded(table, key, value, applied);
+            }
+            Input::Hooked { call, verdict } => self.handle_hooked(call, verdict),
+            Input::Timeout => {}
+            Input::Drain => self.handle_drain(),
+        }
+        self.handle_timers();
+        loop {
+            if let Some((message, depends)) = self.local.pop_front() {
+                self.handle_message(message, depends);
+            } else if let Some(session) = self.ready.pop_front() {
+                self.take_envelope(session);
+            } else {
+                break;
+            }
+        }
+        self.view.evict();
+    }
+
+    /// The next thing to do, until there is none.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Input::Timeout`] is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// Whether nothing is under way: no request, no change that is not durable, no output that
+    /// waits.
+    pub fn is_quiet(&self) -> bool {
+        self.tasks.is_empty()
+            && self.parked.is_empty()
+            && self.held.is_empty()
+            && self.outputs.is_empty()
+            && self.sessions.is_empty()
+            && !self.view.has_undurable()
+    }
+
+    fn handle_timers(&mut self) {
+        while let Some(timer) = self.timers.pop(self.now.monotonic) {
+            match timer {
+                Timer::Task(number) => self.expire_task(number),
+                Timer::Connection(number) => self.expire_connection(number),
+                Timer::MatchmakerPass => self.begin_matchmaker_pass(),
+                Timer::MatchmakerStep => self.step_matchmaker(),
+            }
+        }
+    }
+
+    fn handle_drain(&mut self) {
+        self.is_draining = true;
+        let mut numbers: Vec<_> = self.connections.keys().copied().collect();
+        numbers.sort_unstable();
+        for number in numbers {
+            self.close_connection(number, 1001, "server shutting down");
+        }
+    }
+
+    fn handle_message(&mut self, message: Message, depends: Depends) {
+        match message {
+            Message::Ask { task, query } => self.handle_ask(task, query, depends),
+            Message::Answer { task, answer } => self.resume_task(task, answer, &depends),
+            Message::Emitted { task, batch } => self.end_hold(task, Some(batch)),
+            Message::Abandon { task } => {
+                self.parked.abandon(task, &mut self.view);
+                self.end_hold(task, None);
+            }
+            Message::Attach { connection, user_id, username, online } => {
+                self.open_session(connection, user_id, username, online, &depends);
+            }
+            Message::Detach { connection } => self.handle_detached(connection),
+            Message::Text { connection, text } => self.handle_session_text(connection, text),
+            Message::WrongFrame { connection } => self.handle_wrong_frame(connection),
+            Message::Send { connection, text } => {
+                self.output(Output::Send { connection, text }, &depends);
+            }
+            Message::Close { connection, code, reason } => {
+                self.connections.remove(&connection);
+                self.output(Output::Close { connection, code, reason }, &depends);
+            }
+            Message::Flow { connection, read } => {
+                self.output(Output::Flow { connection, read }, &depends);
+            }
+            Message::Push { to, text } => self.push_local(&to, &text, &depends),
+            Message::Status { user, command } => self.apply_status(user, command, &depends),
+            Message::MatchLeave { id, session } => self.leave_match(id, session, &depends),
+            Message::MatchData { id, from, receivers, data } => {
+                let Some(relay) = self.relays.get(&id) else {
+                    return;
+                };
+                let mut effects = Vec::new();
+                let ctx = &mut Ctx::new(self.now, &mut self.rng, &mut self.view, &mut effects);
+                relay.send(ctx, from, &receivers, data);
+                self.deliver(effects, &depends);
+            }
+            Message::TicketsDrop { session } => {
+                self.pool.remove_session(session);
+            }
+        }
+    }
+
+    /// Sends what a transient feature pushed. Such a feature changes nothing durable.
+    fn deliver(&mut self, effects: Vec<Effect>, depends: &Depends) {
+        for effect in effects {
+            match effect {
+                Effect::Change(change) => {
+                    panic!("a transient feature wrote to table {}", change.table)
+                }
+                Effect::Push { to, event } => {
+                    let text = Bytes::from(api::realtime::event(&event));
+                    self.push(to, &text, depends);
+                }
+            }
+        }
+    }
+
+    /// Sends the same text to sessions wherever they live.
+    fn push(&mut self, to: Vec<SessionId>, text: &Bytes, depends: &Depends) {
+        let mut by_home: BTreeMap<ShardId, Vec<SessionId>> = BTreeMap::new();
+        for session in to {
+            if let Some(home) = self.config.placement.of_session(session) {
+                by_home.entry(home).or_default().push(session);
+            }
+        }
+        for (home, to) in by_home {
+            if home == self.id {
+                self.push_local(&to, text, depends);
+            } else {
+                self.send(home, Message::Push { to, text: text.clone() }, depends);
+            }
+        }
+    }
+
+    /// Sends a message to a shard, this one included.
+    fn send(&mut self, to: ShardId, message: Message, depends: &Depends) {
+        if to == self.id {
+            self.local.push_back((message, depends.clone()));
+        } else {
+            self.output(Output::Bus { to, message }, depends);
+        }
+    }
+
+    /// Lets an output out as soon as everything it depends on is durable.
+    fn output(&mut self, output: Output, depends: &Depends) {
+        match depends.first(|batch| !self.view.is_durable(batch)) {
+            None => self.outputs.push_back(output),
+            Some(batch) => self.held.push(batch, output, depends.clone()),
+        }
+    }
+}

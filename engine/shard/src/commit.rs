@@ -1,0 +1,189 @@
+//! Batches on their way to the store, and what waits for them.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use base::limits::{BATCH_BYTES_MAX, HOLD_QUEUE_MAX, TASKS_MAX, UNDURABLE_BATCHES_MAX};
+use base::{BatchId, Frame, Offset, ShardId, Table};
+use bytes::Bytes;
+
+use crate::Shard;
+use crate::message::{Message, Query, TaskId};
+use crate::output::Output;
+use crate::view::{Blocked, Depends, Key, View};
+
+/// Outputs that wait for a batch, each under the first batch it waits for.
+#[derive(Debug, Default)]
+pub(crate) struct Held(BTreeMap<BatchId, Vec<(Output, Depends)>>);
+
+impl Held {
+    pub(crate) fn push(&mut self, batch: BatchId, output: Output, depends: Depends) {
+        self.0.entry(batch).or_default().push((output, depends));
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Keys that tasks hold here, with the changes prepared for them.
+#[derive(Debug, Default)]
+pub(crate) struct Holds(BTreeMap<TaskId, Vec<(Vec<Key>, Frame)>>);
+
+/// Questions that wait for a key: to be loaded, or to be held no longer.
+///
+/// Invariant: a parked question stands in exactly one of `for_load` and `for_hold`.
+#[derive(Debug, Default)]
+pub(crate) struct Parked {
+    questions: BTreeMap<u64, Question>,
+    next: u64,
+    for_load: BTreeMap<Key, VecDeque<u64>>,
+    for_hold: BTreeMap<Key, VecDeque<u64>>,
+}
+
+#[derive(Debug)]
+struct Question {
+    task: TaskId,
+    query: Query,
+    depends: Depends,
+    pins: Vec<Key>,
+}
+
+impl Parked {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.questions.is_empty()
+    }
+
+    /// Forgets a preparation that was still waiting.
+    pub(crate) fn abandon(&mut self, task: TaskId, view: &mut View) {
+        let is_abandoned = |question: &Question| {
+            question.task == task && matches!(question.query, Query::Prepare(_))
+        };
+        for (_, question) in self.questions.extract_if(.., |_, question| is_abandoned(question)) {
+            view.unpin(&question.pins);
+        }
+    }
+}
+
+impl Shard {
+    /// Whether so many batches wait for the disk that writes have to be refused.
+    pub(crate) fn is_behind(&self) -> bool {
+        let newest = BatchId { shard: self.id, number: self.next_batch };
+        let limit = UNDURABLE_BATCHES_MAX as u64;
+        newest.number > limit
+            && !self.view.is_durable(BatchId { number: newest.number - limit, ..newest })
+    }
+
+    /// Sends frames to the store as one batch and makes the message under way depend on it.
+    pub(crate) fn emit(
+        &mut self,
+        frames: Vec<Frame>,
+        holders: Vec<ShardId>,
+        depends: &mut Depends,
+    ) -> BatchId {
+        let size: usize = frames.iter().map(|frame| frame.as_bytes().len()).sum();
+        assert!(size <= BATCH_BYTES_MAX, "no operation writes a batch of {size} bytes");
+        let batch = BatchId { shard: self.id, number: self.next_batch };
+        self.next_batch += 1;
+        depends.add(batch);
+        // Not held back: whoever waits for this batch waits for it to get there.
+        self.outputs.push_back(Output::Commit { batch, frames, holders });
+        batch
+    }
+
+    /// Lets out what waited for this batch or an earlier one of its shard.
+    pub(crate) fn release_held(&mut self, batch: BatchId) {
+        let first = BatchId { number: 0, ..batch };
+        let due: Vec<_> = self.held.0.range(first..=batch).map(|(batch, _)| *batch).collect();
+        for batch in due {
+            for (output, depends) in self.held.0.remove(&batch).unwrap_or_default() {
+                self.output(output, &depends);
+            }
+        }
+    }
+
+    pub(crate) fn hold(&mut self, task: TaskId, frame: Frame) {
+        let keys = self.view.hold(&frame);
+        self.holds.0.entry(task).or_default().push((keys, frame));
+    }
+
+    /// Ends a task's hold: its changes are pending in `batch`, or came to nothing.
+    pub(crate) fn end_hold(&mut self, task: TaskId, batch: Option<BatchId>) {
+        for (keys, frame) in self.holds.0.remove(&task).unwrap_or_default() {
+            self.view.release(&keys);
+            if let Some(batch) = batch {
+                self.view.write(batch, &frame);
+            }
+            for key in keys {
+                for number in self.parked.for_hold.remove(&key).unwrap_or_default() {
+                    self.unpark(number);
+                }
+            }
+        }
+    }
+
+    /// Parks a question until the key that blocks it is there; `Err` when too many wait already.
+    pub(crate) fn park(
+        &mut self,
+        task: TaskId,
+        query: Query,
+        depends: Depends,
+    ) -> Result<(), &'static str> {
+        let (blocked, pins) = self.view.park();
+        let refused = match &blocked {
+            None => Some("The request could not go on."),
+            Some(_) if self.parked.questions.len() >= TASKS_MAX => Some("Too many requests wait."),
+            Some(Blocked::Held(key)) => {
+                let waiting = self.parked.for_hold.get(key).map_or(0, VecDeque::len);
+                (waiting >= HOLD_QUEUE_MAX).then_some("Too many requests wait for the same record.")
+            }
+            Some(Blocked::Load(_)) => None,
+        };
+        if let Some(refused) = refused {
+            self.view.unpin(&pins);
+            return Err(refused);
+        }
+        let number = self.parked.next;
+        self.parked.next += 1;
+        self.parked.questions.insert(number, Question { task, query, depends, pins });
+        match blocked {
+            None => {}
+            Some(Blocked::Held(key)) => {
+                self.parked.for_hold.entry(key).or_default().push_back(number);
+            }
+            Some(Blocked::Load(key)) => {
+                if let Some((table, bytes, at_least)) = self.view.load(&key) {
+                    self.outputs.push_back(Output::Load { table, key: bytes, at_least });
+                }
+                self.parked.for_load.entry(key).or_default().push_back(number);
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn handle_loaded(
+        &mut self,
+        table: Table,
+        key: Bytes,
+        value: Option<Bytes>,
+        applied: Offset,
+    ) {
+        match self.view.loaded(table, &key, value, applied) {
+            Err(at_least) => self.outputs.push_back(Output::Load { table, key, at_least }),
+            Ok(full_key) => {
+                for number in self.parked.for_load.remove(&full_key).unwrap_or_default() {
+                    self.unpark(number);
+                }
+            }
+        }
+    }
+
+    /// Asks a parked question again. One that was abandoned meanwhile is not there any more.
+    fn unpark(&mut self, number: u64) {
+        let Some(question) = self.parked.questions.remove(&number) else {
+            return;
+        };
+        self.view.unpin(&question.pins);
+        let Question { task, query, depends, .. } = question;
+        self.local.push_back((Message::Ask { task, query }, depends));
+    }
+}

@@ -1,0 +1,115 @@
+//! The sockets that this core accepted. A connection belongs to a session, which may live
+//! elsewhere: that one is lost and that the other ends are two events.
+
+use std::sync::Arc;
+
+use base::{ConnectionId, Instant, ShardId};
+use bytes::Bytes;
+use domain::identity::token::Claims;
+
+use crate::message::Message;
+use crate::output::Output;
+use crate::view::Depends;
+use crate::{Shard, Timer};
+
+/// An upgraded connection. Lives on the core that accepted it.
+///
+/// Invariant: one timer is set for it, at the earlier of `ping` and `deadline`, or before.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    /// Where its session lives.
+    home: ShardId,
+    /// When the next ping is due.
+    ping: Instant,
+    /// When the peer counts as gone.
+    deadline: Instant,
+    /// Messages since the deadline last moved.
+    received: u32,
+}
+
+impl Shard {
+    /// Makes an accepted connection a socket of a new session on `home`.
+    pub(crate) fn attach_connection(
+        &mut self,
+        number: u64,
+        home: ShardId,
+        claims: &Claims,
+        online: bool,
+        depends: &Depends,
+    ) {
+        let ping = self.now.monotonic.after(self.config.ping_period);
+        let deadline = self.now.monotonic.after(self.config.pong_wait);
+        self.connections.insert(number, Connection { home, ping, deadline, received: 0 });
+        self.timers.set(ping.min(deadline), Timer::Connection(number));
+        let connection = ConnectionId { shard: self.id, number };
+        let (user_id, username) = (claims.user_id, Arc::from(claims.username.as_str()));
+        let attach = Message::Attach { connection, user_id, username, online };
+        self.send(home, attach, depends);
+    }
+
+    pub(crate) fn handle_text(&mut self, number: u64, text: Bytes) {
+        let now = self.now.monotonic;
+        let Some(connection) = self.connections.get_mut(&number) else {
+            return;
+        };
+        connection.received += 1;
+        if connection.received >= self.config.ping_backoff_threshold {
+            connection.received = 0;
+            connection.deadline = now.after(self.config.pong_wait);
+        }
+        let home = connection.home;
+        let connection = ConnectionId { shard: self.id, number };
+        self.send(home, Message::Text { connection, text }, &Depends::default());
+    }
+
+    pub(crate) fn handle_binary(&mut self, number: u64) {
+        let Some(connection) = self.connections.get(&number) else {
+            return;
+        };
+        let home = connection.home;
+        let connection = ConnectionId { shard: self.id, number };
+        self.send(home, Message::WrongFrame { connection }, &Depends::default());
+    }
+
+    pub(crate) fn handle_pong(&mut self, number: u64) {
+        let deadline = self.now.monotonic.after(self.config.pong_wait);
+        if let Some(connection) = self.connections.get_mut(&number) {
+            connection.deadline = deadline;
+        }
+    }
+
+    pub(crate) fn handle_closed(&mut self, number: u64) {
+        let Some(connection) = self.connections.remove(&number) else {
+            return;
+        };
+        let id = ConnectionId { shard: self.id, number };
+        self.send(connection.home, Message::Detach { connection: id }, &Depends::default());
+    }
+
+    /// Closes a socket from this side; its session ends.
+    pub(crate) fn close_connection(&mut self, number: u64, code: u16, reason: &'static str) {
+        self.output(Output::Close { connection: number, code, reason }, &Depends::default());
+        self.handle_closed(number);
+    }
+
+    /// Pings a socket, or gives it up. The timer is not moved with each pong: it looks when it
+    /// fires.
+    pub(crate) fn expire_connection(&mut self, number: u64) {
+        let now = self.now.monotonic;
+        let Some(connection) = self.connections.get_mut(&number) else {
+            return;
+        };
+        if connection.deadline <= now {
+            return self.close_connection(number, 1000, "no pong in time");
+        }
+        let is_ping_due = connection.ping <= now;
+        if is_ping_due {
+            connection.ping = now.after(self.config.ping_period);
+        }
+        let next = connection.ping.min(connection.deadline);
+        self.timers.set(next, Timer::Connection(number));
+        if is_ping_due {
+            self.output(Output::Ping { connection: number }, &Depends::default());
+        }
+    }
+}

@@ -1,0 +1,348 @@
+//! The home's side of a question: what the entities of this shard answer.
+
+use std::time::Duration;
+
+use api::Error;
+use api::reply::UserView;
+use base::collections::IdMap;
+use base::{Code, Frame, MatchId, SessionId, UserId};
+use bytes::Bytes;
+use domain::ctx::{Applied, Ctx, Never, Stop};
+use domain::effect::Effect;
+use domain::identity::token::MatchClaims;
+use domain::identity::{account, device, session, username};
+use domain::play::relay::{self, Relay};
+use domain::presence::Presence;
+use domain::social::status::{self, Status, StatusPresence};
+
+use crate::message::{Answer, Claim, Entry, Errand, Message, Query, Taken, TaskId};
+use crate::output::Output;
+use crate::view::Depends;
+use crate::{Shard, Timer};
+
+/// Candidates that one step of a matchmaker pass examines: about a tenth of a millisecond.
+const MATCHMAKER_STEP: usize = 2_000;
+
+/// Life of a matchmaker token, seconds.
+const MATCH_TOKEN_LIFE: u64 = 30;
+
+/// A refusal that keeps its meaning until the message is written.
+enum Refusal {
+    Plain(Error),
+    Taken(Taken),
+    Revoked,
+}
+
+impl<E: Into<Error>> From<E> for Refusal {
+    fn from(error: E) -> Refusal {
+        Refusal::Plain(error.into())
+    }
+}
+
+impl Shard {
+    pub(crate) fn handle_ask(&mut self, task: TaskId, query: Query, mut depends: Depends) {
+        if let Some(answer) = self.answer_transient(&query, &depends) {
+            let answered = Message::Answer { task: task.number, answer };
+            self.send(task.shard, answered, &depends);
+            self.form_matches(&depends);
+            return;
+        }
+
+        let is_prepare = matches!(query, Query::Prepare(_));
+        self.view.begin(depends.clone());
+        let mut effects = Vec::new();
+        let statuses = &self.statuses;
+        let ctx = &mut Ctx::new(self.now, &mut self.rng, &mut self.view, &mut effects);
+        let answer = match answer_durable(ctx, statuses, &query) {
+            Ok(answer) => answer,
+            Err(Stop::Unavailable) => match self.park(task, query, depends.clone()) {
+                Ok(()) => return,
+                Err(refused) => Answer::Refused(Error::exhausted(refused)),
+            },
+            Err(Stop::Damaged(table)) => {
+                self.outputs.push_back(Output::Damaged { table });
+                Answer::Refused(Error::internal())
+            }
+            Err(Stop::Refused(Refusal::Plain(error))) => Answer::Refused(error),
+            Err(Stop::Refused(Refusal::Taken(taken))) => Answer::Taken(taken),
+            Err(Stop::Refused(Refusal::Revoked)) => Answer::Revoked,
+        };
+        depends = self.view.depends();
+
+        let changes: Vec<_> = effects.into_iter().filter_map(change).collect();
+        let answer = if changes.is_empty() {
+            answer
+        } else if self.is_behind() {
+            Answer::Refused(Error::exhausted("The disk is behind; try again."))
+        } else {
+            let frame = Frame::encode(&changes);
+            if is_prepare {
+                self.hold(task, frame.clone());
+                Answer::Prepared(frame)
+            } else {
+                let batch = self.emit(vec![frame.clone()], vec![self.id], &mut depends);
+                self.view.write(batch, &frame);
+                answer
+            }
+        };
+        self.send(task.shard, Message::Answer { task: task.number, answer }, &depends);
+    }
+
+    /// Answers what lives in memory only; `None` when the question is about durable entities.
+    fn answer_transient(&mut self, query: &Query, depends: &Depends) -> Option<Answer> {
+        Some(match query {
+            Query::Open { me, online } => {
+                let session = me.session_id;
+                let command = status::Command::Follow { session };
+                self.apply_status(me.user_id, command, depends);
+                if *online {
+                    self.set_status(me, Some(String::new()), depends);
+                }
+                Answer::Done
+            }
+            Query::SetStatus { me, text } => {
+                self.set_status(me, text.clone(), depends);
+                Answer::Done
+            }
+            Query::Follow { session, users } => self.follow(*session, users, depends),
+            Query::MatchJoin { id, me, entry } => self.join_match(*id, me, *entry, depends),
+            Query::TicketAdd(ticket) => {
+                let id = ticket.id;
+                match self.pool.add((**ticket).clone()) {
+                    Ok(()) => Answer::Ticket(id),
+                    Err(error) => Answer::Refused(ticket_error(error)),
+                }
+            }
+            Query::TicketRemove { ticket, session } => match self.pool.remove(*ticket, *session) {
+                Ok(()) => Answer::Done,
+                Err(error) => Answer::Refused(ticket_error(error)),
+            },
+            Query::Device(_)
+            | Query::Usernames(_)
+            | Query::Login(_)
+            | Query::Refresh(_)
+            | Query::Guarded { .. }
+            | Query::Users(_)
+            | Query::Prepare(_) => return None,
+        })
+    }
+
+    fn set_status(&mut self, me: &Presence, text: Option<String>, depends: &Depends) {
+        let command = match text {
+            Some(text) => status::Command::Set { presence: me.clone(), text },
+            None => status::Command::Clear { session: me.session_id },
+        };
+        self.apply_status(me.user_id, command, depends);
+    }
+
+    pub(crate) fn apply_status(
+        &mut self,
+        user: UserId,
+        command: status::Command,
+        depends: &Depends,
+    ) {
+        let status = self.statuses.entry(user).or_default();
+        let mut effects = Vec::new();
+        let ctx = &mut Ctx::new(self.now, &mut self.rng, &mut self.view, &mut effects);
+        status.apply(ctx, command);
+        if status.is_empty() {
+            self.statuses.remove(&user);
+        }
+        self.deliver(effects, depends);
+    }
+
+    fn follow(&mut self, session: SessionId, users: &[UserId], depends: &Depends) -> Answer {
+        let mut present: Vec<StatusPresence> = Vec::new();
+        for user in users {
+            self.apply_status(*user, status::Command::Follow { session }, depends);
+            if let Some(status) = self.statuses.get(user) {
+                present.extend_from_slice(status.online());
+            }
+        }
+        Answer::Statuses(present)
+    }
+
+    fn join_match(
+        &mut self,
+        id: MatchId,
+        me: &Presence,
+        entry: Entry,
+        depends: &Depends,
+    ) -> Answer {
+        if entry == Entry::Existing && !self.relays.contains_key(&id) {
+            return Answer::Refused(relay::Error::NotFound.into());
+        }
+        let relay = self.relays.entry(id).or_insert_with(|| Relay::new(id));
+        let mut effects = Vec::new();
+        let ctx = &mut Ctx::new(self.now, &mut self.rng, &mut self.view, &mut effects);
+        let joined = relay.join(ctx, me.clone());
+        self.deliver(effects, depends);
+        match joined {
+            Ok(joined) => Answer::Joined(joined),
+            Err(error) => Answer::Refused(error.into()),
+        }
+    }
+
+    pub(crate) fn leave_match(&mut self, id: MatchId, session: SessionId, depends: &Depends) {
+        let Some(relay) = self.relays.get_mut(&id) else {
+            return;
+        };
+        let mut effects = Vec::new();
+        let ctx = &mut Ctx::new(self.now, &mut self.rng, &mut self.view, &mut effects);
+        relay.leave(ctx, session);
+        if relay.is_empty() {
+            self.relays.remove(&id);
+        }
+        self.deliver(effects, depends);
+    }
+
+    pub(crate) fn begin_matchmaker_pass(&mut self) {
+        let next = self.now.monotonic.after(self.config.matchmaker.interval);
+        self.timers.set(next, Timer::MatchmakerPass);
+        self.pool.begin_pass();
+        self.step_matchmaker();
+    }
+
+    pub(crate) fn step_matchmaker(&mut self) {
+        if self.pool.step(MATCHMAKER_STEP) {
+            // Due at once, but not within this handle: other inputs get their turn.
+            let soon = self.now.monotonic.after(Duration::from_nanos(1));
+            self.timers.set(soon, Timer::MatchmakerStep);
+        }
+        self.form_matches(&Depends::default());
+    }
+
+    /// Tells the players of every formed match.
+    fn form_matches(&mut self, depends: &Depends) {
+        while let Some(formed) = self.pool.poll_match() {
+            let home = self.config.placement.matches.unwrap_or(self.id);
+            let id = MatchId::born(self.config.placement.birth(home), &mut self.rng);
+            let claims = MatchClaims {
+                mid: api::convert::play::match_id_text(id),
+                exp: self.now.wall.secs() + MATCH_TOKEN_LIFE,
+            };
+            let token = self.config.session_key.sign_match(&claims);
+            for ticket in &formed.tickets {
+                let text = api::realtime::matched(ticket.id, &token, &formed.tickets, ticket);
+                self.push(vec![ticket.presence.session_id], &Bytes::from(text), depends);
+            }
+        }
+    }
+}
+
+fn change(effect: Effect) -> Option<base::Change> {
+    match effect {
+        Effect::Change(change) => Some(change),
+        Effect::Push { .. } => None,
+    }
+}
+
+/// Applies a question to the durable entities.
+fn answer_durable(
+    ctx: &mut Ctx<'_>,
+    statuses: &IdMap<UserId, Status>,
+    query: &Query,
+) -> Applied<Answer, Refusal> {
+    match query {
+        Query::Device(id) => device::find(ctx, id).map(Answer::User).map_err(never),
+        Query::Usernames(names) => {
+            let mut found = Vec::with_capacity(names.len());
+            for name in names {
+                found.extend(username::find(ctx, name).map_err(never)?);
+            }
+            Ok(Answer::UserIds(found))
+        }
+        Query::Login(user) => login(ctx, *user),
+        Query::Refresh(bearer) => {
+            guard(ctx, bearer, session::Check::Everything)?;
+            login(ctx, bearer.user_id)
+        }
+        Query::Guarded { bearer, check, errand } => {
+            guard(ctx, bearer, *check)?;
+            match errand {
+                Errand::Nothing => Ok(Answer::Done),
+                Errand::Account => view_user(ctx, statuses, bearer.user_id).map(Answer::Account),
+                Errand::Logout(tokens) => {
+                    session::revoke(ctx, bearer.user_id, tokens).map_err(|s| s.map(Into::into))?;
+                    Ok(Answer::Done)
+                }
+                Errand::LogoutAll => {
+                    session::revoke_all(ctx, bearer.user_id).map_err(|s| s.map(Into::into))?;
+                    Ok(Answer::Done)
+                }
+            }
+        }
+        Query::Users(users) => {
+            let mut views = Vec::with_capacity(users.len());
+            for user in users {
+                views.extend(view_user(ctx, statuses, *user)?);
+            }
+            Ok(Answer::Users(views))
+        }
+        Query::Prepare(claim) => prepare(ctx, claim),
+        Query::Open { .. }
+        | Query::SetStatus { .. }
+        | Query::Follow { .. }
+        | Query::MatchJoin { .. }
+        | Query::TicketAdd(_)
+        | Query::TicketRemove { .. } => Ok(Answer::Done),
+    }
+}
+
+fn login(ctx: &mut Ctx<'_>, user: UserId) -> Applied<Answer, Refusal> {
+    let found = account::read(ctx, user).map_err(never)?;
+    Ok(Answer::Login(found.map(|user| user.username)))
+}
+
+fn guard(
+    ctx: &mut Ctx<'_>,
+    bearer: &session::Bearer,
+    check: session::Check,
+) -> Applied<(), Refusal> {
+    match session::is_valid(ctx, bearer, check).map_err(never)? {
+        true => Ok(()),
+        false => Err(Stop::Refused(Refusal::Revoked)),
+    }
+}
+
+fn view_user(
+    ctx: &mut Ctx<'_>,
+    statuses: &IdMap<UserId, Status>,
+    id: UserId,
+) -> Applied<Option<UserView>, Refusal> {
+    let found = account::read(ctx, id).map_err(never)?;
+    let online = statuses.get(&id).is_some_and(|status| !status.online().is_empty());
+    Ok(found.map(|user| UserView { id, user, online }))
+}
+
+/// Prepares a claim: its changes are taken out of the effects and held.
+fn prepare(ctx: &mut Ctx<'_>, claim: &Claim) -> Applied<Answer, Refusal> {
+    match claim {
+        Claim::Device { id, user } => device::claim(ctx, id, *user).map_err(|stop| {
+            stop.map(|error| match error {
+                device::Error::Taken(owner) => Refusal::Taken(Taken::Device(owner)),
+                other => other.into(),
+            })
+        })?,
+        Claim::Username { name, user } => username::claim(ctx, name, *user).map_err(|stop| {
+            stop.map(|error| match error {
+                username::Error::Taken => Refusal::Taken(Taken::Username),
+                other => other.into(),
+            })
+        })?,
+        Claim::Account(new) => account::create(ctx, new),
+    }
+    Ok(Answer::Done)
+}
+
+fn never(stop: Stop<Never>) -> Stop<Refusal> {
+    stop.map(|never| match never {})
+}
+
+fn ticket_error(error: matchmaker::Error) -> Error {
+    let code = match error {
+        matchmaker::Error::NotFound => Code::InvalidArgument,
+        _ => Code::ResourceExhausted,
+    };
+    Error::new(code, error.to_string())
+}

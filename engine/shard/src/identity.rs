@@ -1,0 +1,242 @@
+//! Signing in and out, users, and the socket's handshake: their steps.
+
+use std::collections::BTreeMap;
+
+use api::Error;
+use api::http::Response;
+use api::reply::Reply;
+use api::request::{AuthenticateDevice, SocketOpen};
+use base::limits::{VAR_TEXT_MAX, VARS_MAX};
+use base::{ShardId, TokenId, UserId};
+use domain::identity::device::DeviceId;
+use domain::identity::session::{Bearer, Check};
+use domain::identity::token::{Claims, Kind, Vars};
+use domain::identity::username::Username;
+
+use crate::Shard;
+use crate::message::{Errand, Query};
+use crate::output::Output;
+use crate::task::{Origin, State, Step};
+
+/// What a sign-in asks for, checked.
+#[derive(Debug)]
+pub(crate) struct SignIn {
+    pub(crate) device: DeviceId,
+    pub(crate) username: Option<Username>,
+    pub(crate) create: bool,
+    pub(crate) vars: Vars,
+}
+
+impl Shard {
+    // Signing in and out.
+
+    pub(crate) fn sign_in(&mut self, task: u64, request: AuthenticateDevice) -> Step {
+        let parsed = (|| {
+            let device = DeviceId::parse(&request.id)?;
+            let username = match request.username.as_str() {
+                "" => None,
+                text => Some(Username::parse(text)?),
+            };
+            check_vars(&request.vars)?;
+            Ok(SignIn { device, username, create: request.create, vars: request.vars })
+        })();
+        match parsed {
+            Err(error) => Step::Fail(error),
+            Ok(sign_in) => {
+                let home = self.config.placement.of_key(sign_in.device.key());
+                self.ask(task, home, Query::Device(sign_in.device.clone()));
+                Step::Wait(State::Lookup { sign_in })
+            }
+        }
+    }
+
+    pub(crate) fn login(&mut self, task: u64, user: UserId, vars: Vars) -> Step {
+        self.ask(task, self.config.placement.of_user(user), Query::Login(user));
+        Step::Wait(State::Login { user, vars })
+    }
+
+    pub(crate) fn new_session(
+        &mut self,
+        user_id: UserId,
+        username: String,
+        vars: Vars,
+        created: bool,
+    ) -> Reply {
+        let token_id = TokenId::random(&mut self.rng);
+        let issued_at = self.now.wall.secs();
+        let claims = Claims { token_id, user_id, username, vars, expiry: 0, issued_at };
+        self.session_reply(claims, created)
+    }
+
+    /// Signs both tokens; their expiry counts from now.
+    pub(crate) fn session_reply(&self, claims: Claims, created: bool) -> Reply {
+        let now = self.now.wall.secs();
+        let mut claims = Claims { expiry: now + self.config.token_life.as_secs(), ..claims };
+        let token = self.config.session_key.sign(&claims);
+        claims.expiry = now + self.config.refresh_token_life.as_secs();
+        let refresh_token = self.config.refresh_key.sign(&claims);
+        Reply::Session { created, token, refresh_token }
+    }
+
+    pub(crate) fn refresh(&mut self, task: u64, token: &str, vars: Vars) -> Step {
+        if token.is_empty() {
+            return Step::Fail(Error::invalid("Refresh token is required."));
+        }
+        if let Err(error) = check_vars(&vars) {
+            return Step::Fail(error);
+        }
+        let Ok(claims) = self.config.refresh_key.verify(token, self.now.wall) else {
+            return Step::Fail(Error::unauthenticated("Refresh token invalid or expired."));
+        };
+        let bearer = self.bearer(&claims, Kind::Refresh);
+        let home = self.config.placement.of_user(bearer.user_id);
+        self.ask(task, home, Query::Refresh(bearer));
+        Step::Wait(State::Refresh { claims: Box::new(claims), vars })
+    }
+
+    pub(crate) fn logout(
+        &mut self,
+        task: u64,
+        bearer: Bearer,
+        token: &str,
+        refresh_token: &str,
+    ) -> Step {
+        let mut tokens = Vec::new();
+        for (text, kind, key) in [
+            (token, Kind::Session, &self.config.session_key),
+            (refresh_token, Kind::Refresh, &self.config.refresh_key),
+        ] {
+            if text.is_empty() {
+                continue;
+            }
+            match key.verify(text, self.now.wall) {
+                Ok(claims) if claims.user_id == bearer.user_id => {
+                    tokens.push(self.bearer(&claims, kind));
+                }
+                _ => return Step::Fail(Error::invalid("The token to log out is not valid.")),
+            }
+        }
+        let errand = if tokens.is_empty() { Errand::LogoutAll } else { Errand::Logout(tokens) };
+        self.ask_guarded(task, bearer, errand);
+        Step::Wait(State::Logout)
+    }
+
+    // Users.
+
+    /// Asks a home for each group of things that live there; how many homes were asked.
+    pub(crate) fn scatter<T>(
+        &mut self,
+        task: u64,
+        things: Vec<T>,
+        home: impl Fn(&T) -> ShardId,
+        query: impl Fn(Vec<T>) -> Query,
+    ) -> usize {
+        let mut by_home: BTreeMap<ShardId, Vec<T>> = BTreeMap::new();
+        for thing in things {
+            by_home.entry(home(&thing)).or_default().push(thing);
+        }
+        let count = by_home.len();
+        for (home, things) in by_home {
+            self.ask(task, home, query(things));
+        }
+        count
+    }
+
+    /// Asks which users bear these names; how many homes were asked.
+    pub(crate) fn scatter_names(&mut self, task: u64, names: Vec<Username>) -> usize {
+        let placement = self.config.placement;
+        self.scatter(task, names, |name| placement.of_key(name.key()), Query::Usernames)
+    }
+
+    pub(crate) fn find_users(&mut self, task: u64, ids: Vec<UserId>, names: Vec<Username>) -> Step {
+        match self.scatter_names(task, names) {
+            0 => self.read_users(task, ids),
+            _ => Step::Wait(State::UsersNames { ids }),
+        }
+    }
+
+    pub(crate) fn read_users(&mut self, task: u64, mut ids: Vec<UserId>) -> Step {
+        ids.sort_unstable();
+        ids.dedup();
+        let placement = self.config.placement;
+        match self.scatter(task, ids, |id| placement.of_user(*id), Query::Users) {
+            0 => Step::Done(Reply::Users { users: Vec::new() }),
+            _ => Step::Wait(State::UsersRead { found: Vec::new() }),
+        }
+    }
+
+    // The socket's handshake: format, token, upgrade, in this order, refused in plain text.
+
+    pub(crate) fn open_socket(&mut self, task: u64, open: SocketOpen) -> Step {
+        if !matches!(open.format.as_str(), "" | "json") {
+            return self.refuse_handshake(task, 400);
+        }
+        let token = open.token.as_deref().unwrap_or_default();
+        let Ok(claims) = self.config.session_key.verify(token, self.now.wall) else {
+            return self.refuse_handshake(task, 401);
+        };
+        let bearer = self.bearer(&claims, Kind::Session);
+        let home = self.config.placement.of_user(bearer.user_id);
+        let (check, errand) = (Check::WholeUserOnly, Errand::Nothing);
+        self.ask(task, home, Query::Guarded { bearer, check, errand });
+        Step::Wait(State::SocketGuard { open, claims: Box::new(claims) })
+    }
+
+    pub(crate) fn accept_socket(
+        &mut self,
+        number: u64,
+        open: &SocketOpen,
+        claims: &Claims,
+    ) -> Step {
+        if !open.is_handshake {
+            return self.refuse_handshake(number, 400);
+        }
+        let Some(task) = self.tasks.get(&number) else {
+            return Step::Ended;
+        };
+        let Origin::Http { connection, home } = task.origin else {
+            return Step::Ended;
+        };
+        let depends = task.depends.clone();
+        self.output(Output::Upgrade { connection }, &depends);
+        self.attach_connection(connection, home, claims, open.status, &depends);
+        Step::Ended
+    }
+
+    pub(crate) fn refuse_handshake(&mut self, number: u64, status: u16) -> Step {
+        let text = match status {
+            401 => "Missing or invalid token",
+            _ => "Bad request: an unknown format, or no WebSocket handshake",
+        };
+        let Some(task) = self.tasks.get(&number) else {
+            return Step::Ended;
+        };
+        if let Origin::Http { connection, .. } = task.origin {
+            let depends = task.depends.clone();
+            self.respond(connection, Response::text(status, text), &depends);
+        }
+        Step::Ended
+    }
+}
+
+pub(crate) fn invalid_user_id() -> Error {
+    Error::invalid("A user id is not a UUID.")
+}
+
+/// `None` when one of the ids is none.
+pub(crate) fn parse_users(ids: &[String]) -> Option<Vec<UserId>> {
+    ids.iter().map(|id| UserId::parse(id)).collect()
+}
+
+/// Names that no account can bear belong to nobody.
+pub(crate) fn parse_names(names: &[String]) -> Vec<Username> {
+    names.iter().filter_map(|name| Username::parse(name).ok()).collect()
+}
+
+fn check_vars(vars: &Vars) -> Result<(), Error> {
+    let is_long = |(name, value): (&String, &String)| name.len().max(value.len()) > VAR_TEXT_MAX;
+    if vars.len() > VARS_MAX || vars.iter().any(is_long) {
+        return Err(Error::invalid("Too many session variables, or too long ones."));
+    }
+    Ok(())
+}

@@ -1,0 +1,42 @@
+//! What happens to a shard.
+
+use api::http;
+use base::{BatchId, Offset, ShardId, Table};
+use bytes::Bytes;
+
+use crate::hook::Verdict;
+use crate::message::Message;
+
+/// Connections are named by their number on this core; numbers are never used again.
+#[derive(Debug)]
+pub enum Input {
+    /// A whole HTTP request. The next one of the connection comes after the response to this one.
+    Request {
+        connection: u64,
+        /// Where a session opened by this request lives.
+        home: ShardId,
+        request: http::Request,
+    },
+    /// A text message of an upgraded connection.
+    Text { connection: u64, text: Bytes },
+    /// A binary message, which a JSON socket does not have.
+    Binary { connection: u64 },
+    /// The peer answered a ping.
+    Pong { connection: u64 },
+    /// The connection is gone.
+    Closed { connection: u64 },
+    /// From another shard. Messages of one sender arrive in the order in which it sent them.
+    Message { message: Message },
+    /// A batch that holds entries of this shard is on disk. Batches of one shard become durable in
+    /// the order of their numbers.
+    Durable { batch: BatchId, offset: Offset, applied: Offset },
+    /// The answer to [`crate::Output::Load`], read from a snapshot that holds everything up to
+    /// `applied`.
+    Loaded { table: Table, key: Bytes, value: Option<Bytes>, applied: Offset },
+    /// What a hook said.
+    Hooked { call: u64, verdict: Verdict },
+    /// A deadline of [`crate::Shard::poll_timeout`] has come.
+    Timeout,
+    /// Take no new work, tell the clients.
+    Drain,
+}

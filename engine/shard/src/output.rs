@@ -1,0 +1,35 @@
+//! What a shard wants done.
+
+use api::http;
+use base::{BatchId, Frame, Offset, ShardId, Table};
+use bytes::Bytes;
+
+use crate::hook::HookCall;
+use crate::message::Message;
+
+/// An output about a connection that is gone is dropped without a word.
+#[derive(Debug)]
+pub enum Output {
+    /// The answer to the connection's request.
+    Respond { connection: u64, response: http::Response },
+    /// Accept the connection's WebSocket handshake.
+    Upgrade { connection: u64 },
+    /// One text message. Those of one fan-out share their bytes.
+    Send { connection: u64, text: Bytes },
+    /// A WebSocket ping.
+    Ping { connection: u64 },
+    /// Close the WebSocket with this code and reason.
+    Close { connection: u64, code: u16, reason: &'static str },
+    /// Whether to go on reading from the connection.
+    Flow { connection: u64, read: bool },
+    /// To another shard, behind everything sent to it before.
+    Bus { to: ShardId, message: Message },
+    /// Make durable as one transaction, then tell every holder.
+    Commit { batch: BatchId, frames: Vec<Frame>, holders: Vec<ShardId> },
+    /// Load a key from a snapshot that holds at least everything up to `at_least`.
+    Load { table: Table, key: Bytes, at_least: Offset },
+    /// Run a hook.
+    Hook(HookCall),
+    /// A stored record does not decode. A human must look.
+    Damaged { table: Table },
+}

@@ -1,0 +1,487 @@
+//! Realtime sessions: one envelope at a time, in the order in which they came.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use api::Error;
+use api::convert::play::{WireMatchId, parse_filter, parse_match_id};
+use api::realtime::{self, Fatal};
+use api::reply::Reply;
+use api::request::{MatchDataSend, MatchTarget, MatchmakerAdd, Request};
+use base::collections::IdSet;
+use base::limits::{
+    FOLLOWS_MAX, MATCH_NAME_MAX, MATCHES_PER_SESSION_MAX, MATCHMAKER_PROPERTIES_MAX,
+    MATCHMAKER_QUERY_MAX, SESSION_QUEUE_MAX, STATUS_MAX,
+};
+use base::{Code, ConnectionId, MatchId, SessionId, TicketId, UserId};
+use bytes::Bytes;
+use domain::play::relay::{Data, Receivers};
+use domain::presence::Presence;
+use domain::social::status;
+
+use crate::Shard;
+use crate::identity::{invalid_user_id, parse_names, parse_users};
+use crate::message::{Entry, Message, Query};
+use crate::output::Output;
+use crate::task::{State, Step};
+use crate::view::Depends;
+
+/// One realtime session. Lives on its home shard, which its id names.
+///
+/// Invariant: it is a member of no match outside `matches` and a follower of nobody outside
+/// `follows`.
+#[derive(Debug)]
+pub(crate) struct Session {
+    me: Presence,
+    connection: ConnectionId,
+    /// Envelopes that wait for the one under way.
+    queue: VecDeque<Bytes>,
+    is_busy: bool,
+    /// Whether the connection was told to read no further.
+    is_paused: bool,
+    pub(crate) matches: IdSet<MatchId>,
+    follows: IdSet<UserId>,
+    has_tickets: bool,
+}
+
+impl Shard {
+    pub(crate) fn open_session(
+        &mut self,
+        connection: ConnectionId,
+        user_id: UserId,
+        username: Arc<str>,
+        online: bool,
+        depends: &Depends,
+    ) {
+        let session_id = self.session_ids.draw(self.now.wall);
+        let me = Presence { user_id, session_id, username };
+        let session = Session {
+            me: me.clone(),
+            connection,
+            queue: VecDeque::new(),
+            is_busy: true, // until its user knows of it
+            is_paused: false,
+            matches: IdSet::default(),
+            follows: IdSet::from_iter([user_id]),
+            has_tickets: false,
+        };
+        self.sessions.insert(session_id, session);
+        self.session_of.insert(connection, session_id);
+        self.begin_session_open(session_id, me, online, depends);
+    }
+
+    pub(crate) fn handle_session_text(&mut self, connection: ConnectionId, text: Bytes) {
+        let Some(id) = self.session_of.get(&connection).copied() else {
+            return;
+        };
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        if !session.is_busy && session.queue.is_empty() {
+            return self.handle_envelope(id, &text);
+        }
+        session.queue.push_back(text);
+        let waiting = session.queue.len();
+        // What was read before the connection heard of the pause still comes, a few messages at
+        // most.
+        if waiting > 2 * SESSION_QUEUE_MAX {
+            self.close_session(id, "too many messages at once");
+        } else if waiting >= SESSION_QUEUE_MAX && !session.is_paused {
+            session.is_paused = true;
+            self.send_flow(connection, false);
+        }
+    }
+
+    pub(crate) fn handle_wrong_frame(&mut self, connection: ConnectionId) {
+        if let Some(id) = self.session_of.get(&connection).copied() {
+            self.close_session(id, "received unexpected message type");
+        }
+    }
+
+    /// The connection is lost. A session does not outlive its connection yet.
+    pub(crate) fn handle_detached(&mut self, connection: ConnectionId) {
+        if let Some(id) = self.session_of.get(&connection).copied() {
+            self.end_session(id);
+        }
+    }
+
+    fn handle_envelope(&mut self, id: SessionId, text: &[u8]) {
+        let operations = self.operations.clone();
+        let envelope = match realtime::decode(text, &operations) {
+            Ok(envelope) => envelope,
+            Err(Fatal::Malformed(_)) => return self.close_session(id, "malformed payload"),
+            Err(Fatal::Missing { cid }) => {
+                self.tell(id, realtime::error(&cid, 2, "Missing message."), &Depends::default());
+                return self.close_session(id, "error processing message");
+            }
+            Err(Fatal::Unrecognized { cid }) => {
+                let text = realtime::error(&cid, 1, "Unrecognized message.");
+                self.tell(id, text, &Depends::default());
+                return self.close_session(id, "error processing message");
+            }
+        };
+        let name = envelope.row.name;
+        let has_hook =
+            self.config.hooks.before.contains(name) || self.config.hooks.after.contains(name);
+        match envelope.request {
+            // What needs no other shard's answer needs no task.
+            Request::Ping if !has_hook => {
+                let text = realtime::reply(&envelope.cid, &Reply::Pong);
+                self.tell(id, text, &Depends::default());
+            }
+            Request::Pong if !has_hook => {}
+            Request::MatchDataSend(send) if !has_hook => {
+                if let Err(error) = self.send_match_data(id, send) {
+                    // Errors of unanswered messages bear no cid.
+                    self.tell(id, realtime::refusal("", &error), &Depends::default());
+                }
+            }
+            request => {
+                if let Some(session) = self.sessions.get_mut(&id) {
+                    session.is_busy = true;
+                }
+                self.begin_session_task(id, envelope.cid, envelope.row, request);
+            }
+        }
+    }
+
+    /// The first step of a request that only a session can make.
+    pub(crate) fn session_step(&mut self, task: u64, id: SessionId, request: Request) -> Step {
+        let Some(session) = self.sessions.get(&id) else {
+            return Step::Ended;
+        };
+        let me = session.me.clone();
+        let step = match request {
+            Request::StatusFollow { user_ids, usernames } => {
+                self.follow_by_name(task, id, &user_ids, &usernames)
+            }
+            Request::StatusUnfollow { user_ids } => self.unfollow(id, &user_ids),
+            Request::StatusUpdate { status } => self.update_status(task, me, status),
+            Request::MatchmakerAdd(add) => self.add_ticket(task, me, add),
+            Request::MatchmakerRemove { ticket } => self.remove_ticket(task, id, &ticket),
+            Request::MatchCreate { name } => self.create_match(task, me, &name),
+            Request::MatchJoin { target } => self.join_by(task, me, target),
+            Request::MatchLeave { match_id } => self.leave_by_id(id, &match_id),
+            Request::MatchDataSend(send) => self.send_match_data(id, send).map(|()| Step::Ended),
+            _ => Err(Error::internal()),
+        };
+        step.unwrap_or_else(Step::Fail)
+    }
+
+    /// The task of a session's request has ended: its answer goes out, the next envelope is taken.
+    pub(crate) fn end_session_task(
+        &mut self,
+        id: SessionId,
+        cid: &str,
+        result: Option<&Result<Reply, Error>>,
+        depends: &Depends,
+    ) {
+        match result {
+            None => {}
+            Some(Ok(reply)) => self.tell(id, realtime::reply(cid, reply), depends),
+            Some(Err(error)) => self.tell(id, realtime::refusal(cid, error), depends),
+        }
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        session.is_busy = false;
+        self.ready.push_back(id);
+    }
+
+    /// Takes the next envelope of a session that is not busy any more.
+    pub(crate) fn take_envelope(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        if session.is_busy {
+            return;
+        }
+        let connection = session.connection;
+        let next = session.queue.pop_front();
+        if session.is_paused && session.queue.len() <= SESSION_QUEUE_MAX / 2 {
+            session.is_paused = false;
+            self.send_flow(connection, true);
+        }
+        if let Some(text) = next {
+            self.handle_envelope(id, &text);
+            self.ready.push_back(id);
+        }
+    }
+
+    /// Ends a session whose connection is gone or being closed: it leaves everything it was in.
+    fn end_session(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.remove(&id) else {
+            return;
+        };
+        self.session_of.remove(&session.connection);
+        let depends = Depends::default();
+        let placement = self.config.placement;
+        let mut matches: Vec<_> = session.matches.into_iter().collect();
+        matches.sort_unstable();
+        for match_id in matches {
+            let leave = Message::MatchLeave { id: match_id, session: id };
+            self.send(placement.of_match(match_id), leave, &depends);
+        }
+        let own = session.me.user_id;
+        let clear = status::Command::Clear { session: id };
+        self.send(placement.of_user(own), Message::Status { user: own, command: clear }, &depends);
+        let mut follows: Vec<_> = session.follows.into_iter().collect();
+        follows.sort_unstable();
+        for user in follows {
+            let command = status::Command::Unfollow { session: id };
+            self.send(placement.of_user(user), Message::Status { user, command }, &depends);
+        }
+        if session.has_tickets {
+            self.send(placement.of_tickets(), Message::TicketsDrop { session: id }, &depends);
+        }
+    }
+
+    /// Closes the session's socket with code 1000, as all of Nakama's refusals are.
+    pub(crate) fn close_session(&mut self, id: SessionId, reason: &'static str) {
+        let Some(session) = self.sessions.get(&id) else {
+            return;
+        };
+        let ConnectionId { shard, number: connection } = session.connection;
+        let close = Message::Close { connection, code: 1000, reason };
+        self.send(shard, close, &Depends::default());
+        self.end_session(id);
+    }
+
+    fn tell(&mut self, id: SessionId, text: String, depends: &Depends) {
+        self.push_local(&[id], &Bytes::from(text), depends);
+    }
+
+    pub(crate) fn push_local(&mut self, to: &[SessionId], text: &Bytes, depends: &Depends) {
+        for id in to {
+            let Some(session) = self.sessions.get(id) else {
+                continue;
+            };
+            let ConnectionId { shard, number: connection } = session.connection;
+            let text = text.clone();
+            if shard == self.id {
+                self.output(Output::Send { connection, text }, depends);
+            } else {
+                self.send(shard, Message::Send { connection, text }, depends);
+            }
+        }
+    }
+
+    fn send_flow(&mut self, connection: ConnectionId, read: bool) {
+        let flow = Message::Flow { connection: connection.number, read };
+        self.send(connection.shard, flow, &Depends::default());
+    }
+
+    // Statuses.
+
+    fn follow_by_name(
+        &mut self,
+        task: u64,
+        id: SessionId,
+        user_ids: &[String],
+        usernames: &[String],
+    ) -> Result<Step, Error> {
+        let ids = parse_users(user_ids).ok_or_else(invalid_user_id)?;
+        if usernames.iter().any(String::is_empty) {
+            return Err(Error::invalid("A username is empty."));
+        }
+        let followed = self.sessions.get(&id).map_or(0, |session| session.follows.len());
+        if followed + ids.len() + usernames.len() > FOLLOWS_MAX {
+            return Err(Error::invalid("Too many users are followed."));
+        }
+        Ok(match self.scatter_names(task, parse_names(usernames)) {
+            0 => self.follow_users(task, id, ids),
+            _ => Step::Wait(State::FollowNames { session: id, ids }),
+        })
+    }
+
+    /// Follows users; the own one is followed from the start and left out here.
+    pub(crate) fn follow_users(
+        &mut self,
+        task: u64,
+        id: SessionId,
+        mut users: Vec<UserId>,
+    ) -> Step {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return Step::Ended;
+        };
+        users.sort_unstable();
+        users.dedup();
+        users.retain(|user| *user != session.me.user_id);
+        session.follows.extend(users.iter().copied());
+        let placement = self.config.placement;
+        let query = |users| Query::Follow { session: id, users };
+        match self.scatter(task, users, |user| placement.of_user(*user), query) {
+            0 => Step::Done(Reply::Status { presences: Vec::new() }),
+            _ => Step::Wait(State::Follow { present: Vec::new() }),
+        }
+    }
+
+    fn unfollow(&mut self, id: SessionId, user_ids: &[String]) -> Result<Step, Error> {
+        let users = parse_users(user_ids).ok_or_else(invalid_user_id)?;
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return Ok(Step::Ended);
+        };
+        let own = session.me.user_id;
+        let left: Vec<_> =
+            users.into_iter().filter(|user| *user != own && session.follows.remove(user)).collect();
+        for user in left {
+            let command = status::Command::Unfollow { session: id };
+            let home = self.config.placement.of_user(user);
+            self.send(home, Message::Status { user, command }, &Depends::default());
+        }
+        Ok(Step::Done(Reply::Empty))
+    }
+
+    fn update_status(
+        &mut self,
+        task: u64,
+        me: Presence,
+        text: Option<String>,
+    ) -> Result<Step, Error> {
+        if text.as_ref().is_some_and(|text| text.len() > STATUS_MAX) {
+            return Err(Error::invalid("Status must be at most 2048 bytes long."));
+        }
+        let home = self.config.placement.of_user(me.user_id);
+        self.ask(task, home, Query::SetStatus { me, text });
+        Ok(Step::Wait(State::SetStatus))
+    }
+
+    // Matchmaker.
+
+    fn add_ticket(&mut self, task: u64, me: Presence, add: MatchmakerAdd) -> Result<Step, Error> {
+        let counts = matchmaker::Counts::new(add.min_count, add.max_count, add.count_multiple);
+        let counts = counts.map_err(|error| Error::invalid(error.to_string()))?;
+        if add.query.len() > MATCHMAKER_QUERY_MAX {
+            return Err(Error::invalid("The query is too long."));
+        }
+        let properties = add.string_properties.len() + add.numeric_properties.len();
+        if properties > MATCHMAKER_PROPERTIES_MAX {
+            return Err(Error::invalid("Too many properties."));
+        }
+        let query = matchmaker::Query::parse(&add.query);
+        let query = query.map_err(|error| Error::new(Code::Unknown, error.to_string()))?;
+        let Some(session) = self.sessions.get_mut(&me.session_id) else {
+            return Ok(Step::Ended);
+        };
+        session.has_tickets = true;
+        let home = self.config.placement.of_tickets();
+        let ticket = matchmaker::Ticket {
+            id: TicketId::born(self.config.placement.birth(home), &mut self.rng),
+            presence: matchmaker::Presence {
+                user_id: me.user_id,
+                session_id: me.session_id,
+                username: me.username,
+            },
+            counts,
+            query,
+            string_properties: add.string_properties,
+            numeric_properties: add.numeric_properties,
+            created: self.now.wall,
+        };
+        self.ask(task, home, Query::TicketAdd(Box::new(ticket)));
+        Ok(Step::Wait(State::TicketAdd))
+    }
+
+    fn remove_ticket(&mut self, task: u64, id: SessionId, ticket: &str) -> Result<Step, Error> {
+        let ticket = TicketId::parse(ticket);
+        let ticket = ticket.ok_or_else(|| Error::invalid("The ticket is not a UUID."))?;
+        let home = self.config.placement.of_tickets();
+        self.ask(task, home, Query::TicketRemove { ticket, session: id });
+        Ok(Step::Wait(State::TicketRemove))
+    }
+
+    // Matches.
+
+    fn create_match(&mut self, task: u64, me: Presence, name: &str) -> Result<Step, Error> {
+        if name.len() > MATCH_NAME_MAX {
+            return Err(Error::invalid("The match name is too long."));
+        }
+        let id = if name.is_empty() {
+            let home = self.config.placement.matches.unwrap_or(self.id);
+            MatchId::born(self.config.placement.birth(home), &mut self.rng)
+        } else {
+            MatchId::named(name)
+        };
+        self.ask_to_join(task, me, id, Entry::Open, true)
+    }
+
+    fn join_by(
+        &mut self,
+        task: u64,
+        me: Presence,
+        target: Option<MatchTarget>,
+    ) -> Result<Step, Error> {
+        let (text, entry) = match target {
+            None => return Err(Error::invalid("Neither a match id nor a token is given.")),
+            Some(MatchTarget::Id(id)) => (id, Entry::Existing),
+            Some(MatchTarget::Token(token)) => {
+                let claims = self.config.session_key.verify_match(&token, self.now.wall);
+                let claims = claims.map_err(|_| Error::invalid("The match token is not valid."))?;
+                (claims.mid, Entry::Open)
+            }
+        };
+        match parse_match_id(&text) {
+            None => Err(Error::invalid("The match id is not valid.")),
+            Some(WireMatchId::Authoritative) => Err(domain::play::relay::Error::NotFound.into()),
+            Some(WireMatchId::Relayed(id)) => self.ask_to_join(task, me, id, entry, false),
+        }
+    }
+
+    fn ask_to_join(
+        &mut self,
+        task: u64,
+        me: Presence,
+        id: MatchId,
+        entry: Entry,
+        is_create: bool,
+    ) -> Result<Step, Error> {
+        let Some(session) = self.sessions.get_mut(&me.session_id) else {
+            return Ok(Step::Ended);
+        };
+        let is_known = session.matches.contains(&id);
+        if !is_known && session.matches.len() >= MATCHES_PER_SESSION_MAX {
+            return Err(Error::invalid("The session is in too many matches."));
+        }
+        session.matches.insert(id);
+        let home = self.config.placement.of_match(id);
+        self.ask(task, home, Query::MatchJoin { id, me, entry });
+        Ok(Step::Wait(State::MatchJoin { id, is_create }))
+    }
+
+    fn leave_by_id(&mut self, id: SessionId, match_id: &str) -> Result<Step, Error> {
+        let match_id = parse_match_id(match_id);
+        let match_id = match_id.ok_or_else(|| Error::invalid("The match id is not valid."))?;
+        if let WireMatchId::Relayed(match_id) = match_id
+            && let Some(session) = self.sessions.get_mut(&id)
+            && session.matches.remove(&match_id)
+        {
+            let home = self.config.placement.of_match(match_id);
+            let leave = Message::MatchLeave { id: match_id, session: id };
+            self.send(home, leave, &Depends::default());
+        }
+        Ok(Step::Done(Reply::Empty))
+    }
+
+    /// Passes match data on. Refused for a malformed match id only: what cannot be delivered is
+    /// dropped.
+    fn send_match_data(&mut self, id: SessionId, send: MatchDataSend) -> Result<(), Error> {
+        let match_id = parse_match_id(&send.match_id);
+        let match_id = match_id.ok_or_else(|| Error::invalid("The match id is not valid."))?;
+        let receivers = match send.presences.is_empty() {
+            true => Some(Receivers::Others),
+            false => parse_filter(&send.presences).map(Receivers::Named),
+        };
+        let (WireMatchId::Relayed(match_id), Some(receivers)) = (match_id, receivers) else {
+            return Ok(());
+        };
+        let is_member =
+            self.sessions.get(&id).is_some_and(|session| session.matches.contains(&match_id));
+        if is_member {
+            let data = Data { op_code: send.op_code, bytes: send.data, reliable: send.reliable };
+            let message = Message::MatchData { id: match_id, from: id, receivers, data };
+            let home = self.config.placement.of_match(match_id);
+            self.send(home, message, &Depends::default());
+        }
+        Ok(())
+    }
+}

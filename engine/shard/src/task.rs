@@ -1,0 +1,552 @@
+//! The dispatch: from a decoded request, step by step, to its answer.
+//!
+//! A task lives on the shard that took the request. Each step is questions to homes and a named
+//! state in which their answers are awaited; one deadline covers all of them.
+
+use api::Error;
+use api::http::{self, Response};
+use api::ops::{Auth, Operation};
+use api::reply::{Reply, UserView};
+use api::request::{Request, SocketOpen};
+use base::limits::{TASK_DEADLINE, TASKS_MAX, USERS_PER_REQUEST_MAX};
+use base::{Code, Instant, MatchId, SessionId, ShardId, UserId};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use domain::identity::session::{Bearer, Check};
+use domain::identity::token::{Claims, Kind, Vars};
+use domain::identity::username::Username;
+use domain::social::status::StatusPresence;
+
+use crate::creation::Creation;
+use crate::hook::{HookCall, Stage, Verdict};
+use crate::identity::{SignIn, invalid_user_id, parse_names, parse_users};
+use crate::message::{Answer, Errand, Message, Query, TaskId};
+use crate::output::Output;
+use crate::view::Depends;
+use crate::{Shard, Timer};
+
+/// A request under way.
+#[derive(Debug)]
+pub(crate) struct Task {
+    pub(crate) origin: Origin,
+    row: &'static Operation,
+    state: State,
+    /// Answers that the state still waits for.
+    awaited: usize,
+    /// Everything that any step depended on.
+    pub(crate) depends: Depends,
+    deadline: Instant,
+}
+
+/// Who asked, and where the answer goes.
+#[derive(Clone, Debug)]
+pub(crate) enum Origin {
+    /// An HTTP connection of this core; `home` is for a session that it may open.
+    Http { connection: u64, home: ShardId },
+    /// A realtime session of this shard.
+    Session { session: SessionId, cid: String },
+}
+
+/// Whose request it is.
+#[derive(Clone, Debug)]
+enum Caller {
+    Nobody,
+    /// The bearer of a session token that is well-formed and not expired; its home knows of
+    /// logouts.
+    Bearer(Bearer),
+}
+
+#[derive(Debug)]
+pub(crate) enum State {
+    /// Nothing is asked yet.
+    New,
+    /// A before-hook waits for the home to confirm the token.
+    HookGuard {
+        request: Request,
+        bearer: Bearer,
+    },
+    /// A before-hook looks at the request.
+    Hook {
+        caller: Option<Bearer>,
+    },
+    /// Whom does the device sign in?
+    Lookup {
+        sign_in: SignIn,
+    },
+    /// What is the account's name?
+    Login {
+        user: UserId,
+        vars: Vars,
+    },
+    /// Participants prepare an account, one after another.
+    Create(Box<Creation>),
+    Refresh {
+        claims: Box<Claims>,
+        vars: Vars,
+    },
+    Account,
+    Logout,
+    /// Is the token of a users request still good?
+    UsersGuard {
+        ids: Vec<UserId>,
+        names: Vec<Username>,
+    },
+    UsersNames {
+        ids: Vec<UserId>,
+    },
+    UsersRead {
+        found: Vec<UserView>,
+    },
+    /// May the bearer open a socket?
+    SocketGuard {
+        open: SocketOpen,
+        claims: Box<Claims>,
+    },
+    /// A new session registers with its user.
+    SessionOpen,
+    FollowNames {
+        session: SessionId,
+        ids: Vec<UserId>,
+    },
+    Follow {
+        present: Vec<StatusPresence>,
+    },
+    SetStatus,
+    MatchJoin {
+        id: MatchId,
+        is_create: bool,
+    },
+    TicketAdd,
+    TicketRemove,
+}
+
+/// How a step ends.
+pub(crate) enum Step {
+    /// More answers are awaited, in this state.
+    Wait(State),
+    Done(Reply),
+    Fail(Error),
+    /// There is no answer, or it was given in another form.
+    Ended,
+}
+
+impl Shard {
+    // From the transport to the first step.
+
+    pub(crate) fn handle_request(
+        &mut self,
+        connection: u64,
+        home: ShardId,
+        request: &http::Request,
+    ) {
+        let origin = Origin::Http { connection, home };
+        let operations = self.operations.clone();
+        let routed = operations.router.route(request);
+        let checked = routed.and_then(|(row, decoded)| {
+            let caller = self.authenticate(row, &request.authorization)?;
+            Ok((row, caller, decoded))
+        });
+        match checked {
+            _ if self.is_draining => {
+                let error = Error::new(Code::Unavailable, "The server is shutting down.");
+                self.respond(connection, Response::error(&error), &Depends::default());
+            }
+            Err(error) => self.respond(connection, Response::error(&error), &Depends::default()),
+            Ok((row, caller, decoded)) => self.begin_task(origin, row, &caller, decoded),
+        }
+    }
+
+    /// Begins a request of a session; the session waits for its end before it takes the next.
+    pub(crate) fn begin_session_task(
+        &mut self,
+        session: SessionId,
+        cid: String,
+        row: &'static Operation,
+        request: Request,
+    ) {
+        let origin = Origin::Session { session, cid };
+        self.begin_task(origin, row, &Caller::Nobody, request);
+    }
+
+    /// Registers a new session with its user; the session waits till that is done.
+    pub(crate) fn begin_session_open(
+        &mut self,
+        session: SessionId,
+        me: domain::presence::Presence,
+        online: bool,
+        depends: &Depends,
+    ) {
+        let row = self.operations.by_name("socket_open");
+        let Some(row) = row else { return };
+        let origin = Origin::Session { session, cid: String::new() };
+        let Some(task) = self.insert_task(origin, row, depends) else {
+            return self.close_session(session, "server is overloaded");
+        };
+        let home = self.config.placement.of_user(me.user_id);
+        self.ask(task, home, Query::Open { me, online });
+        self.wait(task, State::SessionOpen);
+    }
+
+    fn authenticate(&self, row: &Operation, authorization: &[String]) -> Result<Caller, Error> {
+        match row.auth {
+            Auth::Open | Auth::Handshake => Ok(Caller::Nobody),
+            Auth::ServerKey => {
+                let [header] = authorization else {
+                    return Err(Error::unauthenticated("Server key required"));
+                };
+                let credentials = header
+                    .strip_prefix("Basic ")
+                    .and_then(|encoded| STANDARD.decode(encoded).ok())
+                    .and_then(|bytes| String::from_utf8(bytes).ok());
+                let user = credentials.as_deref().and_then(|text| text.split_once(':'));
+                match user {
+                    Some((key, _)) if key == self.config.server_key => Ok(Caller::Nobody),
+                    _ => Err(Error::unauthenticated("Server key invalid")),
+                }
+            }
+            Auth::Session => {
+                if authorization.is_empty() {
+                    return Err(Error::unauthenticated("Auth token required"));
+                }
+                let [header] = authorization else {
+                    return Err(invalid_token());
+                };
+                let token = header.strip_prefix("Bearer ").ok_or_else(invalid_token)?;
+                let claims = self.config.session_key.verify(token, self.now.wall);
+                let claims = claims.map_err(|_| invalid_token())?;
+                Ok(Caller::Bearer(self.bearer(&claims, Kind::Session)))
+            }
+        }
+    }
+
+    pub(crate) fn bearer(&self, claims: &Claims, kind: Kind) -> Bearer {
+        let life = match kind {
+            Kind::Session => self.config.token_life,
+            Kind::Refresh => self.config.refresh_token_life,
+        };
+        Bearer {
+            user_id: claims.user_id,
+            token_id: claims.token_id,
+            kind,
+            issued: claims.expiry.saturating_sub(life.as_secs()),
+            expiry: claims.expiry,
+        }
+    }
+
+    fn begin_task(
+        &mut self,
+        origin: Origin,
+        row: &'static Operation,
+        caller: &Caller,
+        request: Request,
+    ) {
+        let bearer = match caller {
+            Caller::Nobody => None,
+            Caller::Bearer(bearer) => Some(*bearer),
+        };
+        let Some(task) = self.insert_task(origin, row, &Depends::default()) else {
+            return;
+        };
+        let has_hook = self.config.hooks.before.contains(row.name);
+        let step = match (has_hook, bearer) {
+            (false, _) => self.first_step(task, bearer, request),
+            (true, None) => {
+                self.run_before_hook(task, row, request);
+                Step::Wait(State::Hook { caller: None })
+            }
+            (true, Some(bearer)) => {
+                self.ask_guarded(task, bearer, Errand::Nothing);
+                Step::Wait(State::HookGuard { request, bearer })
+            }
+        };
+        self.finish_step(task, step);
+    }
+
+    fn insert_task(
+        &mut self,
+        origin: Origin,
+        row: &'static Operation,
+        depends: &Depends,
+    ) -> Option<u64> {
+        let number = self.next_task;
+        self.next_task += 1;
+        let deadline = self.now.monotonic.after(TASK_DEADLINE);
+        let is_full = self.tasks.len() >= TASKS_MAX;
+        let state = State::New;
+        let depends = depends.clone();
+        self.tasks.insert(number, Task { origin, row, state, awaited: 0, depends, deadline });
+        self.timers.set(deadline, Timer::Task(number));
+        if is_full {
+            self.finish_step(
+                number,
+                Step::Fail(Error::exhausted("Too many requests are under way.")),
+            );
+            return None;
+        }
+        Some(number)
+    }
+
+    // Hooks.
+
+    fn run_before_hook(&mut self, task: u64, row: &'static Operation, request: Request) {
+        let depends = self.tasks.get(&task).map(|task| task.depends.clone()).unwrap_or_default();
+        let stage = Stage::Before { request };
+        self.output(Output::Hook(HookCall { call: task, operation: row.name, stage }), &depends);
+        self.await_one(task);
+    }
+
+    pub(crate) fn handle_hooked(&mut self, call: u64, verdict: Verdict) {
+        let Some(task) = self.tasks.get_mut(&call) else {
+            return;
+        };
+        let State::Hook { caller } = task.state else {
+            return;
+        };
+        let step = match verdict {
+            Verdict::Continue(request) => self.first_step(call, caller, request),
+            Verdict::Refuse(error) => Step::Fail(error),
+            Verdict::Disable => Step::Fail(Error::new(Code::NotFound, "Not Found")),
+        };
+        self.finish_step(call, step);
+    }
+
+    // The steps.
+
+    fn first_step(&mut self, task: u64, bearer: Option<Bearer>, request: Request) -> Step {
+        match request {
+            Request::Root => Step::Done(Reply::Root),
+            Request::Healthcheck => Step::Done(Reply::Empty),
+            Request::Pong => Step::Ended,
+            Request::Ping => Step::Done(Reply::Pong),
+            Request::AuthenticateDevice(request) => self.sign_in(task, request),
+            Request::SessionRefresh { token, vars } => self.refresh(task, &token, vars),
+            Request::SocketOpen(open) => self.open_socket(task, open),
+            Request::SessionLogout { token, refresh_token } => {
+                let Some(bearer) = bearer else {
+                    return Step::Fail(invalid_token());
+                };
+                self.logout(task, bearer, &token, &refresh_token)
+            }
+            Request::AccountGet => {
+                let Some(bearer) = bearer else {
+                    return Step::Fail(invalid_token());
+                };
+                self.ask_guarded(task, bearer, Errand::Account);
+                Step::Wait(State::Account)
+            }
+            Request::UsersGet { ids, usernames, facebook_ids } => {
+                let Some(bearer) = bearer else {
+                    return Step::Fail(invalid_token());
+                };
+                if ids.len() + usernames.len() + facebook_ids.len() > USERS_PER_REQUEST_MAX {
+                    return Step::Fail(Error::invalid("Too many users are asked for at once."));
+                }
+                let Some(ids) = parse_users(&ids) else {
+                    return Step::Fail(invalid_user_id());
+                };
+                let names = parse_names(&usernames);
+                self.ask_guarded(task, bearer, Errand::Nothing);
+                Step::Wait(State::UsersGuard { ids, names })
+            }
+            Request::StatusFollow { .. }
+            | Request::StatusUnfollow { .. }
+            | Request::StatusUpdate { .. }
+            | Request::MatchmakerAdd(_)
+            | Request::MatchmakerRemove { .. }
+            | Request::MatchCreate { .. }
+            | Request::MatchJoin { .. }
+            | Request::MatchLeave { .. }
+            | Request::MatchDataSend(_) => match self.tasks.get(&task).map(|t| t.origin.clone()) {
+                Some(Origin::Session { session, .. }) => self.session_step(task, session, request),
+                _ => Step::Fail(Error::new(Code::Unimplemented, "Only a socket can ask for this.")),
+            },
+        }
+    }
+
+    /// An answer has come: the next step, once every awaited answer is there.
+    pub(crate) fn resume_task(&mut self, number: u64, answer: Answer, depends: &Depends) {
+        let Some(task) = self.tasks.get_mut(&number) else {
+            return;
+        };
+        task.depends.merge(depends);
+        task.awaited = task.awaited.saturating_sub(1);
+        let is_last = task.awaited == 0;
+        let row = task.row;
+        let state = std::mem::replace(&mut task.state, State::New);
+        let step = match (state, answer) {
+            // A creation that is refused has held something: it has a way of its own to end.
+            (State::Create(creation), answer) => self.creation_step(number, creation, answer),
+            (State::MatchJoin { id, .. }, Answer::Refused(error)) => {
+                self.forget_match(number, id);
+                Step::Fail(error)
+            }
+            (_, Answer::Refused(error)) => Step::Fail(error),
+            (State::SocketGuard { .. }, Answer::Revoked) => self.refuse_handshake(number, 401),
+            (_, Answer::Revoked) => Step::Fail(invalid_token()),
+
+            (State::HookGuard { request, bearer }, Answer::Done) => {
+                self.run_before_hook(number, row, request);
+                Step::Wait(State::Hook { caller: Some(bearer) })
+            }
+            (State::Lookup { sign_in }, Answer::User(found)) => match found {
+                Some(user) => self.login(number, user, sign_in.vars),
+                None if sign_in.create => self.create(number, sign_in),
+                None => Step::Fail(Error::new(Code::NotFound, "User account not found.")),
+            },
+            (State::Login { user, vars }, Answer::Login(Some(username))) => {
+                Step::Done(self.new_session(user, username, vars, false))
+            }
+            (State::Login { .. } | State::Refresh { .. }, Answer::Login(None))
+            | (State::Account, Answer::Account(None)) => {
+                Step::Fail(Error::new(Code::NotFound, "User account not found."))
+            }
+            (State::Refresh { claims, vars }, Answer::Login(Some(username))) => {
+                let vars = if vars.is_empty() { claims.vars } else { vars };
+                let claims = Claims { username, vars, ..*claims };
+                Step::Done(self.session_reply(claims, false))
+            }
+            (State::Account, Answer::Account(Some(user))) => Step::Done(Reply::Account { user }),
+            (State::Logout | State::SetStatus | State::TicketRemove, Answer::Done) => {
+                Step::Done(Reply::Empty)
+            }
+            (State::UsersGuard { ids, names }, Answer::Done) => self.find_users(number, ids, names),
+            (State::UsersNames { mut ids }, Answer::UserIds(found)) => {
+                ids.extend(found);
+                if is_last {
+                    self.read_users(number, ids)
+                } else {
+                    Step::Wait(State::UsersNames { ids })
+                }
+            }
+            (State::UsersRead { mut found }, Answer::Users(more)) => {
+                found.extend(more);
+                if is_last {
+                    Step::Done(Reply::Users { users: found })
+                } else {
+                    Step::Wait(State::UsersRead { found })
+                }
+            }
+            (State::SocketGuard { open, claims }, Answer::Done) => {
+                self.accept_socket(number, &open, &claims)
+            }
+            (State::SessionOpen, Answer::Done) => Step::Ended,
+            (State::FollowNames { session, mut ids }, Answer::UserIds(found)) => {
+                ids.extend(found);
+                if is_last {
+                    self.follow_users(number, session, ids)
+                } else {
+                    Step::Wait(State::FollowNames { session, ids })
+                }
+            }
+            (State::Follow { mut present }, Answer::Statuses(more)) => {
+                present.extend(more);
+                if is_last {
+                    Step::Done(Reply::Status { presences: present })
+                } else {
+                    Step::Wait(State::Follow { present })
+                }
+            }
+            (State::MatchJoin { is_create, .. }, Answer::Joined(joined)) => {
+                let size = if is_create { joined.size } else { joined.present.len() };
+                Step::Done(Reply::Match { joined, size })
+            }
+            (State::TicketAdd, Answer::Ticket(ticket)) => {
+                Step::Done(Reply::MatchmakerTicket { ticket })
+            }
+            (state, answer) => {
+                debug_assert!(false, "{state:?} does not wait for {answer:?}");
+                Step::Fail(Error::internal())
+            }
+        };
+        self.finish_step(number, step);
+    }
+
+    fn finish_step(&mut self, number: u64, step: Step) {
+        let result = match step {
+            Step::Wait(state) => return self.wait(number, state),
+            Step::Done(reply) => Some(Ok(reply)),
+            Step::Fail(error) => Some(Err(error)),
+            Step::Ended => None,
+        };
+        let Some(task) = self.tasks.remove(&number) else {
+            return;
+        };
+        self.timers.cancel(task.deadline, Timer::Task(number));
+        if let Some(Ok(reply)) = &result
+            && self.config.hooks.after.contains(task.row.name)
+        {
+            let stage = Stage::After { reply: reply.clone() };
+            let call = HookCall { call: number, operation: task.row.name, stage };
+            self.output(Output::Hook(call), &task.depends);
+        }
+        match task.origin {
+            Origin::Http { connection, .. } => {
+                if let Some(result) = result {
+                    let response = match &result {
+                        Ok(reply) => Response::reply(reply),
+                        Err(error) => Response::error(error),
+                    };
+                    self.respond(connection, response, &task.depends);
+                }
+            }
+            Origin::Session { session, cid } => {
+                self.end_session_task(session, &cid, result.as_ref(), &task.depends);
+            }
+        }
+    }
+
+    fn wait(&mut self, number: u64, state: State) {
+        if let Some(task) = self.tasks.get_mut(&number) {
+            task.state = state;
+        }
+    }
+
+    pub(crate) fn expire_task(&mut self, number: u64) {
+        let Some(task) = self.tasks.get_mut(&number) else {
+            return;
+        };
+        if let State::Create(creation) = std::mem::replace(&mut task.state, State::New) {
+            self.abandon(number, &creation.participants);
+        }
+        self.finish_step(number, Step::Fail(Error::deadline()));
+    }
+
+    pub(crate) fn respond(&mut self, connection: u64, response: Response, depends: &Depends) {
+        self.output(Output::Respond { connection, response }, depends);
+    }
+
+    /// Asks a home; the task awaits one answer more.
+    pub(crate) fn ask(&mut self, number: u64, home: ShardId, query: Query) {
+        let Some(task) = self.tasks.get_mut(&number) else {
+            return;
+        };
+        task.awaited += 1;
+        let depends = task.depends.clone();
+        let task = TaskId { shard: self.id, number };
+        self.send(home, Message::Ask { task, query }, &depends);
+    }
+
+    /// A join came to nothing: the session is not in the match.
+    fn forget_match(&mut self, task: u64, id: MatchId) {
+        if let Some(Task { origin: Origin::Session { session, .. }, .. }) = self.tasks.get(&task)
+            && let Some(session) = self.sessions.get_mut(session)
+        {
+            session.matches.remove(&id);
+        }
+    }
+
+    pub(crate) fn await_one(&mut self, number: u64) {
+        if let Some(task) = self.tasks.get_mut(&number) {
+            task.awaited += 1;
+        }
+    }
+
+    pub(crate) fn ask_guarded(&mut self, task: u64, bearer: Bearer, errand: Errand) {
+        let home = self.config.placement.of_user(bearer.user_id);
+        self.ask(task, home, Query::Guarded { bearer, check: Check::Everything, errand });
+    }
+}
+
+pub(crate) fn invalid_token() -> Error {
+    Error::unauthenticated("Auth token invalid")
+}

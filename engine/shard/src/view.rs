@@ -1,0 +1,372 @@
+//! The keys of one shard: what is loaded, what was written and is not durable or not applied yet,
+//! and which keys a batch of several shards holds.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use base::limits::CACHE_BYTES_MAX;
+use base::{BatchId, Frame, Offset, ShardId, Table};
+use bytes::Bytes;
+use domain::ctx::Unavailable;
+
+/// A table's number followed by the key.
+pub(crate) type Key = Bytes;
+
+/// What an entry costs beside its key and value.
+const ENTRY_OVERHEAD: usize = 128;
+
+/// Undurable batches that something depends on: the newest of each emitting shard, since those of
+/// one shard become durable in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Depends(Vec<BatchId>);
+
+impl Depends {
+    pub(crate) fn add(&mut self, batch: BatchId) {
+        match self.0.iter_mut().find(|known| known.shard == batch.shard) {
+            Some(known) => known.number = known.number.max(batch.number),
+            None => self.0.push(batch),
+        }
+    }
+
+    pub(crate) fn merge(&mut self, other: &Depends) {
+        other.0.iter().for_each(|batch| self.add(*batch));
+    }
+
+    pub(crate) fn first(&self, matches: impl Fn(BatchId) -> bool) -> Option<BatchId> {
+        self.0.iter().copied().find(|batch| matches(*batch))
+    }
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// `None`: the key is known to be absent.
+    value: Option<Bytes>,
+    /// The newest batch that wrote it, while that is not durable.
+    pending: Option<BatchId>,
+    /// Where its newest durable write stands; snapshots below do not have it.
+    offset: Offset,
+    /// Parked commands that have read it.
+    pins: u32,
+    /// Read since the clock's hand last passed.
+    referenced: bool,
+}
+
+/// Why a command cannot go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Blocked {
+    /// The key has to be loaded.
+    Load(Key),
+    /// A batch of several shards holds the key.
+    Held(Key),
+}
+
+/// Invariants: an entry that is pending, not applied or pinned is never evicted; a key is loaded
+/// once at a time; a value in memory is never older than one a snapshot could give.
+#[derive(Debug, Default)]
+pub(crate) struct View {
+    entries: BTreeMap<Key, Entry>,
+    /// Every key of `entries`, in the order of the clock's hand.
+    clock: VecDeque<Key>,
+    bytes: usize,
+    loading: BTreeMap<Key, Offset>,
+    holds: BTreeMap<Key, u32>,
+    undurable: BTreeMap<BatchId, Vec<Key>>,
+    /// Newest durable batch of each shard that told us, and the newest durable offset.
+    durable: BTreeMap<ShardId, u64>,
+    durable_offset: Offset,
+    /// The newest offset known to be in every later snapshot.
+    applied: Offset,
+
+    // Of the command under way.
+    depends: Depends,
+    read: Vec<Key>,
+    blocked: Option<Blocked>,
+    scratch: Vec<u8>,
+}
+
+impl View {
+    /// Begins a command whose message depends on these batches.
+    pub(crate) fn begin(&mut self, depends: Depends) {
+        self.depends = depends;
+        self.read.clear();
+        self.blocked = None;
+    }
+
+    /// What the command under way depends on: its message, and every undurable change it read.
+    pub(crate) fn depends(&mut self) -> Depends {
+        std::mem::take(&mut self.depends)
+    }
+
+    /// Why the command under way was stopped, and the keys it had read, which are pinned.
+    pub(crate) fn park(&mut self) -> (Option<Blocked>, Vec<Key>) {
+        let pins = std::mem::take(&mut self.read);
+        for key in &pins {
+            if let Some(entry) = self.entries.get_mut(key) {
+                entry.pins += 1;
+            }
+        }
+        (self.blocked.take(), pins)
+    }
+
+    pub(crate) fn unpin(&mut self, keys: &[Key]) {
+        for key in keys {
+            if let Some(entry) = self.entries.get_mut(key) {
+                entry.pins = entry.pins.saturating_sub(1);
+            }
+        }
+    }
+
+    /// Notes that a key is wanted; the load to ask for, unless it is under way.
+    pub(crate) fn load(&mut self, key: &Key) -> Option<(Table, Bytes, Offset)> {
+        if self.loading.contains_key(key) {
+            return None;
+        }
+        self.loading.insert(key.clone(), self.applied);
+        Some((Table(key[0]), key.slice(1..), self.applied))
+    }
+
+    /// Takes in a loaded key. `Err` is a load to repeat: the snapshot was older than asked for.
+    pub(crate) fn loaded(
+        &mut self,
+        table: Table,
+        key: &Bytes,
+        value: Option<Bytes>,
+        applied: Offset,
+    ) -> Result<Key, Offset> {
+        let full_key = self.full_key(table, key);
+        if let Some(at_least) = self.loading.get(&full_key)
+            && applied < *at_least
+        {
+            return Err(*at_least);
+        }
+        self.loading.remove(&full_key);
+        if !self.entries.contains_key(&full_key) {
+            self.insert(full_key.clone(), value, None);
+        }
+        Ok(full_key)
+    }
+
+    /// Takes in the changes of a batch that is on its way to the store.
+    pub(crate) fn write(&mut self, batch: BatchId, frame: &Frame) {
+        let is_durable = self.is_durable(batch);
+        for change in frame.changes() {
+            let key = self.full_key(change.table, change.key);
+            let value = change.value.map(Bytes::copy_from_slice);
+            self.insert(key.clone(), value, (!is_durable).then_some(batch));
+            if !is_durable {
+                self.undurable.entry(batch).or_default().push(key);
+            }
+        }
+    }
+
+    /// The batch, and every earlier one of its shard, is on disk.
+    pub(crate) fn durable(&mut self, batch: BatchId, offset: Offset, applied: Offset) {
+        let newest = self.durable.entry(batch.shard).or_default();
+        *newest = batch.number.max(*newest);
+        self.durable_offset = self.durable_offset.max(offset);
+        self.applied = self.applied.max(applied);
+        for key in self.undurable.remove(&batch).unwrap_or_default() {
+            let Some(entry) = self.entries.get_mut(&key) else {
+                continue;
+            };
+            entry.offset = entry.offset.max(offset);
+            if entry.pending == Some(batch) {
+                entry.pending = None;
+            }
+        }
+    }
+
+    pub(crate) fn is_durable(&self, batch: BatchId) -> bool {
+        self.durable.get(&batch.shard).is_some_and(|newest| *newest >= batch.number)
+    }
+
+    pub(crate) fn has_undurable(&self) -> bool {
+        !self.undurable.is_empty()
+    }
+
+    /// Holds a frame's keys: reading them blocks.
+    pub(crate) fn hold(&mut self, frame: &Frame) -> Vec<Key> {
+        let keys: Vec<_> =
+            frame.changes().map(|change| self.full_key(change.table, change.key)).collect();
+        for key in &keys {
+            *self.holds.entry(key.clone()).or_default() += 1;
+        }
+        keys
+    }
+
+    pub(crate) fn release(&mut self, keys: &[Key]) {
+        for key in keys {
+            self.holds.remove(key);
+        }
+    }
+
+    /// Brings the memory back under its limit. Called between handles, never within one.
+    pub(crate) fn evict(&mut self) {
+        let mut tries = self.clock.len().min(64); // a bounded step; the next handle goes on
+        while self.bytes > CACHE_BYTES_MAX && tries > 0 {
+            tries -= 1;
+            let Some(key) = self.clock.pop_front() else {
+                return;
+            };
+            let Some(entry) = self.entries.get_mut(&key) else {
+                continue;
+            };
+            let needed = entry.pending.is_some() || entry.offset > self.applied || entry.pins > 0;
+            if needed || entry.referenced || self.loading.contains_key(&key) {
+                entry.referenced = false;
+                self.clock.push_back(key);
+            } else if let Some(gone) = self.entries.remove(&key) {
+                self.bytes -= cost(&key, gone.value.as_ref());
+            }
+        }
+    }
+
+    fn insert(&mut self, key: Key, value: Option<Bytes>, pending: Option<BatchId>) {
+        self.bytes += cost(&key, value.as_ref());
+        // A write that was durable before we heard of its batch stands at an offset we do not know,
+        // but not above the newest durable one.
+        let offset = if pending.is_none() { self.durable_offset } else { Offset(0) };
+        match self.entries.get_mut(&key) {
+            Some(entry) => {
+                self.bytes -= cost(&key, entry.value.as_ref());
+                entry.value = value;
+                entry.pending = pending;
+                entry.offset = entry.offset.max(offset);
+            }
+            None => {
+                self.clock.push_back(key.clone());
+                let entry = Entry { value, pending, offset, pins: 0, referenced: true };
+                self.entries.insert(key, entry);
+            }
+        }
+    }
+
+    fn full_key(&mut self, table: Table, key: &[u8]) -> Key {
+        self.compose(table, key);
+        Bytes::copy_from_slice(&self.scratch)
+    }
+
+    fn compose(&mut self, table: Table, key: &[u8]) {
+        self.scratch.clear();
+        self.scratch.push(table.0);
+        self.scratch.extend_from_slice(key);
+    }
+}
+
+fn cost(key: &Key, value: Option<&Bytes>) -> usize {
+    ENTRY_OVERHEAD + 2 * key.len() + value.map_or(0, Bytes::len)
+}
+
+impl domain::ctx::View for View {
+    fn get(&mut self, table: Table, key: &[u8]) -> Result<Option<Bytes>, Unavailable> {
+        self.compose(table, key);
+        if self.holds.contains_key(self.scratch.as_slice()) {
+            self.blocked = Some(Blocked::Held(Bytes::copy_from_slice(&self.scratch)));
+            return Err(Unavailable);
+        }
+        let Some((key, entry)) = self.entries.get_key_value(self.scratch.as_slice()) else {
+            self.blocked = Some(Blocked::Load(Bytes::copy_from_slice(&self.scratch)));
+            return Err(Unavailable);
+        };
+        if let Some(batch) = entry.pending {
+            self.depends.add(batch);
+        }
+        self.read.push(key.clone());
+        let value = entry.value.clone();
+        if let Some(entry) = self.entries.get_mut(self.scratch.as_slice()) {
+            entry.referenced = true;
+        }
+        Ok(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base::Change;
+    use domain::ctx::View as _;
+
+    use super::*;
+
+    const USERS: Table = Table(1);
+
+    fn frame(value: &[u8]) -> Frame {
+        Frame::encode(&vec![Change { table: 1, key: b"k".to_vec(), value: Some(value.to_vec()) }])
+    }
+
+    fn batch(number: u64) -> BatchId {
+        BatchId { shard: ShardId(0), number }
+    }
+
+    fn get(view: &mut View) -> Result<Option<Bytes>, Blocked> {
+        view.begin(Depends::default());
+        view.get(USERS, b"k").map_err(|Unavailable| view.blocked.clone().expect("a reason"))
+    }
+
+    #[test]
+    fn a_write_during_a_load_wins_over_what_the_load_brings() {
+        let mut view = View::default();
+        let Err(Blocked::Load(key)) = get(&mut view) else { panic!("nothing is loaded yet") };
+        assert!(view.load(&key).is_some());
+        assert!(view.load(&key).is_none(), "one load at a time");
+        view.write(batch(1), &frame(b"new"));
+        let old = Some(Bytes::from_static(b"old"));
+        assert!(view.loaded(USERS, &Bytes::from_static(b"k"), old, Offset(0)).is_ok());
+        assert_eq!(get(&mut view), Ok(Some(Bytes::from_static(b"new"))));
+        assert_eq!(view.depends(), Depends(vec![batch(1)]));
+    }
+
+    #[test]
+    fn a_load_from_an_old_snapshot_is_repeated() {
+        let mut view = View::default();
+        view.durable(batch(1), Offset(7), Offset(7));
+        let Err(Blocked::Load(key)) = get(&mut view) else { panic!("nothing is loaded yet") };
+        assert_eq!(view.load(&key).map(|(_, _, at_least)| at_least), Some(Offset(7)));
+        let key = Bytes::from_static(b"k");
+        assert_eq!(view.loaded(USERS, &key, None, Offset(6)), Err(Offset(7)));
+        assert!(view.loaded(USERS, &key, None, Offset(7)).is_ok());
+        assert_eq!(get(&mut view), Ok(None));
+    }
+
+    #[test]
+    fn an_entry_stays_until_snapshots_have_it() {
+        let mut view = View::default();
+        let large = vec![0; CACHE_BYTES_MAX];
+        view.write(batch(1), &frame(&large));
+        let evict = |view: &mut View| (0..3).for_each(|_| view.evict());
+        evict(&mut view);
+        assert!(get(&mut view).is_ok(), "pending");
+        view.durable(batch(1), Offset(1), Offset(0));
+        evict(&mut view);
+        assert!(get(&mut view).is_ok(), "durable, not applied");
+        assert_eq!(view.depends(), Depends::default());
+        view.durable(batch(2), Offset(2), Offset(1));
+        view.begin(Depends::default());
+        assert!(view.get(USERS, b"k").is_ok());
+        let (_, pins) = view.park();
+        evict(&mut view);
+        assert!(get(&mut view).is_ok(), "pinned");
+        view.unpin(&pins);
+        evict(&mut view);
+        assert!(matches!(get(&mut view), Err(Blocked::Load(_))));
+        assert_eq!(view.bytes, 0);
+    }
+
+    #[test]
+    fn a_held_key_blocks_until_it_is_released() {
+        let mut view = View::default();
+        let keys = view.hold(&frame(b"v"));
+        assert!(matches!(get(&mut view), Err(Blocked::Held(_))));
+        view.release(&keys);
+        view.write(batch(1), &frame(b"v"));
+        assert_eq!(get(&mut view), Ok(Some(Bytes::from_static(b"v"))));
+    }
+
+    #[test]
+    fn a_batch_that_was_durable_before_its_entries_came_is_not_pending() {
+        let mut view = View::default();
+        view.durable(batch(3), Offset(9), Offset(8));
+        view.write(batch(3), &frame(b"v"));
+        assert!(get(&mut view).is_ok());
+        assert_eq!(view.depends(), Depends::default());
+        assert!(!view.has_undurable());
+    }
+}
