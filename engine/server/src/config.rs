@@ -1,0 +1,348 @@
+//! Configuration: defaults, then the file, then flags.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use base::id::SHARDS_MAX;
+use serde::Deserialize;
+
+/// A game backend in one binary: accounts, matchmaking, relayed matches, durable in one folder.
+#[derive(clap::Parser, Debug)]
+#[command(version)]
+pub(crate) struct Flags {
+    /// Folder that keeps everything; made when it is not there [default: ./data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Address and port of HTTP and WebSocket; port 0 takes a free one [default: 127.0.0.1:7350]
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<SocketAddr>,
+    /// Shards, a thread pinned to a core each, 1 to 256 [default: one for each core, from 4 cores
+    /// on one less]
+    #[arg(long, value_name = "N")]
+    shards: Option<usize>,
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Refuse to start with a default key
+    #[arg(long)]
+    production: bool,
+}
+
+/// The whole configuration. Keys and defaults are Nakama's where the meaning is the same.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    /// Node name, 1 to 16 bytes; hashed into session ids.
+    pub name: String,
+    pub data_dir: PathBuf,
+    pub listen: SocketAddr,
+    /// Number of shards; 0 chooses by the number of cores.
+    pub shards: usize,
+    pub production: bool,
+    pub session: Session,
+    pub socket: Socket,
+    pub matchmaker: Matchmaker,
+    pub placement: Placement,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Session {
+    /// Key of session and matchmaker tokens (HS256).
+    pub encryption_key: String,
+    /// Life of a session token.
+    pub token_expiry_sec: u64,
+    /// Key of refresh tokens (HS256); must differ.
+    pub refresh_encryption_key: String,
+    /// Life of a refresh token.
+    pub refresh_token_expiry_sec: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Socket {
+    /// User part of the Basic credentials of authentication calls.
+    pub server_key: String,
+    /// Largest WebSocket message of a client.
+    pub max_message_size_bytes: usize,
+    /// Largest HTTP body.
+    pub max_request_size_bytes: usize,
+    /// How long a request may take to arrive.
+    pub read_timeout_ms: u64,
+    /// How long a response may take to leave.
+    pub write_timeout_ms: u64,
+    /// How long a connection may stay without a request.
+    pub idle_timeout_ms: u64,
+    /// How long a WebSocket message may take to leave.
+    pub write_wait_ms: u64,
+    /// How long a WebSocket may stay without an answer to a ping.
+    pub pong_wait_ms: u64,
+    /// Time between pings; less than `pong_wait_ms`.
+    pub ping_period_ms: u64,
+    /// Messages after which a WebSocket counts as alive, pong or not.
+    pub ping_backoff_threshold: u32,
+    /// How long a closed WebSocket waits for the client's close frame.
+    pub close_ack_wait_ms: u64,
+    /// Messages that wait for a slow reader before it is dropped.
+    pub outgoing_queue_size: usize,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Matchmaker {
+    pub mode: Mode,
+    /// Tickets of one session.
+    pub max_tickets: usize,
+    /// Time between passes.
+    pub interval_sec: u64,
+    /// Passes as an active ticket, before fewer than the maximum are accepted.
+    pub max_intervals: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Mode {
+    /// A full match forms as soon as it exists.
+    Immediate,
+    /// Everything happens at the interval, as in Nakama.
+    Compatible,
+}
+
+/// Where things are born that could be born anywhere. For tests of work across cores: the defaults
+/// keep things on the core that first sees them.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Placement {
+    pub sessions: Sessions,
+    /// Shard of all random matches.
+    pub matches: Option<usize>,
+    /// Shard of the ticket pool.
+    pub queue: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Sessions {
+    /// On the core that accepted the connection.
+    #[default]
+    Local,
+    /// On every shard in turn.
+    Spread,
+}
+
+const SERVER_KEY: &str = "defaultkey";
+const ENCRYPTION_KEY: &str = "defaultencryptionkey";
+const REFRESH_ENCRYPTION_KEY: &str = "defaultrefreshencryptionkey";
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            name: "nakama".into(),
+            data_dir: "data".into(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 7350)),
+            shards: 0,
+            production: false,
+            session: Session::default(),
+            socket: Socket::default(),
+            matchmaker: Matchmaker::default(),
+            placement: Placement::default(),
+        }
+    }
+}
+
+impl Default for Session {
+    fn default() -> Self {
+        Session {
+            encryption_key: ENCRYPTION_KEY.into(),
+            token_expiry_sec: 60,
+            refresh_encryption_key: REFRESH_ENCRYPTION_KEY.into(),
+            refresh_token_expiry_sec: 3600,
+        }
+    }
+}
+
+impl Default for Socket {
+    fn default() -> Self {
+        Socket {
+            server_key: SERVER_KEY.into(),
+            max_message_size_bytes: 4096,
+            max_request_size_bytes: 262_144,
+            read_timeout_ms: 10_000,
+            write_timeout_ms: 10_000,
+            idle_timeout_ms: 60_000,
+            write_wait_ms: 5_000,
+            pong_wait_ms: 25_000,
+            ping_period_ms: 15_000,
+            ping_backoff_threshold: 20,
+            close_ack_wait_ms: 2_000,
+            outgoing_queue_size: 64,
+        }
+    }
+}
+
+impl Default for Matchmaker {
+    fn default() -> Self {
+        Matchmaker { mode: Mode::Immediate, max_tickets: 3, interval_sec: 15, max_intervals: 2 }
+    }
+}
+
+/// Reads the file, lets the flags override it, and checks every value.
+pub(crate) fn load(flags: &Flags) -> Result<Config> {
+    let mut config = match &flags.config {
+        None => Config::default(),
+        Some(path) => {
+            let text = std::fs::read_to_string(path);
+            let text = text.with_context(|| format!("cannot read {}", path.display()))?;
+            parse(&text).with_context(|| format!("in {}", path.display()))?
+        }
+    };
+    if let Some(data_dir) = &flags.data_dir {
+        config.data_dir.clone_from(data_dir);
+    }
+    config.listen = flags.listen.unwrap_or(config.listen);
+    config.shards = flags.shards.unwrap_or(config.shards);
+    ensure!(flags.shards != Some(0), "--shards is 0, and has to be 1 to {SHARDS_MAX}");
+    config.production |= flags.production;
+    if config.shards == 0 {
+        config.shards = match crate::executor::allowed_cores().len() {
+            few @ 0..4 => few.max(1),
+            many => (many - 1).min(SHARDS_MAX),
+        };
+    }
+    config.check()?;
+    Ok(config)
+}
+
+fn parse(text: &str) -> Result<Config> {
+    Ok(toml::from_str(text)?)
+}
+
+impl Config {
+    fn check(&self) -> Result<()> {
+        ensure!((1..=16).contains(&self.name.len()), "name has to be 1 to 16 bytes long");
+        ensure!(self.shards <= SHARDS_MAX, "shards is {}, at most {SHARDS_MAX}", self.shards);
+        for (key, value) in [
+            ("session.encryption_key", &self.session.encryption_key),
+            ("session.refresh_encryption_key", &self.session.refresh_encryption_key),
+            ("socket.server_key", &self.socket.server_key),
+        ] {
+            ensure!(!value.is_empty(), "{key} must not be empty");
+        }
+        ensure!(
+            self.session.encryption_key != self.session.refresh_encryption_key,
+            "session.encryption_key and session.refresh_encryption_key have to differ"
+        );
+        let Socket { pong_wait_ms, ping_period_ms, .. } = self.socket;
+        for (key, value, most) in [
+            ("session.token_expiry_sec", self.session.token_expiry_sec, YEARS_100),
+            ("session.refresh_token_expiry_sec", self.session.refresh_token_expiry_sec, YEARS_100),
+            ("socket.max_message_size_bytes", self.socket.max_message_size_bytes as u64, 16 << 20),
+            ("socket.max_request_size_bytes", self.socket.max_request_size_bytes as u64, 64 << 20),
+            ("socket.read_timeout_ms", self.socket.read_timeout_ms, DAY_MS),
+            ("socket.write_timeout_ms", self.socket.write_timeout_ms, DAY_MS),
+            ("socket.idle_timeout_ms", self.socket.idle_timeout_ms, DAY_MS),
+            ("socket.write_wait_ms", self.socket.write_wait_ms, DAY_MS),
+            ("socket.pong_wait_ms", pong_wait_ms, DAY_MS),
+            ("socket.ping_period_ms", ping_period_ms, DAY_MS),
+            ("socket.ping_backoff_threshold", self.socket.ping_backoff_threshold.into(), 1 << 31),
+            ("socket.close_ack_wait_ms", self.socket.close_ack_wait_ms, DAY_MS),
+            ("socket.outgoing_queue_size", self.socket.outgoing_queue_size as u64, 1 << 20),
+            ("matchmaker.max_tickets", self.matchmaker.max_tickets as u64, 1 << 20),
+            ("matchmaker.interval_sec", self.matchmaker.interval_sec, DAY_MS / 1000),
+            ("matchmaker.max_intervals", self.matchmaker.max_intervals.into(), 1 << 31),
+        ] {
+            ensure!((1..=most).contains(&value), "{key} is {value}, and has to be 1 to {most}");
+        }
+        ensure!(
+            ping_period_ms < pong_wait_ms,
+            "socket.ping_period_ms is {ping_period_ms}, and has to be less than \
+             socket.pong_wait_ms, {pong_wait_ms}"
+        );
+        for (key, shard) in [
+            ("placement.matches", self.placement.matches),
+            ("placement.queue", self.placement.queue),
+        ] {
+            if let Some(shard) = shard {
+                let count = self.shards;
+                ensure!(shard < count, "{key} is {shard}, and has to be below the {count} shards");
+            }
+        }
+        let defaults = self.default_keys();
+        if self.production && !defaults.is_empty() {
+            bail!("a default key is refused in production: set {}", defaults.join(", "));
+        }
+        Ok(())
+    }
+
+    /// Keys that everybody knows.
+    pub(crate) fn default_keys(&self) -> Vec<&'static str> {
+        let mut keys = Vec::new();
+        if self.socket.server_key == SERVER_KEY {
+            keys.push("socket.server_key");
+        }
+        if self.session.encryption_key == ENCRYPTION_KEY {
+            keys.push("session.encryption_key");
+        }
+        if self.session.refresh_encryption_key == REFRESH_ENCRYPTION_KEY {
+            keys.push("session.refresh_encryption_key");
+        }
+        keys
+    }
+}
+
+const DAY_MS: u64 = 24 * 3600 * 1000;
+const YEARS_100: u64 = 100 * 365 * 24 * 3600;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(text: &str) -> String {
+        let checked = parse(text).and_then(|config| config.check());
+        format!("{:#}", checked.expect_err("the text is refused"))
+    }
+
+    #[test]
+    fn defaults_and_every_section_are_accepted() {
+        let text = r#"
+            name = "nakama1"
+            shards = 4
+            [session]
+            token_expiry_sec = 7200
+            [socket]
+            outgoing_queue_size = 16
+            [matchmaker]
+            mode = "compatible"
+            interval_sec = 1
+            [placement]
+            sessions = "spread"
+            queue = 3
+        "#;
+        let config = parse(text).expect("the text is well-formed");
+        config.check().expect("the values are in range");
+        assert_eq!(config.session.token_expiry_sec, 7200);
+        assert_eq!(config.matchmaker.mode, Mode::Compatible);
+        assert_eq!(config.default_keys().len(), 3);
+    }
+
+    #[test]
+    fn a_refusal_names_the_key() {
+        let check = |text: &str, part: &str| {
+            let refusal = refusal(text);
+            assert!(refusal.contains(part), "{text}: {refusal}");
+        };
+        check("[socket]\nprot = 1", "unknown field `prot`");
+        check("[matchmaker]\nmode = \"fast\"", "unknown variant `fast`");
+        check("[session]\ntoken_expiry_sec = \"x\"", "token_expiry_sec");
+        check("[session]\ntoken_expiry_sec = 0", "session.token_expiry_sec is 0");
+        check("[socket]\nping_period_ms = 25000", "less than socket.pong_wait_ms");
+        check("[session]\nencryption_key = \"\"", "session.encryption_key must not be empty");
+        check("[session]\nencryption_key = \"defaultrefreshencryptionkey\"", "have to differ");
+        check("shards = 257", "at most 256");
+        check("shards = 2\n[placement]\nqueue = 2", "placement.queue is 2");
+        check("name = \"\"", "name has to be");
+        check("production = true", "socket.server_key, session.encryption_key");
+        check("listen = \"nowhere\"", "listen");
+    }
+}

@@ -1,0 +1,296 @@
+//! Between one shard and the world: feeds it inputs, carries out its outputs.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use base::collections::IdMap;
+use base::timer::Timers;
+use base::{Instant, Now, ShardId, UnixTime};
+use shard::{Input, Output, Shard};
+
+use crate::bus::mailbox;
+use crate::config::{Config, Sessions};
+use crate::gateway::Socket;
+use crate::process::Shared;
+
+/// Both clocks of one core.
+#[derive(Debug)]
+struct Clock {
+    start: std::time::Instant,
+}
+
+impl Clock {
+    fn now(&self) -> Now {
+        let monotonic = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Now {
+            monotonic: Instant(monotonic),
+            wall: UnixTime(u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX)),
+        }
+    }
+}
+
+/// One core's shard with everything it acts through. Touched by that core's thread alone.
+#[derive(Debug)]
+pub(crate) struct Driver {
+    id: ShardId,
+    shard: Shard,
+    shared: Arc<Shared>,
+    store: store::Handle,
+    clock: Clock,
+    is_draining: bool,
+
+    sockets: IdMap<u64, Rc<Socket>>,
+    next_connection: u64,
+    timers: Timers<u64>,
+    /// Sockets with something to write, each once.
+    dirty: Vec<Rc<Socket>>,
+
+    /// Messages that a full mailbox did not take, for each shard.
+    backlog: Vec<VecDeque<shard::Message>>,
+    /// Sockets that are not read while there is a backlog.
+    stalled: Vec<Rc<Socket>>,
+    /// Shards to wake.
+    woken: Vec<bool>,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        id: ShardId,
+        shard: Shard,
+        shared: Arc<Shared>,
+        store: store::Handle,
+    ) -> Driver {
+        let count = shared.config.shards;
+        Driver {
+            id,
+            shard,
+            shared,
+            store,
+            clock: Clock { start: std::time::Instant::now() },
+            is_draining: false,
+            sockets: IdMap::default(),
+            next_connection: 1,
+            timers: Timers::default(),
+            dirty: Vec::new(),
+            backlog: (0..count).map(|_| VecDeque::new()).collect(),
+            stalled: Vec::new(),
+            woken: vec![false; count],
+        }
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.clock.now().monotonic
+    }
+
+    pub(crate) fn connection_count(&self) -> usize {
+        self.sockets.len()
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.is_draining
+    }
+
+    /// Whether nothing is under way and every client has its last bytes.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.shard.is_quiet() && self.sockets.is_empty() && !self.is_congested()
+    }
+
+    /// Takes a new connection and gives it a number.
+    pub(crate) fn add_socket(&mut self, socket: impl FnOnce(u64) -> Socket) -> Rc<Socket> {
+        let number = self.next_connection;
+        self.next_connection += 1;
+        let socket = Rc::new(socket(number));
+        self.sockets.insert(number, socket.clone());
+        socket
+    }
+
+    /// The connection is gone.
+    pub(crate) fn remove_socket(&mut self, number: u64) {
+        if self.sockets.remove(&number).is_some() {
+            self.handle(Input::Closed { connection: number });
+        }
+    }
+
+    /// Where a session opened by this request lives.
+    pub(crate) fn home_for(&self, request: &api::http::Request) -> ShardId {
+        match self.config().placement.sessions {
+            Sessions::Spread if request.websocket => {
+                let turn = self.shared.sessions.fetch_add(1, Ordering::Relaxed);
+                ShardId::nth(turn % self.config().shards)
+            }
+            Sessions::Local | Sessions::Spread => self.id,
+        }
+    }
+
+    /// Gives the shard an input and carries out what follows.
+    pub(crate) fn handle(&mut self, input: Input) {
+        self.take(input);
+        self.carry_out();
+    }
+
+    /// Gives the shard an input; what follows is carried out with the next.
+    pub(crate) fn take(&mut self, input: Input) {
+        let now = self.clock.now();
+        self.shard.handle(input, now);
+    }
+
+    pub(crate) fn drain(&mut self) {
+        self.is_draining = true;
+        self.take(Input::Drain);
+        let mut sockets: Vec<_> = self.sockets.values().cloned().collect();
+        sockets.sort_unstable_by_key(|socket| socket.number);
+        for socket in sockets {
+            socket.drain();
+        }
+    }
+
+    /// What is due each millisecond.
+    pub(crate) fn tick(&mut self) {
+        let now = self.clock.now();
+        if self.shard.poll_timeout().is_some_and(|due| due <= now.monotonic) {
+            self.take(Input::Timeout);
+        }
+        while let Some(number) = self.timers.pop(now.monotonic) {
+            if let Some(socket) = self.sockets.get(&number)
+                && let Some(next) = socket.expire(now.monotonic)
+            {
+                self.timers.set(next, number);
+            }
+        }
+        self.carry_out();
+    }
+
+    /// Looks at the socket's deadline not later than `at`.
+    pub(crate) fn set_timer(&mut self, at: Instant, socket: u64) {
+        self.timers.set(at, socket);
+    }
+
+    /// Carries out all outputs, then writes once to each socket and wakes each shard once.
+    pub(crate) fn carry_out(&mut self) {
+        self.retry_backlog();
+        while let Some(output) = self.shard.poll_output() {
+            self.carry_out_one(output);
+        }
+        let now = self.now();
+        for socket in self.dirty.drain(..) {
+            if let Some(deadline) = socket.flush(now) {
+                self.timers.set(deadline, socket.number);
+            }
+        }
+        for (shard, woken) in self.woken.iter_mut().enumerate() {
+            if std::mem::take(woken) {
+                mailbox(&self.shared.bus, ShardId::nth(shard)).wake();
+            }
+        }
+    }
+
+    fn carry_out_one(&mut self, output: Output) {
+        match output {
+            Output::Respond { connection, response } => {
+                self.with_socket(connection, |socket| socket.respond(&response));
+            }
+            Output::Upgrade { connection } => self.with_socket(connection, Socket::upgrade),
+            Output::Send { connection, text } => {
+                self.with_socket(connection, |socket| socket.send(&text));
+            }
+            Output::Ping { connection } => self.with_socket(connection, Socket::ping),
+            Output::Close { connection, code, reason } => {
+                let now = self.now();
+                self.with_socket(connection, |socket| socket.close(code, reason, now));
+            }
+            Output::Flow { connection, read } => {
+                self.with_socket(connection, |socket| socket.set_paused(!read));
+            }
+            Output::Bus { to, message } => self.send(to, message),
+            Output::Commit { batch, frames, holders } => {
+                let commit = store::Commit { batch, frames, holders };
+                if let Err(refused) = self.store.commit(commit) {
+                    report_store("a commit", matches!(refused, store::Refused::Full(_)));
+                }
+            }
+            Output::Load { table, key, at_least } => {
+                let load = store::Load { shard: self.id, table, key, at_least };
+                if let Err(refused) = self.store.load(load) {
+                    report_store("a load", matches!(refused, store::Refused::Full(_)));
+                }
+            }
+            Output::Hook(call) => {
+                // No hook is registered, so no shard asks for one.
+                tracing::error!(operation = call.operation, "a hook without a script");
+            }
+            Output::Damaged { table } => {
+                tracing::error!(table = table.0, "a stored record does not decode");
+            }
+        }
+    }
+
+    /// Has the socket flushed when outputs are carried out next.
+    pub(crate) fn push_dirty(&mut self, socket: Rc<Socket>) {
+        self.dirty.push(socket);
+    }
+
+    fn with_socket(&mut self, connection: u64, act: impl FnOnce(&Socket)) {
+        let Some(socket) = self.sockets.get(&connection) else {
+            return;
+        };
+        act(socket);
+        if socket.mark_dirty() {
+            self.dirty.push(socket.clone());
+        }
+    }
+
+    // The bus. A full mailbox holds up this core's connections, not its shard.
+
+    fn send(&mut self, to: ShardId, message: shard::Message) {
+        let backlog = &mut self.backlog[to.index()];
+        if !backlog.is_empty() {
+            return backlog.push_back(message);
+        }
+        self.woken[to.index()] = true;
+        if let Err(message) = mailbox(&self.shared.bus, to).send(message) {
+            backlog.push_back(message);
+        }
+    }
+
+    fn retry_backlog(&mut self) {
+        let mut left = false;
+        for (shard, backlog) in self.backlog.iter_mut().enumerate() {
+            while let Some(message) = backlog.pop_front() {
+                self.woken[shard] = true;
+                if let Err(message) = mailbox(&self.shared.bus, ShardId::nth(shard)).send(message) {
+                    backlog.push_front(message);
+                    break;
+                }
+            }
+            left |= !backlog.is_empty();
+        }
+        if !left {
+            self.stalled.drain(..).for_each(|socket| socket.wake());
+        }
+    }
+
+    /// Whether messages wait for another core, so that no new input should be read.
+    pub(crate) fn is_congested(&self) -> bool {
+        self.backlog.iter().any(|backlog| !backlog.is_empty())
+    }
+
+    /// Wakes the socket when there is no backlog any more.
+    pub(crate) fn stall(&mut self, socket: Rc<Socket>) {
+        self.stalled.push(socket);
+    }
+}
+
+/// The queues of the store hold more than all shards may have under way: a full one is a bug, and
+/// an answer that never comes is worse than a restart. A stopped store has reported its fault
+/// itself.
+fn report_store(what: &str, is_full: bool) {
+    assert!(!is_full, "the store's queue has no room for {what}");
+}

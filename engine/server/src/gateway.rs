@@ -1,0 +1,578 @@
+//! Connections: bytes from the socket into the codecs, events into the shard, and back.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io;
+use std::net::Shutdown;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use api::http::Response;
+use base::Instant;
+use base::limits::{CONNECTIONS_MAX, HTTP_HEAD_MAX, HTTP_HEADERS_MAX};
+use bytes::Bytes;
+use net::{http, rt, ws};
+use shard::Input;
+
+use crate::driver::Driver;
+
+/// What all connections of one core read into: a connection that waits borrows nothing of it.
+const SCRATCH_SIZE: usize = 64 * 1024;
+
+/// Accepts connections until it is cancelled.
+pub(crate) async fn accept(listener: std::net::TcpListener, driver: Rc<RefCell<Driver>>) {
+    let listener = rt::listener(listener);
+    let scratch = Rc::new(RefCell::new(vec![0; SCRATCH_SIZE]));
+    loop {
+        match rt::accept(&listener).await {
+            Ok(_) if driver.borrow().connection_count() >= CONNECTIONS_MAX => {
+                tracing::warn!("connection refused: this core has {CONNECTIONS_MAX}");
+            }
+            Ok(connection) => {
+                let serve = serve(connection, driver.clone(), scratch.clone());
+                glommio::spawn_local(serve).detach();
+            }
+            Err(error) => {
+                // Out of descriptors, or the peer is gone: others may be luckier a little later.
+                tracing::warn!(error = &error as &dyn std::error::Error, "accept failed");
+                glommio::timer::sleep(Duration::from_millis(10)).await;
+            }
+        }
+    }
+}
+
+async fn serve(
+    connection: rt::Connection,
+    driver: Rc<RefCell<Driver>>,
+    scratch: Rc<RefCell<Vec<u8>>>,
+) {
+    let socket = {
+        let mut driver = driver.borrow_mut();
+        let limits = Limits::new(driver.config());
+        let now = driver.now();
+        let is_draining = driver.is_draining();
+        let socket = driver.add_socket(|number| Socket::new(number, connection, limits, now));
+        if is_draining {
+            socket.drain();
+        }
+        let due = socket.state.borrow().armed;
+        driver.set_timer(due, socket.number);
+        socket
+    };
+    while let Progress::Read = poll_fn(|cx| socket.poll(cx, &driver, &scratch)).await {
+        dispatch(&socket, &driver);
+    }
+    driver.borrow_mut().remove_socket(socket.number);
+}
+
+/// Hands every complete request or message to the shard.
+fn dispatch(socket: &Rc<Socket>, driver: &Rc<RefCell<Driver>>) {
+    while let Some(event) = socket.next_event() {
+        let mut driver = driver.borrow_mut();
+        let connection = socket.number;
+        let input = match event {
+            Event::Request(request) => {
+                let home = driver.home_for(&request);
+                Some(Input::Request { connection, home, request })
+            }
+            Event::Text(text) => Some(Input::Text { connection, text }),
+            Event::Binary => Some(Input::Binary { connection }),
+            Event::Pong => Some(Input::Pong { connection }),
+            Event::Answered => None,
+        };
+        if let Some(input) = input {
+            driver.take(input);
+        }
+        if socket.mark_dirty() {
+            driver.push_dirty(socket.clone());
+        }
+        driver.carry_out();
+    }
+}
+
+/// What the configuration says about one connection.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    http: http::Limits,
+    ws: ws::Limits,
+    read_timeout: Duration,
+    write_timeout: Duration,
+    idle_timeout: Duration,
+    write_wait: Duration,
+    close_ack_wait: Duration,
+    outgoing_max: usize,
+}
+
+impl Limits {
+    fn new(config: &crate::config::Config) -> Limits {
+        let socket = &config.socket;
+        let body = socket.max_request_size_bytes;
+        Limits {
+            http: http::Limits { head: HTTP_HEAD_MAX, headers: HTTP_HEADERS_MAX, body },
+            ws: ws::Limits { message: socket.max_message_size_bytes },
+            read_timeout: Duration::from_millis(socket.read_timeout_ms),
+            write_timeout: Duration::from_millis(socket.write_timeout_ms),
+            idle_timeout: Duration::from_millis(socket.idle_timeout_ms),
+            write_wait: Duration::from_millis(socket.write_wait_ms),
+            close_ack_wait: Duration::from_millis(socket.close_ack_wait_ms),
+            outgoing_max: socket.outgoing_queue_size,
+        }
+    }
+}
+
+/// One connection, shared by its task, which reads and waits, and the driver, which writes.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    /// Names the connection on this core.
+    pub number: u64,
+    state: RefCell<State>,
+    /// Of the connection's task, while it waits.
+    waker: RefCell<Option<Waker>>,
+    is_dirty: Cell<bool>,
+}
+
+#[derive(Debug)]
+struct State {
+    connection: rt::Connection,
+    limits: Limits,
+    protocol: Protocol,
+    /// Bytes that the peer has not taken yet, and the messages that they end.
+    outgoing: Vec<u8>,
+    outgoing_count: usize,
+    end: End,
+    /// The codec was fed, and may hold an event still.
+    is_undecoded: bool,
+    /// The task waits for the connection to become readable.
+    is_reading: bool,
+    /// The shard asked to read no further.
+    is_paused: bool,
+    is_draining: bool,
+    /// When the peer has to have done what is waited for.
+    deadline: Option<Instant>,
+    /// When the timer looks at the deadline next: never later than the deadline.
+    armed: Instant,
+}
+
+#[derive(Debug)]
+enum Protocol {
+    Http {
+        decoder: http::Decoder,
+        /// The request that is being answered, as much of it as the response needs.
+        answering: Option<Answering>,
+    },
+    WebSocket(ws::Codec),
+}
+
+#[derive(Debug)]
+struct Answering {
+    keep_alive: bool,
+    version_minor: u8,
+    is_head: bool,
+    /// The response that accepts the request's WebSocket handshake, if it is one.
+    handshake: Option<Vec<u8>>,
+}
+
+/// How far the connection is from its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Open,
+    /// Our close frame is on its way; the peer's is waited for.
+    Closing,
+    /// Nothing is read any more; over when the outgoing bytes are written.
+    Flushing,
+    /// Over, whatever is left.
+    Aborted,
+}
+
+enum Progress {
+    Read,
+    Over,
+}
+
+enum Event {
+    Request(api::http::Request),
+    Text(Bytes),
+    Binary,
+    Pong,
+    /// The codec has answered by itself.
+    Answered,
+}
+
+impl Socket {
+    fn new(number: u64, connection: rt::Connection, limits: Limits, now: Instant) -> Socket {
+        let decoder = http::Decoder::new(limits.http);
+        let deadline = now.after(limits.read_timeout); // for the first request
+        let state = State {
+            connection,
+            limits,
+            protocol: Protocol::Http { decoder, answering: None },
+            outgoing: Vec::new(),
+            outgoing_count: 0,
+            end: End::Open,
+            is_undecoded: false,
+            is_reading: false,
+            is_paused: false,
+            is_draining: false,
+            deadline: Some(deadline),
+            armed: deadline,
+        };
+        Socket {
+            number,
+            state: RefCell::new(state),
+            waker: RefCell::new(None),
+            is_dirty: Cell::new(false),
+        }
+    }
+
+    pub(crate) fn wake(&self) {
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
+    /// Whether the socket was clean: it is to be flushed once.
+    pub(crate) fn mark_dirty(&self) -> bool {
+        !self.is_dirty.replace(true)
+    }
+
+    /// Waits until there is something to read, or the connection is over.
+    fn poll(
+        self: &Rc<Self>,
+        cx: &mut Context<'_>,
+        driver: &Rc<RefCell<Driver>>,
+        scratch: &Rc<RefCell<Vec<u8>>>,
+    ) -> Poll<Progress> {
+        self.waker.replace(None);
+        let state = &mut *self.state.borrow_mut();
+        state.is_reading = false;
+        if state.end == End::Aborted || state.poll_write(cx).is_err() {
+            return Poll::Ready(Progress::Over);
+        }
+        if state.end == End::Flushing && state.outgoing.is_empty() {
+            let _ = state.connection.shutdown(Shutdown::Write); // the peer may be gone already
+            return Poll::Ready(Progress::Over);
+        }
+        if state.wants_input() && state.is_undecoded {
+            return Poll::Ready(Progress::Read); // left over from the last read
+        }
+        self.waker.replace(Some(cx.waker().clone()));
+        if !state.wants_input() {
+            return Poll::Pending;
+        }
+        let mut driver = driver.borrow_mut();
+        if driver.is_congested() {
+            driver.stall(self.clone());
+            return Poll::Pending;
+        }
+        let scratch = &mut *scratch.borrow_mut();
+        match state.connection.poll_read(cx, scratch) {
+            Poll::Pending => {
+                state.is_reading = true;
+                Poll::Pending
+            }
+            Poll::Ready(Ok(count)) if count > 0 => {
+                state.feed(&scratch[..count]);
+                Poll::Ready(Progress::Read)
+            }
+            Poll::Ready(_) => Poll::Ready(Progress::Over),
+        }
+    }
+
+    fn next_event(&self) -> Option<Event> {
+        self.state.borrow_mut().next_event()
+    }
+
+    /// Writes what it can, and tells when to look at a new, earlier deadline.
+    pub(crate) fn flush(&self, now: Instant) -> Option<Instant> {
+        self.is_dirty.set(false);
+        let state = &mut *self.state.borrow_mut();
+        state.write_now();
+        state.update_deadline(now);
+        // The task has to see to the rest: more to write, an end, input that is wanted again.
+        let wants_input = state.wants_input() && !state.is_reading;
+        if !state.outgoing.is_empty() || state.end != End::Open || wants_input {
+            self.wake();
+        }
+        let deadline = state.deadline?;
+        if deadline >= state.armed {
+            return None;
+        }
+        state.armed = deadline;
+        Some(deadline)
+    }
+
+    /// The timer has fired: ends a connection whose time is over, else tells when to look again.
+    pub(crate) fn expire(&self, now: Instant) -> Option<Instant> {
+        let state = &mut *self.state.borrow_mut();
+        if state.armed > now {
+            return None; // another timer is set
+        }
+        match state.deadline {
+            Some(deadline) if deadline <= now => {
+                state.end = End::Aborted;
+                self.wake();
+                None
+            }
+            Some(deadline) => {
+                state.armed = deadline;
+                Some(deadline)
+            }
+            None => {
+                state.armed = now.after(state.limits.idle_timeout);
+                Some(state.armed)
+            }
+        }
+    }
+
+    pub(crate) fn respond(&self, response: &Response) {
+        self.state.borrow_mut().respond(response);
+    }
+
+    /// Accepts the WebSocket handshake that is being answered.
+    pub(crate) fn upgrade(&self) {
+        let state = &mut *self.state.borrow_mut();
+        let Protocol::Http { decoder, answering } = &mut state.protocol else {
+            return;
+        };
+        let Some(handshake) = answering.take().and_then(|request| request.handshake) else {
+            return;
+        };
+        let rest = decoder.take_rest();
+        state.outgoing.extend_from_slice(&handshake);
+        state.is_undecoded = true;
+        state.protocol = Protocol::WebSocket(ws::Codec::new(state.limits.ws, rest));
+    }
+
+    pub(crate) fn send(&self, text: &[u8]) {
+        let state = &mut *self.state.borrow_mut();
+        if let Protocol::WebSocket(codec) = &mut state.protocol
+            && let Ok(text) = std::str::from_utf8(text)
+        {
+            codec.send_text(text);
+            state.outgoing_count += 1;
+        }
+    }
+
+    pub(crate) fn ping(&self) {
+        if let Protocol::WebSocket(codec) = &mut self.state.borrow_mut().protocol {
+            codec.ping();
+        }
+    }
+
+    pub(crate) fn close(&self, code: u16, reason: &str, now: Instant) {
+        let state = &mut *self.state.borrow_mut();
+        if let Protocol::WebSocket(codec) = &mut state.protocol
+            && state.end == End::Open
+        {
+            codec.close(code, reason);
+            state.end = End::Closing;
+            state.deadline = Some(now.after(state.limits.close_ack_wait));
+        }
+    }
+
+    pub(crate) fn set_paused(&self, is_paused: bool) {
+        self.state.borrow_mut().is_paused = is_paused;
+    }
+
+    /// The next response is the last; an idle connection ends at once.
+    pub(crate) fn drain(&self) {
+        let state = &mut *self.state.borrow_mut();
+        state.is_draining = true;
+        if let Protocol::Http { answering: None, .. } = state.protocol {
+            state.end = End::Flushing;
+            self.wake();
+        }
+    }
+}
+
+impl State {
+    fn wants_input(&self) -> bool {
+        match (&self.protocol, self.end) {
+            (_, End::Flushing | End::Aborted) => false,
+            // One request at a time: the next is decoded when this one is answered.
+            (Protocol::Http { answering, .. }, _) => answering.is_none(),
+            (Protocol::WebSocket(_), End::Open) => !self.is_paused,
+            (Protocol::WebSocket(_), End::Closing) => true,
+        }
+    }
+
+    fn feed(&mut self, bytes: &[u8]) {
+        self.is_undecoded = true;
+        match &mut self.protocol {
+            Protocol::Http { decoder, .. } => decoder.feed(bytes),
+            Protocol::WebSocket(codec) => codec.feed(bytes),
+        }
+    }
+
+    fn next_event(&mut self) -> Option<Event> {
+        if !self.wants_input() {
+            return None;
+        }
+        let event = self.decode();
+        self.is_undecoded = event.is_some();
+        event
+    }
+
+    fn decode(&mut self) -> Option<Event> {
+        match &mut self.protocol {
+            Protocol::Http { decoder, answering } => match decoder.poll() {
+                Ok(None) => None,
+                Ok(Some(http::Event::Continue)) => {
+                    self.outgoing.extend_from_slice(http::CONTINUE);
+                    Some(Event::Answered)
+                }
+                Ok(Some(http::Event::Request(request))) => {
+                    *answering = Some(Answering {
+                        keep_alive: request.keep_alive && !self.is_draining,
+                        version_minor: request.version_minor,
+                        is_head: request.method == "HEAD",
+                        handshake: handshake(&request),
+                    });
+                    let is_handshake = answering.as_ref().is_some_and(|a| a.handshake.is_some());
+                    Some(Event::Request(to_api(request, is_handshake)))
+                }
+                Err(error) => {
+                    self.refuse(&error);
+                    Some(Event::Answered)
+                }
+            },
+            Protocol::WebSocket(codec) => Some(match codec.poll()? {
+                ws::Event::Text(text) => Event::Text(Bytes::from(text)),
+                ws::Event::Binary(_) => Event::Binary,
+                ws::Event::Ping => Event::Answered,
+                ws::Event::Pong => Event::Pong,
+                ws::Event::Closed { .. } | ws::Event::Failed(_) => {
+                    self.end = End::Flushing;
+                    Event::Answered
+                }
+            }),
+        }
+    }
+
+    /// Answers bytes that are no request, and reads nothing more.
+    fn refuse(&mut self, error: &http::Error) {
+        let code = match error.status() {
+            501 => base::Code::Unimplemented,
+            _ => base::Code::InvalidArgument,
+        };
+        let mut response =
+            Response::error(&api::Error::new(code, format!("Bad request: {error}.")));
+        response.status = error.status();
+        self.encode(&response, false, 1, false);
+        self.end = End::Flushing;
+    }
+
+    fn respond(&mut self, response: &Response) {
+        let Protocol::Http { answering, .. } = &mut self.protocol else {
+            return;
+        };
+        let Some(request) = answering.take() else {
+            return;
+        };
+        let keep_alive = request.keep_alive && !self.is_draining;
+        self.encode(response, keep_alive, request.version_minor, request.is_head);
+        if !keep_alive {
+            self.end = End::Flushing;
+        }
+    }
+
+    fn encode(
+        &mut self,
+        response: &Response,
+        keep_alive: bool,
+        version_minor: u8,
+        head_only: bool,
+    ) {
+        let headers: Vec<_> =
+            response.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let response = http::Response {
+            status: response.status,
+            headers: &headers,
+            body: response.body.as_bytes(),
+            keep_alive,
+            version_minor,
+            head_only,
+        };
+        http::encode(&mut self.outgoing, &response);
+    }
+
+    /// Writes as much as the kernel takes at once.
+    fn write_now(&mut self) {
+        if let Protocol::WebSocket(codec) = &mut self.protocol
+            && codec.has_output()
+        {
+            self.outgoing.append(&mut codec.take_output());
+        }
+        if self.outgoing.is_empty() || self.end == End::Aborted {
+            return;
+        }
+        match self.connection.try_write(&self.outgoing) {
+            Ok(count) => self.wrote(count),
+            Err(_) => self.end = End::Aborted,
+        }
+        if self.outgoing_count > self.limits.outgoing_max {
+            tracing::info!(peer = %self.connection.peer(), "slow reader dropped");
+            self.end = End::Aborted;
+        }
+    }
+
+    fn wrote(&mut self, count: usize) {
+        if count >= self.outgoing.len() {
+            self.outgoing = Vec::new();
+            self.outgoing_count = 0;
+        } else {
+            self.outgoing.drain(..count);
+        }
+    }
+
+    /// Writes what is left, waiting for room.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        while !self.outgoing.is_empty() {
+            match self.connection.poll_write(cx, &self.outgoing) {
+                Poll::Ready(count) => self.wrote(count?),
+                Poll::Pending => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets what the peer is waited for, and how long.
+    fn update_deadline(&mut self, now: Instant) {
+        let wait = match (&self.protocol, self.end) {
+            (_, End::Aborted) => None,
+            (_, End::Closing) => return, // set when the close frame was sent
+            (Protocol::Http { .. }, _) if !self.outgoing.is_empty() => {
+                Some(self.limits.write_timeout)
+            }
+            (Protocol::WebSocket(_), _) if !self.outgoing.is_empty() => {
+                Some(self.limits.write_wait)
+            }
+            (Protocol::WebSocket(_), _) => None, // the shard pings
+            (Protocol::Http { answering: Some(_), .. }, _) => None, // the peer waits for us
+            (Protocol::Http { decoder, .. }, _) if decoder.is_idle() => {
+                Some(self.limits.idle_timeout)
+            }
+            (Protocol::Http { .. }, _) => Some(self.limits.read_timeout),
+        };
+        self.deadline = wait.map(|wait| now.after(wait));
+    }
+}
+
+fn handshake(request: &http::Request) -> Option<Vec<u8>> {
+    request.header("upgrade").next()?;
+    ws::accept(request).ok()
+}
+
+fn to_api(request: http::Request, websocket: bool) -> api::http::Request {
+    let first = |name| request.header(name).next().map(str::to_owned);
+    api::http::Request {
+        authorization: request.header("authorization").map(str::to_owned).collect(),
+        content_type: first("content-type"),
+        method_override: first("x-http-method-override"),
+        method: request.method,
+        target: request.target,
+        body: request.body,
+        websocket,
+    }
+}
