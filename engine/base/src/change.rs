@@ -8,7 +8,8 @@ use rkyv::rancor;
 
 use crate::id::ShardId;
 
-/// Which kind of record a key belongs to. The numbers are given out by the crate that owns the records.
+/// Which kind of record a key belongs to. The numbers are given out by the crate that owns the
+/// records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Table(pub u8);
 
@@ -84,7 +85,7 @@ impl Frame {
         archived.iter().map(|change| ChangeRef {
             table: Table(change.table),
             key: change.key.as_slice(),
-            value: change.value.as_ref().map(|value| value.as_slice()),
+            value: change.value.as_ref().map(rkyv::vec::ArchivedVec::as_slice),
         })
     }
 }
@@ -95,16 +96,8 @@ mod tests {
 
     fn sample() -> Vec<Change> {
         vec![
-            Change {
-                table: 1,
-                key: b"key".to_vec(),
-                value: Some(b"value".to_vec()),
-            },
-            Change {
-                table: 2,
-                key: vec![0; 16],
-                value: None,
-            },
+            Change { table: 1, key: b"key".to_vec(), value: Some(b"value".to_vec()) },
+            Change { table: 2, key: vec![0; 16], value: None },
         ]
     }
 
@@ -115,16 +108,8 @@ mod tests {
         assert_eq!(
             read,
             [
-                ChangeRef {
-                    table: Table(1),
-                    key: b"key",
-                    value: Some(b"value")
-                },
-                ChangeRef {
-                    table: Table(2),
-                    key: &[0; 16],
-                    value: None
-                },
+                ChangeRef { table: Table(1), key: b"key", value: Some(b"value") },
+                ChangeRef { table: Table(2), key: &[0; 16], value: None },
             ]
         );
         assert_eq!(Frame::decode(frame.as_bytes().clone()), Ok(frame));
@@ -135,10 +120,7 @@ mod tests {
         let whole = Frame::encode(&sample()).as_bytes().clone();
         assert_eq!(Frame::decode(Bytes::new()), Err(Malformed));
         assert_eq!(Frame::decode(whole.slice(1..)), Err(Malformed));
-        assert_eq!(
-            Frame::decode(Bytes::from_static(&[0xff; 32])),
-            Err(Malformed)
-        );
+        assert_eq!(Frame::decode(Bytes::from_static(&[0xff; 32])), Err(Malformed));
     }
 
     /// Golden bytes: a frame is part of format version 1.

@@ -1,8 +1,8 @@
 //! Ids as types of their own, and where each says that its owner lives.
 //!
-//! A durable id is placed by hash over a fixed number of slots. A transient id carries the shard and
-//! the incarnation of the process that drew it, so that any shard can find its home, and so that an id
-//! of an earlier process is recognised as nobody's.
+//! A durable id is placed by hash over a fixed number of slots. A transient id carries the shard
+//! and the incarnation of the process that drew it, so that any shard can find its home, and so
+//! that an id of an earlier process is recognised as nobody's.
 
 use std::fmt;
 
@@ -17,7 +17,8 @@ pub const SLOTS: u16 = 4096;
 /// Most shards of one process: a transient id carries its shard in one byte.
 pub const SHARDS_MAX: usize = 256;
 
-/// 100-nanosecond ticks between 1582-10-15, where version 1 UUIDs begin, and 1970-01-01 (RFC 9562 §5.1).
+/// 100-nanosecond ticks between 1582-10-15, where version 1 UUIDs begin, and 1970-01-01 (RFC 9562
+/// §5.1).
 const GREGORIAN_OFFSET: u64 = 0x01B2_1DD2_1381_4000;
 
 /// One core's part of the state, counted from zero.
@@ -81,7 +82,7 @@ macro_rules! ids {
         pub struct $name([u8; 16]);
 
         impl $name {
-            pub fn from_bytes(bytes: [u8; 16]) -> Self {
+            pub const fn from_bytes(bytes: [u8; 16]) -> Self {
                 $name(bytes)
             }
 
@@ -140,8 +141,8 @@ impl MatchId {
         MatchId(born(birth, rng))
     }
 
-    /// The birth that the id carries, if it is of version 4. Anybody can write such an id, so compare
-    /// the incarnation before trusting the shard.
+    /// The birth that the id carries, if it is of version 4. Anybody can write such an id, so
+    /// compare the incarnation before trusting the shard.
     pub fn birth(&self) -> Option<Birth> {
         birth_of(&self.0)
     }
@@ -154,20 +155,18 @@ impl TicketId {
 }
 
 impl SessionId {
-    /// The home that the id carries, if it is of version 1: six bits of the incarnation and the shard.
+    /// The home that the id carries, if it is of version 1: six bits of the incarnation and the
+    /// shard.
     pub fn birth(&self) -> Option<Birth> {
         if self.0[6] >> 4 != 1 || self.0[8] >> 6 != 0b10 {
             return None;
         }
-        Some(Birth {
-            incarnation: u32::from(self.0[8] & 0x3f),
-            shard: ShardId(self.0[9]),
-        })
+        Some(Birth { incarnation: u32::from(self.0[8] & 0x3f), shard: ShardId(self.0[9]) })
     }
 }
 
-/// Draws session ids: version 1 UUIDs with strictly rising time, the shard in the clock sequence and
-/// the node name's digest as node.
+/// Draws session ids: version 1 UUIDs with strictly rising time, the shard in the clock sequence
+/// and the node name's digest as node.
 #[derive(Debug)]
 pub struct SessionIds {
     birth: Birth,
@@ -180,17 +179,11 @@ impl SessionIds {
         let digest = sha1_smol::Sha1::from(node_name).digest().bytes();
         let mut node = [0; 6];
         node.copy_from_slice(&digest[..6]);
-        SessionIds {
-            birth,
-            node,
-            last_tick: 0,
-        }
+        SessionIds { birth, node, last_tick: 0 }
     }
 
     pub fn draw(&mut self, wall: UnixTime) -> SessionId {
-        let tick = (wall.0 / 100)
-            .saturating_add(GREGORIAN_OFFSET)
-            .max(self.last_tick + 1);
+        let tick = (wall.0 / 100).saturating_add(GREGORIAN_OFFSET).max(self.last_tick + 1);
         self.last_tick = tick;
         let time = tick.to_be_bytes(); // 60 bits: high 12, middle 16, low 32
         let incarnation = self.birth.incarnation.to_be_bytes()[3] & 0x3f;
@@ -220,10 +213,7 @@ fn birth_of(bytes: &[u8; 16]) -> Option<Birth> {
         return None;
     }
     let incarnation = u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-    Some(Birth {
-        incarnation,
-        shard: ShardId(bytes[4]),
-    })
+    Some(Birth { incarnation, shard: ShardId(bytes[4]) })
 }
 
 fn stamp_version_4(mut bytes: [u8; 16]) -> [u8; 16] {
@@ -242,10 +232,7 @@ mod tests {
 
     #[test]
     fn a_random_match_id_is_version_4_and_carries_its_birth() {
-        let birth = Birth {
-            incarnation: 70_000,
-            shard: ShardId(200),
-        };
+        let birth = Birth { incarnation: 70_000, shard: ShardId(200) };
         let id = MatchId::born(birth, &mut rng());
         assert_eq!(Uuid::from_bytes(*id.as_bytes()).get_version_num(), 4);
         assert_eq!(id.birth(), Some(birth));
@@ -262,10 +249,7 @@ mod tests {
 
     #[test]
     fn session_ids_are_version_1_and_rise_even_when_the_clock_stands() {
-        let birth = Birth {
-            incarnation: 66,
-            shard: ShardId(3),
-        };
+        let birth = Birth { incarnation: 66, shard: ShardId(3) };
         let mut ids = SessionIds::new(birth, "nakama1");
         let now = UnixTime::from_secs(1_700_000_000);
         let first = ids.draw(now);
@@ -273,13 +257,7 @@ mod tests {
         let third = ids.draw(UnixTime::from_secs(1));
         assert!(first != second && second != third && first != third);
         assert_eq!(Uuid::from_bytes(*first.as_bytes()).get_version_num(), 1);
-        assert_eq!(
-            first.birth(),
-            Some(Birth {
-                incarnation: 2,
-                shard: ShardId(3)
-            })
-        );
+        assert_eq!(first.birth(), Some(Birth { incarnation: 2, shard: ShardId(3) }));
         let digest = sha1_smol::Sha1::from("nakama1").digest().bytes();
         assert_eq!(first.as_bytes()[10..], digest[..6]);
     }
@@ -296,12 +274,7 @@ mod tests {
         ] {
             assert_eq!(UserId::parse(other), id, "{other}");
         }
-        for wrong in [
-            "",
-            "abc",
-            "11111111-1111-4111-8111-11111111111",
-            "11111111 1111",
-        ] {
+        for wrong in ["", "abc", "11111111-1111-4111-8111-11111111111", "11111111 1111"] {
             assert_eq!(UserId::parse(wrong), None, "{wrong}");
         }
     }
@@ -311,11 +284,7 @@ mod tests {
     fn slots_never_change() {
         assert_eq!(slot_of(b""), 4033);
         assert_eq!(
-            [
-                slot_of(b"device-0001"),
-                slot_of(b"alice"),
-                slot_of(&[0; 16])
-            ],
+            [slot_of(b"device-0001"), slot_of(b"alice"), slot_of(&[0; 16])],
             [760, 956, 3036]
         );
     }

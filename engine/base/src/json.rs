@@ -4,8 +4,8 @@ use std::fmt::{self, Write as _};
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-/// A JSON value. An object keeps its members in order and keeps repeated names, since a repeated name
-/// is an error of the message, which only its reader can tell.
+/// A JSON value. An object keeps its members in order and keeps repeated names, since a repeated
+/// name is an error of the message, which only its reader can tell.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Json {
     Null,
@@ -29,10 +29,7 @@ impl Json {
 
     /// Reads the first value of the text and ignores what follows, as Nakama's HTTP gateway does.
     pub fn parse_first(text: &[u8]) -> Result<Json, Malformed> {
-        match serde_json::Deserializer::from_slice(text)
-            .into_iter()
-            .next()
-        {
+        match serde_json::Deserializer::from_slice(text).into_iter().next() {
             Some(Ok(value)) => Ok(value),
             Some(Err(error)) => Err(Malformed(error.to_string())),
             None => Err(Malformed("the text is empty".into())),
@@ -259,17 +256,14 @@ mod tests {
                 ("a".into(), Json::Float(-2.5)),
                 (
                     "b".into(),
-                    Json::List(vec![
-                        Json::Null,
-                        Json::Bool(true),
-                        Json::Integer(u64::MAX.into())
-                    ])
+                    Json::List(vec![Json::Null, Json::Bool(true), Json::Integer(u64::MAX.into())])
                 ),
             ]))
         );
     }
 
-    /// Rows 36 and 84 of the mapping: what is no JSON is refused, what follows the first value is not read.
+    /// Rows 36 and 84 of the mapping: what is no JSON is refused, what follows the first value is
+    /// not read.
     #[test]
     fn malformed_text_is_refused() {
         for text in [

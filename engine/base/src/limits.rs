@@ -1,4 +1,5 @@
-//! Every limit that is not a configuration key, in one place. Sizes are bytes unless the name says otherwise.
+//! Every limit that is not a configuration key, in one place. Sizes are bytes unless the name says
+//! otherwise.
 
 use std::time::Duration;
 
@@ -6,7 +7,8 @@ use std::time::Duration;
 pub const DEVICE_ID_MIN: usize = 10;
 pub const DEVICE_ID_MAX: usize = 128;
 pub const USERNAME_MAX: usize = 128;
-/// Entries of the `vars` of one token, and bytes of one name or value: they travel in every request.
+/// Entries of the `vars` of one token, and bytes of one name or value: they travel in every
+/// request.
 pub const VARS_MAX: usize = 64;
 pub const VAR_TEXT_MAX: usize = 1024;
 /// Ids and names of one users request.
@@ -26,7 +28,8 @@ pub const MATCHES_PER_SESSION_MAX: usize = 64;
 pub const MATCH_PRESENCES_MAX: usize = 1024;
 /// Name of a match.
 pub const MATCH_NAME_MAX: usize = 1024;
-/// Envelopes of one session that wait for an earlier one; over it the connection is read no further.
+/// Envelopes of one session that wait for an earlier one; over it the connection is read no
+/// further.
 pub const SESSION_QUEUE_MAX: usize = 64;
 
 // Matchmaker.
@@ -49,8 +52,8 @@ pub const HOLD_QUEUE_MAX: usize = 64;
 pub const TASK_DEADLINE: Duration = Duration::from_secs(10);
 /// Undurable batches of one shard; over it writes are refused with code 8.
 pub const UNDURABLE_BATCHES_MAX: usize = 16_384;
-/// Clean entries that a shard keeps in memory.
-pub const CACHE_ENTRIES_MAX: usize = 131_072;
+/// Records that a shard keeps in memory; what is not applied yet may go over it.
+pub const CACHE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Messages waiting in one mailbox, from one core to another.
 pub const MAILBOX_MAX: usize = 65_536;
 /// Open connections of one core; over it new ones are closed at once.

@@ -53,6 +53,6 @@ mod tests {
         let parent = Rng::from_seed([7; 32]);
         assert_eq!(draw(parent.clone()), draw(Rng::from_seed([7; 32])));
         assert_ne!(draw(parent.child("a")), draw(parent.child("b")));
-        assert_ne!(draw(parent.child("a")), draw(parent.clone()));
+        assert_ne!(draw(parent.child("a")), draw(parent));
     }
 }

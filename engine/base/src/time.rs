@@ -20,7 +20,8 @@ impl Instant {
     }
 }
 
-/// Wall time, nanoseconds since 1970-01-01T00:00:00Z. Stored stamps and token claims are of this kind.
+/// Wall time, nanoseconds since 1970-01-01T00:00:00Z. Stored stamps and token claims are of this
+/// kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UnixTime(pub u64);
 
@@ -43,15 +44,9 @@ impl fmt::Display for UnixTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (year, month, day) = civil_from_days(self.secs() / 86_400);
         let second_of_day = self.secs() % 86_400;
-        let (hour, minute, second) = (
-            second_of_day / 3600,
-            second_of_day / 60 % 60,
-            second_of_day % 60,
-        );
-        write!(
-            f,
-            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}"
-        )?;
+        let (hour, minute, second) =
+            (second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;
         let nanos = self.subsec_nanos();
         if nanos == 0 {
             write!(f, "Z")
@@ -83,11 +78,7 @@ fn civil_from_days(days: u64) -> (u64, u64, u64) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
     let year = era * 400 + year_of_era + u64::from(month <= 2);
     (year, month, day)
 }
@@ -111,10 +102,7 @@ mod tests {
 
     #[test]
     fn deadlines_do_not_overflow() {
-        assert_eq!(
-            Instant(u64::MAX - 1).after(Duration::from_secs(1)),
-            Instant(u64::MAX)
-        );
+        assert_eq!(Instant(u64::MAX - 1).after(Duration::from_secs(1)), Instant(u64::MAX));
         assert_eq!(Instant(1).since(Instant(2)), Duration::ZERO);
     }
 }

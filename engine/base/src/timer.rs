@@ -12,9 +12,7 @@ pub struct Timers<K> {
 
 impl<K> Default for Timers<K> {
     fn default() -> Self {
-        Timers {
-            due: BTreeSet::new(),
-        }
+        Timers { due: BTreeSet::new() }
     }
 }
 
