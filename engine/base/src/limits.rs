@@ -12,7 +12,7 @@ pub const USERNAME_MAX: usize = 128;
 pub const VARS_MAX: usize = 64;
 pub const VAR_TEXT_MAX: usize = 1024;
 /// Ids and names of one users request.
-pub const USERS_PER_REQUEST_MAX: usize = 100;
+pub const USERS_PER_REQUEST_MAX: usize = 1000;
 /// Tokens that a user can have logged out one by one before they expire; over it, code 8.
 pub const REVOKED_TOKENS_MAX: usize = 256;
 /// Draws of a random username before account creation gives up.
