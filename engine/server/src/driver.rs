@@ -115,7 +115,8 @@ impl Driver {
     /// The connection is gone.
     pub(crate) fn remove_socket(&mut self, number: u64) {
         if self.sockets.remove(&number).is_some() {
-            self.handle(Input::Closed { connection: number });
+            self.take(Input::Closed { connection: number });
+            self.flush();
         }
     }
 
@@ -130,13 +131,7 @@ impl Driver {
         }
     }
 
-    /// Gives the shard an input and carries out what follows.
-    pub(crate) fn handle(&mut self, input: Input) {
-        self.take(input);
-        self.carry_out();
-    }
-
-    /// Gives the shard an input; what follows is carried out with the next.
+    /// Gives the shard an input. What follows from it is for `carry_out` and `flush`.
     pub(crate) fn take(&mut self, input: Input) {
         let now = self.clock.now();
         self.shard.handle(input, now);
@@ -165,7 +160,7 @@ impl Driver {
                 self.timers.set(next, number);
             }
         }
-        self.carry_out();
+        self.flush();
     }
 
     /// Looks at the socket's deadline not later than `at`.
@@ -173,12 +168,17 @@ impl Driver {
         self.timers.set(at, socket);
     }
 
-    /// Carries out all outputs, then writes once to each socket and wakes each shard once.
+    /// Carries out all outputs. Bytes for sockets and messages for shards are gathered until `flush`.
     pub(crate) fn carry_out(&mut self) {
-        self.retry_backlog();
         while let Some(output) = self.shard.poll_output() {
             self.carry_out_one(output);
         }
+    }
+
+    /// Writes once to each socket and wakes each shard once.
+    pub(crate) fn flush(&mut self) {
+        self.carry_out();
+        self.retry_backlog();
         let now = self.now();
         for socket in self.dirty.drain(..) {
             if let Some(deadline) = socket.flush(now) {
@@ -203,8 +203,7 @@ impl Driver {
             }
             Output::Ping { connection } => self.with_socket(connection, Socket::ping),
             Output::Close { connection, code, reason } => {
-                let now = self.now();
-                self.with_socket(connection, |socket| socket.close(code, reason, now));
+                self.with_socket(connection, |socket| socket.close(code, reason));
             }
             Output::Flow { connection, read } => {
                 self.with_socket(connection, |socket| socket.set_paused(!read));
@@ -232,16 +231,14 @@ impl Driver {
         }
     }
 
-    /// Has the socket flushed when outputs are carried out next.
-    pub(crate) fn push_dirty(&mut self, socket: Rc<Socket>) {
-        self.dirty.push(socket);
+    fn with_socket(&mut self, connection: u64, act: impl FnOnce(&Socket)) {
+        let Some(socket) = self.sockets.get(&connection).cloned() else { return };
+        act(&socket);
+        self.mark_dirty(&socket);
     }
 
-    fn with_socket(&mut self, connection: u64, act: impl FnOnce(&Socket)) {
-        let Some(socket) = self.sockets.get(&connection) else {
-            return;
-        };
-        act(socket);
+    /// Has the socket written to at the next flush.
+    pub(crate) fn mark_dirty(&mut self, socket: &Rc<Socket>) {
         if socket.mark_dirty() {
             self.dirty.push(socket.clone());
         }

@@ -110,7 +110,7 @@ fn take_batch(driver: &mut Driver, inbox: &Mailbox, first: Mail) {
         taken += 1;
         next = if taken < MAIL_BATCH { inbox.take() } else { None };
     }
-    driver.carry_out();
+    driver.flush();
 }
 
 fn from_store(event: store::Event) -> shard::Input {

@@ -19,6 +19,11 @@ use crate::driver::Driver;
 
 /// What all connections of one core read into: a connection that waits borrows nothing of it.
 const SCRATCH_SIZE: usize = 64 * 1024;
+/// How long no connection is accepted after an accept has failed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long a refused peer's bytes are still taken and dropped. Closing with bytes unread would reset
+/// the connection, and the peer might never read why.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// Accepts connections until it is cancelled.
 pub(crate) async fn accept(listener: std::net::TcpListener, driver: Rc<RefCell<Driver>>) {
@@ -26,17 +31,15 @@ pub(crate) async fn accept(listener: std::net::TcpListener, driver: Rc<RefCell<D
     let scratch = Rc::new(RefCell::new(vec![0; SCRATCH_SIZE]));
     loop {
         match rt::accept(&listener).await {
-            Ok(_) if driver.borrow().connection_count() >= CONNECTIONS_MAX => {
-                tracing::warn!("connection refused: this core has {CONNECTIONS_MAX}");
-            }
-            Ok(connection) => {
+            Ok(connection) if driver.borrow().connection_count() < CONNECTIONS_MAX => {
                 let serve = serve(connection, driver.clone(), scratch.clone());
                 glommio::spawn_local(serve).detach();
             }
+            Ok(_) => tracing::warn!(limit = CONNECTIONS_MAX, "connection refused: too many"),
             Err(error) => {
                 // Out of descriptors, or the peer is gone: others may be luckier a little later.
                 tracing::warn!(error = &error as &dyn std::error::Error, "accept failed");
-                glommio::timer::sleep(Duration::from_millis(10)).await;
+                glommio::timer::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
@@ -62,33 +65,31 @@ async fn serve(
     };
     while let Progress::Read = poll_fn(|cx| socket.poll(cx, &driver, &scratch)).await {
         dispatch(&socket, &driver);
+        glommio::yield_if_needed().await;
     }
     driver.borrow_mut().remove_socket(socket.number);
 }
 
 /// Hands every complete request or message to the shard.
 fn dispatch(socket: &Rc<Socket>, driver: &Rc<RefCell<Driver>>) {
+    let driver = &mut *driver.borrow_mut();
+    let connection = socket.number;
     while let Some(event) = socket.next_event() {
-        let mut driver = driver.borrow_mut();
-        let connection = socket.number;
         let input = match event {
             Event::Request(request) => {
                 let home = driver.home_for(&request);
-                Some(Input::Request { connection, home, request })
+                Input::Request { connection, home, request }
             }
-            Event::Text(text) => Some(Input::Text { connection, text }),
-            Event::Binary => Some(Input::Binary { connection }),
-            Event::Pong => Some(Input::Pong { connection }),
-            Event::Answered => None,
+            Event::Text(text) => Input::Text { connection, text },
+            Event::Binary => Input::Binary { connection },
+            Event::Pong => Input::Pong { connection },
+            Event::Answered => continue,
         };
-        if let Some(input) = input {
-            driver.take(input);
-        }
-        if socket.mark_dirty() {
-            driver.push_dirty(socket.clone());
-        }
-        driver.carry_out();
+        driver.take(input);
+        driver.carry_out(); // the answer makes way for the next request
     }
+    driver.mark_dirty(socket);
+    driver.flush();
 }
 
 /// What the configuration says about one connection.
@@ -141,6 +142,8 @@ struct State {
     outgoing: Vec<u8>,
     outgoing_count: usize,
     end: End,
+    /// The peer was refused: linger before closing.
+    is_refused: bool,
     /// The codec was fed, and may hold an event still.
     is_undecoded: bool,
     /// The task waits for the connection to become readable.
@@ -148,7 +151,8 @@ struct State {
     /// The shard asked to read no further.
     is_paused: bool,
     is_draining: bool,
-    /// When the peer has to have done what is waited for.
+    /// What the peer is waited for, and when it has to have done it.
+    wait: Wait,
     deadline: Option<Instant>,
     /// When the timer looks at the deadline next: never later than the deadline.
     armed: Instant,
@@ -181,8 +185,27 @@ enum End {
     Closing,
     /// Nothing is read any more; over when the outgoing bytes are written.
     Flushing,
+    /// A refusal is written; what the peer still sends is dropped.
+    Lingering,
     /// Over, whatever is left.
     Aborted,
+}
+
+/// What the peer is to do. A deadline is set when this changes, not with each byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    /// Nothing: it waits for us, or the shard's pings see to it.
+    Nothing,
+    /// To send a next request.
+    Idle,
+    /// To send the rest of a request.
+    Request,
+    /// To take bytes.
+    Take,
+    /// To answer a close frame.
+    CloseFrame,
+    /// To close after a refusal.
+    Linger,
 }
 
 enum Progress {
@@ -210,10 +233,12 @@ impl Socket {
             outgoing: Vec::new(),
             outgoing_count: 0,
             end: End::Open,
+            is_refused: false,
             is_undecoded: false,
             is_reading: false,
             is_paused: false,
             is_draining: false,
+            wait: Wait::Request,
             deadline: Some(deadline),
             armed: deadline,
         };
@@ -246,12 +271,20 @@ impl Socket {
         self.waker.replace(None);
         let state = &mut *self.state.borrow_mut();
         state.is_reading = false;
+        let left = state.outgoing.len();
         if state.end == End::Aborted || state.poll_write(cx).is_err() {
             return Poll::Ready(Progress::Over);
         }
+        if state.outgoing.len() < left {
+            driver.borrow_mut().mark_dirty(self); // for its deadline
+        }
         if state.end == End::Flushing && state.outgoing.is_empty() {
             let _ = state.connection.shutdown(Shutdown::Write); // the peer may be gone already
-            return Poll::Ready(Progress::Over);
+            if !state.is_refused {
+                return Poll::Ready(Progress::Over);
+            }
+            state.end = End::Lingering;
+            state.is_undecoded = false;
         }
         if state.wants_input() && state.is_undecoded {
             return Poll::Ready(Progress::Read); // left over from the last read
@@ -272,7 +305,9 @@ impl Socket {
                 Poll::Pending
             }
             Poll::Ready(Ok(count)) if count > 0 => {
-                state.feed(&scratch[..count]);
+                if state.end != End::Lingering {
+                    state.feed(&scratch[..count]);
+                }
                 Poll::Ready(Progress::Read)
             }
             Poll::Ready(_) => Poll::Ready(Progress::Over),
@@ -288,7 +323,7 @@ impl Socket {
         self.is_dirty.set(false);
         let state = &mut *self.state.borrow_mut();
         state.write_now();
-        state.update_deadline(now);
+        state.settle(now);
         // The task has to see to the rest: more to write, an end, input that is wanted again.
         let wants_input = state.wants_input() && !state.is_reading;
         if !state.outgoing.is_empty() || state.end != End::Open || wants_input {
@@ -360,14 +395,13 @@ impl Socket {
         }
     }
 
-    pub(crate) fn close(&self, code: u16, reason: &str, now: Instant) {
+    pub(crate) fn close(&self, code: u16, reason: &str) {
         let state = &mut *self.state.borrow_mut();
         if let Protocol::WebSocket(codec) = &mut state.protocol
             && state.end == End::Open
         {
             codec.close(code, reason);
             state.end = End::Closing;
-            state.deadline = Some(now.after(state.limits.close_ack_wait));
         }
     }
 
@@ -390,6 +424,7 @@ impl State {
     fn wants_input(&self) -> bool {
         match (&self.protocol, self.end) {
             (_, End::Flushing | End::Aborted) => false,
+            (_, End::Lingering) => true,
             // One request at a time: the next is decoded when this one is answered.
             (Protocol::Http { answering, .. }, _) => answering.is_none(),
             (Protocol::WebSocket(_), End::Open) => !self.is_paused,
@@ -406,7 +441,7 @@ impl State {
     }
 
     fn next_event(&mut self) -> Option<Event> {
-        if !self.wants_input() {
+        if !self.wants_input() || self.end == End::Lingering {
             return None;
         }
         let event = self.decode();
@@ -461,6 +496,7 @@ impl State {
         response.status = error.status();
         self.encode(&response, false, 1, false);
         self.end = End::Flushing;
+        self.is_refused = true;
     }
 
     fn respond(&mut self, response: &Response) {
@@ -471,6 +507,7 @@ impl State {
             return;
         };
         let keep_alive = request.keep_alive && !self.is_draining;
+        self.wait = Wait::Nothing; // the next request has its own time
         self.encode(response, keep_alive, request.version_minor, request.is_head);
         if !keep_alive {
             self.end = End::Flushing;
@@ -518,6 +555,9 @@ impl State {
     }
 
     fn wrote(&mut self, count: usize) {
+        if count > 0 && self.wait == Wait::Take {
+            self.wait = Wait::Nothing; // it takes bytes: the rest has its own time
+        }
         if count >= self.outgoing.len() {
             self.outgoing = Vec::new();
             self.outgoing_count = 0;
@@ -538,24 +578,35 @@ impl State {
     }
 
     /// Sets what the peer is waited for, and how long.
-    fn update_deadline(&mut self, now: Instant) {
+    fn settle(&mut self, now: Instant) {
         let wait = match (&self.protocol, self.end) {
-            (_, End::Aborted) => None,
-            (_, End::Closing) => return, // set when the close frame was sent
-            (Protocol::Http { .. }, _) if !self.outgoing.is_empty() => {
-                Some(self.limits.write_timeout)
+            (_, End::Aborted) => Wait::Nothing,
+            (_, End::Closing) => Wait::CloseFrame,
+            (_, End::Lingering) => Wait::Linger,
+            _ if !self.outgoing.is_empty() => Wait::Take,
+            (_, End::Flushing) if self.is_refused => Wait::Linger,
+            (_, End::Flushing) => Wait::Nothing,
+            (Protocol::WebSocket(_) | Protocol::Http { answering: Some(_), .. }, _) => {
+                Wait::Nothing
             }
-            (Protocol::WebSocket(_), _) if !self.outgoing.is_empty() => {
-                Some(self.limits.write_wait)
-            }
-            (Protocol::WebSocket(_), _) => None, // the shard pings
-            (Protocol::Http { answering: Some(_), .. }, _) => None, // the peer waits for us
-            (Protocol::Http { decoder, .. }, _) if decoder.is_idle() => {
-                Some(self.limits.idle_timeout)
-            }
-            (Protocol::Http { .. }, _) => Some(self.limits.read_timeout),
+            (Protocol::Http { decoder, .. }, End::Open) if decoder.is_idle() => Wait::Idle,
+            (Protocol::Http { .. }, End::Open) => Wait::Request,
         };
-        self.deadline = wait.map(|wait| now.after(wait));
+        if wait == self.wait {
+            return;
+        }
+        self.wait = wait;
+        let is_http = matches!(self.protocol, Protocol::Http { .. });
+        let time = match wait {
+            Wait::Nothing => None,
+            Wait::Idle => Some(self.limits.idle_timeout),
+            Wait::Request => Some(self.limits.read_timeout),
+            Wait::Take if is_http => Some(self.limits.write_timeout),
+            Wait::Take => Some(self.limits.write_wait),
+            Wait::CloseFrame => Some(self.limits.close_ack_wait),
+            Wait::Linger => Some(LINGER),
+        };
+        self.deadline = time.map(|time| now.after(time));
     }
 }
 

@@ -1,0 +1,215 @@
+//! A client that takes nothing for granted: raw bytes over TCP, HTTP and WebSocket by hand.
+
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+
+use base::json::Json;
+
+use crate::process::DEADLINE;
+
+/// `Authorization` with the default server key.
+pub(crate) const SERVER_KEY: &str = "Basic ZGVmYXVsdGtleTo=";
+pub(crate) const LOGIN: &str = "/v2/account/authenticate/device";
+
+/// One connection, kept alive as long as the server keeps it.
+pub(crate) struct Connection(BufReader<TcpStream>);
+
+#[derive(Debug)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    head: String,
+    pub(crate) body: String,
+}
+
+/// The tokens of a signed-in device.
+#[derive(Clone, Debug)]
+pub(crate) struct Tokens {
+    pub(crate) is_new: bool,
+    pub(crate) session: String,
+    pub(crate) refresh: String,
+}
+
+impl Connection {
+    pub(crate) fn open(address: SocketAddr) -> Connection {
+        let stream = TcpStream::connect_timeout(&address, DEADLINE).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream.set_write_timeout(Some(DEADLINE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Connection(BufReader::new(stream))
+    }
+
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.try_send(bytes).unwrap();
+    }
+
+    pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.0.get_mut().write_all(bytes.as_ref())
+    }
+
+    pub(crate) fn receive(&mut self) -> Response {
+        self.try_receive().expect("a response comes before the end of the connection")
+    }
+
+    /// The next response, or nothing when the connection ends in front of it.
+    pub(crate) fn try_receive(&mut self) -> Option<Response> {
+        if self.is_over() {
+            return None;
+        }
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            assert_ne!(self.0.read_line(&mut head).unwrap(), 0, "torn head: {head}");
+        }
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+        let status = status.unwrap_or_else(|| panic!("no status line: {head}"));
+        let mut response = Response { status, head, body: String::new() };
+        let length = response.header("Content-Length").map_or(0, |length| length.parse().unwrap());
+        let mut body = vec![0; length];
+        self.0.read_exact(&mut body).unwrap();
+        response.body = String::from_utf8(body).unwrap();
+        Some(response)
+    }
+
+    /// Waits for bytes, or for the server to close.
+    pub(crate) fn is_over(&mut self) -> bool {
+        match self.0.fill_buf() {
+            Ok(bytes) => bytes.is_empty(),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => true,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    pub(crate) fn get(&mut self, target: &str, authorization: &str) -> Response {
+        self.send(request("GET", target, authorization, ""));
+        self.receive()
+    }
+
+    pub(crate) fn post(&mut self, target: &str, authorization: &str, body: &str) -> Response {
+        self.send(request("POST", target, authorization, body));
+        self.receive()
+    }
+
+    /// Signs in, and up where the device is new.
+    pub(crate) fn login(&mut self, device: &str) -> Tokens {
+        self.post(LOGIN, SERVER_KEY, &format!(r#"{{"id":"{device}"}}"#)).tokens()
+    }
+
+    pub(crate) fn refresh(&mut self, token: &str) -> Response {
+        let body = format!(r#"{{"token":"{token}"}}"#);
+        self.post("/v2/account/session/refresh", SERVER_KEY, &body)
+    }
+
+    pub(crate) fn logout(&mut self, session: &str, body: &str) {
+        let response = self.post("/v2/session/logout", &bearer(session), body);
+        assert_eq!((response.status, response.body.as_str()), (200, "{}"));
+    }
+
+    /// The caller's user id.
+    pub(crate) fn user_id(&mut self, session: &str) -> String {
+        let response = self.get("/v2/account", &bearer(session));
+        assert_eq!(response.status, 200, "{response:?}");
+        response.text(&["user", "id"])
+    }
+
+    /// Turns a fresh connection into a WebSocket.
+    pub(crate) fn upgrade(mut self, session: &str) -> WebSocket {
+        self.send(format!(
+            "GET /ws?token={session} HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\
+             Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        ));
+        assert_eq!(self.receive().status, 101);
+        WebSocket(self)
+    }
+}
+
+pub(crate) fn request(method: &str, target: &str, authorization: &str, body: &str) -> String {
+    format!(
+        "{method} {target} HTTP/1.1\r\nHost: a\r\nAuthorization: {authorization}\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+pub(crate) fn bearer(token: &str) -> String {
+    format!("Bearer {token}")
+}
+
+impl Response {
+    /// The value of a header field, which is written as the server writes it.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut fields = self.head.lines().filter_map(|line| line.split_once(": "));
+        fields.find_map(|(field, value)| (field == name).then_some(value))
+    }
+
+    pub(crate) fn json(&self) -> Json {
+        Json::parse(self.body.as_bytes()).unwrap_or_else(|error| panic!("{error:?}: {self:?}"))
+    }
+
+    /// A text inside the body.
+    pub(crate) fn text(&self, path: &[&str]) -> String {
+        match member(&self.json(), path) {
+            Some(Json::Text(text)) => text.clone(),
+            other => panic!("{path:?} is {other:?} in {self:?}"),
+        }
+    }
+
+    /// The status, and the code of an error body.
+    pub(crate) fn refusal(&self) -> (u16, i128) {
+        match member(&self.json(), &["code"]) {
+            Some(Json::Integer(code)) => (self.status, *code),
+            other => panic!("the code is {other:?} in {self:?}"),
+        }
+    }
+
+    pub(crate) fn tokens(&self) -> Tokens {
+        assert_eq!(self.status, 200, "{self:?}");
+        Tokens {
+            is_new: member(&self.json(), &["created"]) == Some(&Json::Bool(true)),
+            session: self.text(&["token"]),
+            refresh: self.text(&["refresh_token"]),
+        }
+    }
+}
+
+/// Follows member names into nested objects.
+pub(crate) fn member<'a>(json: &'a Json, path: &[&str]) -> Option<&'a Json> {
+    path.iter().try_fold(json, |json, name| match json {
+        Json::Object(members) => {
+            members.iter().find_map(|(member, value)| (member == name).then_some(value))
+        }
+        _ => None,
+    })
+}
+
+/// An open WebSocket.
+pub(crate) struct WebSocket(Connection);
+
+impl WebSocket {
+    /// Passes over messages until the server closes, and gives the close code.
+    pub(crate) fn close_code(&mut self) -> u16 {
+        loop {
+            let mut head = [0; 2];
+            self.0.0.read_exact(&mut head).unwrap();
+            let length = match head[1] {
+                126 => {
+                    let mut length = [0; 2];
+                    self.0.0.read_exact(&mut length).unwrap();
+                    u16::from_be_bytes(length).into()
+                }
+                length => usize::from(length), // over 64 KiB is nothing that the server sends here
+            };
+            let mut payload = vec![0; length];
+            self.0.0.read_exact(&mut payload).unwrap();
+            if head[0] == 0x88 {
+                return u16::from_be_bytes([payload[0], payload[1]]);
+            }
+        }
+    }
+
+    /// Answers a close frame, as clients do: masked, with the key zero.
+    pub(crate) fn confirm_close(&mut self, code: u16) {
+        let [high, low] = code.to_be_bytes();
+        self.0.send([0x88, 0x82, 0, 0, 0, 0, high, low]);
+        assert!(self.0.is_over());
+    }
+}
