@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use base::Offset;
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, select};
+use crossbeam_channel::{Receiver, SendError, Sender, bounded, select, unbounded};
 
 use crate::commit::Committer;
 use crate::error::Error;
@@ -20,10 +20,15 @@ use crate::{Commit, Load, Settings, Sink};
 pub(crate) type OnFault = Box<dyn FnOnce(Error) + Send>;
 
 /// The way into the store, for any thread.
+///
+/// The queues grow as they fill: one that had room for the limit from the start would cost that
+/// memory in an idle server.
 #[derive(Clone)]
 pub struct Handle {
     commits: Sender<Commit>,
     loads: Sender<Load>,
+    /// Most items of each queue; several threads at once may go over it by one each.
+    limit: usize,
 }
 
 /// Why the store did not take something, which comes back to the caller.
@@ -38,22 +43,20 @@ pub enum Refused<T> {
 impl Handle {
     /// Queues a batch. Never blocks.
     pub fn commit(&self, commit: Commit) -> Result<(), Refused<Commit>> {
-        self.commits.try_send(commit).map_err(Refused::from)
+        push(&self.commits, commit, self.limit)
     }
 
     /// Queues a load. Never blocks. Loads overtake commits: an answer may lack what is queued.
     pub fn load(&self, load: Load) -> Result<(), Refused<Load>> {
-        self.loads.try_send(load).map_err(Refused::from)
+        push(&self.loads, load, self.limit)
     }
 }
 
-impl<T> From<TrySendError<T>> for Refused<T> {
-    fn from(error: TrySendError<T>) -> Refused<T> {
-        match error {
-            TrySendError::Full(item) => Refused::Full(item),
-            TrySendError::Disconnected(item) => Refused::Stopped(item),
-        }
+fn push<T>(queue: &Sender<T>, item: T, limit: usize) -> Result<(), Refused<T>> {
+    if queue.len() >= limit {
+        return Err(Refused::Full(item));
     }
+    queue.send(item).map_err(|SendError(item)| Refused::Stopped(item))
 }
 
 impl fmt::Debug for Handle {
@@ -93,10 +96,10 @@ impl Running {
             on_fault: Mutex::new(Some(on_fault)),
             stop: Mutex::new(Some(stop)),
         });
-        let (commits, commit_queue) = bounded(parts.settings.queue);
-        let (loads, load_queue) = bounded(parts.settings.queue);
+        let (commits, commit_queue) = unbounded();
+        let (loads, load_queue) = unbounded();
         let mut running = Running {
-            handle: Handle { commits, loads },
+            handle: Handle { commits, loads, limit: parts.settings.queue },
             threads: Vec::with_capacity(parts.settings.readers + 1),
             fate: Arc::clone(&fate),
             file: Some(Arc::clone(&parts.file)),
