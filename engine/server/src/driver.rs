@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base::collections::IdMap;
 use base::timer::Timers;
@@ -41,6 +41,8 @@ pub(crate) struct Driver {
     shared: Arc<Shared>,
     store: store::Handle,
     clock: Clock,
+    /// When the shard was last given an input.
+    last_input: Instant,
     is_draining: bool,
 
     sockets: IdMap<u64, Rc<Socket>>,
@@ -71,6 +73,7 @@ impl Driver {
             shared,
             store,
             clock: Clock { start: std::time::Instant::now() },
+            last_input: Instant::default(),
             is_draining: false,
             sockets: IdMap::default(),
             next_connection: 1,
@@ -88,6 +91,11 @@ impl Driver {
 
     pub(crate) fn now(&self) -> Instant {
         self.clock.now().monotonic
+    }
+
+    /// How long nothing has happened.
+    pub(crate) fn idle_time(&self) -> Duration {
+        self.now().since(self.last_input)
     }
 
     pub(crate) fn connection_count(&self) -> usize {
@@ -134,6 +142,7 @@ impl Driver {
     /// Gives the shard an input. What follows from it is for `carry_out` and `flush`.
     pub(crate) fn take(&mut self, input: Input) {
         let now = self.clock.now();
+        self.last_input = now.monotonic;
         self.shard.handle(input, now);
     }
 
@@ -179,10 +188,12 @@ impl Driver {
     pub(crate) fn flush(&mut self) {
         self.carry_out();
         self.retry_backlog();
-        let now = self.now();
-        for socket in self.dirty.drain(..) {
-            if let Some(deadline) = socket.flush(now) {
-                self.timers.set(deadline, socket.number);
+        if !self.dirty.is_empty() {
+            let now = self.now();
+            for socket in self.dirty.drain(..) {
+                if let Some(deadline) = socket.flush(now) {
+                    self.timers.set(deadline, socket.number);
+                }
             }
         }
         for (shard, woken) in self.woken.iter_mut().enumerate() {

@@ -77,7 +77,8 @@ fn launch(folder: &Path, shards: usize, listen: SocketAddr) -> (Process, Vec<Str
     while !banner.last().is_some_and(|line: &String| line.trim_start().starts_with("try ")) {
         banner.push(process.line());
     }
-    let address = banner.iter().find_map(|line| line.split_once("http://")?.1.parse().ok());
+    let address =
+        banner.iter().find_map(|line| line.trim_end().split_once("http://")?.1.parse().ok());
     (process, banner, address.expect("a line of the banner ends in the address"))
 }
 
