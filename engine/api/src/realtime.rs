@@ -1,7 +1,7 @@
 //! Realtime envelopes in JSON.
 
+use base::MatchId;
 use base::json::{self, Json, Object};
-use base::{MatchId, TicketId};
 use domain::effect::Event;
 use domain::play::relay::Data;
 use domain::presence::Presence;
@@ -108,7 +108,7 @@ pub fn decode(text: &[u8], operations: &Operations) -> Result<Envelope, Fatal> {
     let message = envelope.take(field)?;
     envelope.finish()?; // a second message would be left
     let Some(message) = message else {
-        return Err(Fatal::Missing { cid });
+        return Err(Malformed(format!("field {field} is null")).into());
     };
     let message = Message::new(message, Unknown::Fatal)?;
     let row = operations.by_field(field);
@@ -183,10 +183,10 @@ fn match_data(id: MatchId, sender: &Presence, data: &Data, o: &mut Object<'_>) {
 }
 
 /// The push to one player of a formed match.
-pub fn matched(ticket: TicketId, token: &str, users: &[Ticket], me: &Ticket) -> String {
+pub fn matched(me: &Ticket, token: &str, users: &[Ticket]) -> String {
     json::object(|o| {
         o.object("matchmaker_matched", |o| {
-            o.shown("ticket", ticket);
+            o.shown("ticket", me.id);
             o.text("token", token);
             o.list("users", users, matchmaking::matched_user);
             o.object("self", |o| matchmaking::matched_user(me, o));
@@ -231,7 +231,7 @@ mod tests {
         check("", Some("malformed"));
         check("{}", Some("missing"));
         check(r#"{"cid":"1"}"#, Some("missing"));
-        check(r#"{"cid":"1","ping":null}"#, Some("missing"));
+        check(r#"{"cid":"1","ping":null}"#, Some("malformed"));
         check(r#"{"channel":{}}"#, Some("unrecognized"));
         check(r#"{"cid":"1","rpc":{"id":"x"}}"#, Some("unrecognized"));
     }

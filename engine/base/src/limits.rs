@@ -31,11 +31,17 @@ pub const MATCH_NAME_MAX: usize = 1024;
 /// Envelopes of one session that wait for an earlier one; over it the connection is read no
 /// further.
 pub const SESSION_QUEUE_MAX: usize = 64;
+/// Bytes of those envelopes. What a connection had read before it heard of the pause still comes; over
+/// this the session is closed.
+pub const SESSION_QUEUE_BYTES_MAX: usize = 512 * 1024;
 
 // Matchmaker.
 /// Players of one ticket's `max_count`; over it, error 3.
 pub const MATCHMAKER_COUNT_MAX: u32 = 1024;
 pub const MATCHMAKER_QUERY_MAX: usize = 2048;
+/// What one player of a full match is told: all players with their properties. A ticket whose
+/// properties and `max_count` could lead there is refused with error 3.
+pub const MATCHED_BYTES_MAX: usize = 512 * 1024;
 /// Properties of one ticket.
 pub const MATCHMAKER_PROPERTIES_MAX: usize = 64;
 /// Waiting tickets of one pool; over it, error 0.
@@ -48,6 +54,8 @@ pub const BATCH_BYTES_MAX: usize = 1024 * 1024;
 pub const TASKS_MAX: usize = 65_536;
 /// Commands that wait for one held entity; over it, code 8.
 pub const HOLD_QUEUE_MAX: usize = 64;
+/// Outputs of one shard that wait for the disk; over it new requests are answered with code 8.
+pub const HELD_OUTPUTS_MAX: usize = 65_536;
 /// How long a coordinator waits for its participants, and a dispatched request for its answer.
 pub const TASK_DEADLINE: Duration = Duration::from_secs(10);
 /// Undurable batches of one shard; over it writes are refused with code 8.

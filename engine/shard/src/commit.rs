@@ -13,15 +13,29 @@ use crate::view::{Blocked, Depends, Key, View};
 
 /// Outputs that wait for a batch, each under the first batch it waits for.
 #[derive(Debug, Default)]
-pub(crate) struct Held(BTreeMap<BatchId, Vec<(Output, Depends)>>);
+pub(crate) struct Held {
+    by_batch: BTreeMap<BatchId, Vec<(Output, Depends)>>,
+    count: usize,
+}
 
 impl Held {
     pub(crate) fn push(&mut self, batch: BatchId, output: Output, depends: Depends) {
-        self.0.entry(batch).or_default().push((output, depends));
+        self.count += 1;
+        self.by_batch.entry(batch).or_default().push((output, depends));
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.count
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.count == 0
+    }
+
+    fn take(&mut self, batch: BatchId) -> Vec<(Output, Depends)> {
+        let taken = self.by_batch.remove(&batch).unwrap_or_default();
+        self.count -= taken.len();
+        taken
     }
 }
 
@@ -93,9 +107,10 @@ impl Shard {
     /// Lets out what waited for this batch or an earlier one of its shard.
     pub(crate) fn release_held(&mut self, batch: BatchId) {
         let first = BatchId { number: 0, ..batch };
-        let due: Vec<_> = self.held.0.range(first..=batch).map(|(batch, _)| *batch).collect();
+        let due: Vec<_> =
+            self.held.by_batch.range(first..=batch).map(|(batch, _)| *batch).collect();
         for batch in due {
-            for (output, depends) in self.held.0.remove(&batch).unwrap_or_default() {
+            for (output, depends) in self.held.take(batch) {
                 self.output(output, &depends);
             }
         }
@@ -108,17 +123,17 @@ impl Shard {
 
     /// Ends a task's hold: its changes are pending in `batch`, or came to nothing.
     pub(crate) fn end_hold(&mut self, task: TaskId, batch: Option<BatchId>) {
+        let mut waiting = Vec::new();
         for (keys, frame) in self.holds.0.remove(&task).unwrap_or_default() {
             self.view.release(&keys);
             if let Some(batch) = batch {
                 self.view.write(batch, &frame);
             }
             for key in keys {
-                for number in self.parked.for_hold.remove(&key).unwrap_or_default() {
-                    self.unpark(number);
-                }
+                waiting.extend(self.parked.for_hold.remove(&key).unwrap_or_default());
             }
         }
+        self.unpark(waiting);
     }
 
     /// Parks a question until the key that blocks it is there; `Err` when too many wait already.
@@ -129,7 +144,17 @@ impl Shard {
         depends: Depends,
     ) -> Result<(), &'static str> {
         let (blocked, pins) = self.view.park();
-        let refused = match &blocked {
+        // All missing keys are loaded at once; the question is asked again when the last is there.
+        let mut waits_for = None;
+        for blocked in blocked {
+            if let Blocked::Load(key) = &blocked
+                && let Some((table, key, at_least)) = self.view.load(key)
+            {
+                self.outputs.push_back(Output::Load { table, key, at_least });
+            }
+            waits_for = Some(blocked);
+        }
+        let refused = match &waits_for {
             None => Some("The request could not go on."),
             Some(_) if self.parked.questions.len() >= TASKS_MAX => Some("Too many requests wait."),
             Some(Blocked::Held(key)) => {
@@ -145,15 +170,12 @@ impl Shard {
         let number = self.parked.next;
         self.parked.next += 1;
         self.parked.questions.insert(number, Question { task, query, depends, pins });
-        match blocked {
+        match waits_for {
             None => {}
             Some(Blocked::Held(key)) => {
                 self.parked.for_hold.entry(key).or_default().push_back(number);
             }
             Some(Blocked::Load(key)) => {
-                if let Some((table, bytes, at_least)) = self.view.load(&key) {
-                    self.outputs.push_back(Output::Load { table, key: bytes, at_least });
-                }
                 self.parked.for_load.entry(key).or_default().push_back(number);
             }
         }
@@ -170,20 +192,24 @@ impl Shard {
         match self.view.loaded(table, &key, value, applied) {
             Err(at_least) => self.outputs.push_back(Output::Load { table, key, at_least }),
             Ok(full_key) => {
-                for number in self.parked.for_load.remove(&full_key).unwrap_or_default() {
-                    self.unpark(number);
-                }
+                let waiting = self.parked.for_load.remove(&full_key).unwrap_or_default();
+                self.unpark(waiting);
             }
         }
     }
 
-    /// Asks a parked question again. One that was abandoned meanwhile is not there any more.
-    fn unpark(&mut self, number: u64) {
-        let Some(question) = self.parked.questions.remove(&number) else {
-            return;
-        };
-        self.view.unpin(&question.pins);
-        let Question { task, query, depends, .. } = question;
-        self.local.push_back((Message::Ask { task, query }, depends));
+    /// Asks parked questions again, before any message that came after them: an abandonment must not
+    /// pass the preparation that it ends. Those abandoned meanwhile are not there any more.
+    fn unpark(&mut self, numbers: impl IntoIterator<Item = u64>) {
+        let mut questions = Vec::new();
+        for number in numbers {
+            let Some(question) = self.parked.questions.remove(&number) else { continue };
+            self.view.unpin(&question.pins);
+            let Question { task, query, depends, .. } = question;
+            questions.push((Message::Ask { task, query }, depends));
+        }
+        for question in questions.into_iter().rev() {
+            self.local.push_front(question);
+        }
     }
 }

@@ -25,6 +25,8 @@ pub(crate) struct Connection {
     deadline: Instant,
     /// Messages since the deadline last moved.
     received: u32,
+    /// What its attachment depends on: whatever is sent after it must not pass it.
+    attached: Depends,
 }
 
 impl Shard {
@@ -39,7 +41,9 @@ impl Shard {
     ) {
         let ping = self.now.monotonic.after(self.config.ping_period);
         let deadline = self.now.monotonic.after(self.config.pong_wait);
-        self.connections.insert(number, Connection { home, ping, deadline, received: 0 });
+        let attached = depends.clone();
+        let connection = Connection { home, ping, deadline, received: 0, attached };
+        self.connections.insert(number, connection);
         self.timers.set(ping.min(deadline), Timer::Connection(number));
         let connection = ConnectionId { shard: self.id, number };
         let (user_id, username) = (claims.user_id, Arc::from(claims.username.as_str()));
@@ -57,18 +61,18 @@ impl Shard {
             connection.received = 0;
             connection.deadline = now.after(self.config.pong_wait);
         }
-        let home = connection.home;
+        let (home, attached) = (connection.home, connection.attached.clone());
         let connection = ConnectionId { shard: self.id, number };
-        self.send(home, Message::Text { connection, text }, &Depends::default());
+        self.send(home, Message::Text { connection, text }, &attached);
     }
 
     pub(crate) fn handle_binary(&mut self, number: u64) {
         let Some(connection) = self.connections.get(&number) else {
             return;
         };
-        let home = connection.home;
+        let (home, attached) = (connection.home, connection.attached.clone());
         let connection = ConnectionId { shard: self.id, number };
-        self.send(home, Message::WrongFrame { connection }, &Depends::default());
+        self.send(home, Message::WrongFrame { connection }, &attached);
     }
 
     pub(crate) fn handle_pong(&mut self, number: u64) {
@@ -79,11 +83,12 @@ impl Shard {
     }
 
     pub(crate) fn handle_closed(&mut self, number: u64) {
-        let Some(connection) = self.connections.remove(&number) else {
-            return;
-        };
+        if let Some(task) = self.handshakes.remove(&number) {
+            self.cancel_task(task); // the peer left before its socket was open
+        }
+        let Some(connection) = self.connections.remove(&number) else { return };
         let id = ConnectionId { shard: self.id, number };
-        self.send(connection.home, Message::Detach { connection: id }, &Depends::default());
+        self.send(connection.home, Message::Detach { connection: id }, &connection.attached);
     }
 
     /// Closes a socket from this side; its session ends.

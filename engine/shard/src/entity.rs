@@ -1,10 +1,10 @@
 //! The home's side of a question: what the entities of this shard answer.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use api::Error;
 use api::reply::UserView;
-use base::collections::IdMap;
 use base::{Code, Frame, MatchId, SessionId, UserId};
 use bytes::Bytes;
 use domain::ctx::{Applied, Ctx, Never, Stop};
@@ -22,6 +22,9 @@ use crate::{Shard, Timer};
 
 /// Candidates that one step of a matchmaker pass examines: about a tenth of a millisecond.
 const MATCHMAKER_STEP: usize = 2_000;
+
+/// Bytes in which one handle tells players of their match, give or take one message.
+const MATCHED_STEP: usize = 256 * 1024;
 
 /// Life of a matchmaker token, seconds.
 const MATCH_TOKEN_LIFE: u64 = 30;
@@ -44,7 +47,7 @@ impl Shard {
         if let Some(answer) = self.answer_transient(&query, &depends) {
             let answered = Message::Answer { task: task.number, answer };
             self.send(task.shard, answered, &depends);
-            self.form_matches(&depends);
+            self.tell_matches(&depends);
             return;
         }
 
@@ -203,17 +206,15 @@ impl Shard {
         self.step_matchmaker();
     }
 
+    /// Goes on with the pass and with telling players, as far as one handle may take.
     pub(crate) fn step_matchmaker(&mut self) {
-        if self.pool.step(MATCHMAKER_STEP) {
-            // Due at once, but not within this handle: other inputs get their turn.
-            let soon = self.now.monotonic.after(Duration::from_nanos(1));
-            self.timers.set(soon, Timer::MatchmakerStep);
-        }
-        self.form_matches(&Depends::default());
+        self.is_step_due = false;
+        self.pool.step(MATCHMAKER_STEP);
+        self.tell_matches(&Depends::default());
     }
 
-    /// Tells the players of every formed match.
-    fn form_matches(&mut self, depends: &Depends) {
+    /// Draws an id and a token for every formed match, and tells their players.
+    fn tell_matches(&mut self, depends: &Depends) {
         while let Some(formed) = self.pool.poll_match() {
             let home = self.config.placement.matches.unwrap_or(self.id);
             let id = MatchId::born(self.config.placement.birth(home), &mut self.rng);
@@ -222,12 +223,36 @@ impl Shard {
                 exp: self.now.wall.secs() + MATCH_TOKEN_LIFE,
             };
             let token = self.config.session_key.sign_match(&claims);
-            for ticket in &formed.tickets {
-                let text = api::realtime::matched(ticket.id, &token, &formed.tickets, ticket);
-                self.push(vec![ticket.presence.session_id], &Bytes::from(text), depends);
+            self.formed.push_back(Formed { tickets: formed.tickets, token, told: 0 });
+        }
+        let mut bytes = 0;
+        while bytes < MATCHED_STEP
+            && let Some(mut formed) = self.formed.pop_front()
+        {
+            if let Some(ticket) = formed.tickets.get(formed.told) {
+                let text = api::realtime::matched(ticket, &formed.token, &formed.tickets);
+                bytes += text.len();
+                let to = vec![ticket.presence.session_id];
+                formed.told += 1;
+                self.formed.push_front(formed);
+                self.push(to, &Bytes::from(text), depends);
             }
         }
+        if !self.is_step_due && (self.pool.has_work() || !self.formed.is_empty()) {
+            self.is_step_due = true;
+            // Due at once, but not within this handle: other inputs get their turn.
+            let soon = self.now.monotonic.after(Duration::from_nanos(1));
+            self.timers.set(soon, Timer::MatchmakerStep);
+        }
     }
+}
+
+/// A match whose players are being told, one after another.
+#[derive(Debug)]
+pub(crate) struct Formed {
+    tickets: Vec<matchmaker::Ticket>,
+    token: String,
+    told: usize,
 }
 
 fn change(effect: Effect) -> Option<base::Change> {
@@ -240,17 +265,14 @@ fn change(effect: Effect) -> Option<base::Change> {
 /// Applies a question to the durable entities.
 fn answer_durable(
     ctx: &mut Ctx<'_>,
-    statuses: &IdMap<UserId, Status>,
+    statuses: &BTreeMap<UserId, Status>,
     query: &Query,
 ) -> Applied<Answer, Refusal> {
     match query {
         Query::Device(id) => device::find(ctx, id).map(Answer::User).map_err(never),
         Query::Usernames(names) => {
-            let mut found = Vec::with_capacity(names.len());
-            for name in names {
-                found.extend(username::find(ctx, name).map_err(never)?);
-            }
-            Ok(Answer::UserIds(found))
+            let found = all(names.iter().map(|name| username::find(ctx, name).map_err(never)));
+            found.map(Answer::UserIds)
         }
         Query::Login(user) => login(ctx, *user),
         Query::Refresh(bearer) => {
@@ -273,11 +295,7 @@ fn answer_durable(
             }
         }
         Query::Users(users) => {
-            let mut views = Vec::with_capacity(users.len());
-            for user in users {
-                views.extend(view_user(ctx, statuses, *user)?);
-            }
-            Ok(Answer::Users(views))
+            all(users.iter().map(|user| view_user(ctx, statuses, *user))).map(Answer::Users)
         }
         Query::Prepare(claim) => prepare(ctx, claim),
         Query::Open { .. }
@@ -287,6 +305,22 @@ fn answer_durable(
         | Query::TicketAdd(_)
         | Query::TicketRemove { .. } => Ok(Answer::Done),
     }
+}
+
+/// What was found, once everything was looked for: all keys that are missing are missed at once.
+fn all<T>(
+    looked_for: impl Iterator<Item = Applied<Option<T>, Refusal>>,
+) -> Applied<Vec<T>, Refusal> {
+    let mut found = Vec::new();
+    let mut is_missing = false;
+    for one in looked_for {
+        match one {
+            Ok(one) => found.extend(one),
+            Err(Stop::Unavailable) => is_missing = true,
+            Err(stop) => return Err(stop),
+        }
+    }
+    if is_missing { Err(Stop::Unavailable) } else { Ok(found) }
 }
 
 fn login(ctx: &mut Ctx<'_>, user: UserId) -> Applied<Answer, Refusal> {
@@ -307,7 +341,7 @@ fn guard(
 
 fn view_user(
     ctx: &mut Ctx<'_>,
-    statuses: &IdMap<UserId, Status>,
+    statuses: &BTreeMap<UserId, Status>,
     id: UserId,
 ) -> Applied<Option<UserView>, Refusal> {
     let found = account::read(ctx, id).map_err(never)?;

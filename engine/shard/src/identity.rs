@@ -16,7 +16,7 @@ use domain::identity::username::Username;
 use crate::Shard;
 use crate::message::{Errand, Query};
 use crate::output::Output;
-use crate::task::{Origin, State, Step};
+use crate::task::{Origin, State, Step, shutting_down};
 
 /// What a sign-in asks for, checked.
 #[derive(Debug)]
@@ -102,9 +102,10 @@ impl Shard {
         refresh_token: &str,
     ) -> Step {
         let mut tokens = Vec::new();
+        let config = self.config.clone();
         for (text, kind, key) in [
-            (token, Kind::Session, &self.config.session_key),
-            (refresh_token, Kind::Refresh, &self.config.refresh_key),
+            (token, Kind::Session, &config.session_key),
+            (refresh_token, Kind::Refresh, &config.refresh_key),
         ] {
             if text.is_empty() {
                 continue;
@@ -113,7 +114,10 @@ impl Shard {
                 Ok(claims) if claims.user_id == bearer.user_id => {
                     tokens.push(self.bearer(&claims, kind));
                 }
-                _ => return Step::Fail(Error::invalid("The token to log out is not valid.")),
+                _ => {
+                    let error = Error::invalid("The token to log out is not valid.");
+                    return self.refuse_after_guard(task, bearer, error);
+                }
             }
         }
         let errand = if tokens.is_empty() { Errand::LogoutAll } else { Errand::Logout(tokens) };
@@ -177,6 +181,9 @@ impl Shard {
         };
         let bearer = self.bearer(&claims, Kind::Session);
         let home = self.config.placement.of_user(bearer.user_id);
+        if let Some(Origin::Http { connection, .. }) = self.origin(task) {
+            self.handshakes.insert(connection, task);
+        }
         let (check, errand) = (Check::WholeUserOnly, Errand::Nothing);
         self.ask(task, home, Query::Guarded { bearer, check, errand });
         Step::Wait(State::SocketGuard { open, claims: Box::new(claims) })
@@ -191,12 +198,11 @@ impl Shard {
         if !open.is_handshake {
             return self.refuse_handshake(number, 400);
         }
-        let Some(task) = self.tasks.get(&number) else {
-            return Step::Ended;
-        };
-        let Origin::Http { connection, home } = task.origin else {
-            return Step::Ended;
-        };
+        if self.is_draining {
+            return Step::Fail(shutting_down());
+        }
+        let Some(task) = self.tasks.get(&number) else { return Step::Ended };
+        let Origin::Http { connection, home } = task.origin else { return Step::Ended };
         let depends = task.depends.clone();
         self.output(Output::Upgrade { connection }, &depends);
         self.attach_connection(connection, home, claims, open.status, &depends);

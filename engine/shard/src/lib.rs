@@ -55,6 +55,7 @@ pub use placement::Placement;
 
 use commit::{Held, Holds, Parked};
 use connection::Connection;
+use entity::Formed;
 use session::Session;
 use task::Task;
 use view::{Depends, View};
@@ -86,7 +87,7 @@ enum Timer {
     Connection(u64),
     /// The matchmaker's interval is over.
     MatchmakerPass,
-    /// A pass has work left.
+    /// A pass has work left, or players are still to be told of their match.
     MatchmakerStep,
 }
 
@@ -111,13 +112,19 @@ pub struct Shard {
     is_draining: bool,
 
     connections: IdMap<u64, Connection>,
+    /// Tasks of connections whose handshake is under way.
+    handshakes: IdMap<u64, u64>,
     session_ids: SessionIds,
     sessions: IdMap<SessionId, Session>,
     session_of: IdMap<ConnectionId, SessionId>,
 
-    statuses: IdMap<UserId, Status>,
+    statuses: BTreeMap<UserId, Status>,
     relays: IdMap<MatchId, Relay>,
     pool: matchmaker::Pool,
+    /// Formed matches whose players are being told.
+    formed: VecDeque<Formed>,
+    /// Whether [`Timer::MatchmakerStep`] is set.
+    is_step_due: bool,
 
     /// Messages of this shard to itself, handled before `handle` ends.
     local: VecDeque<(Message, Depends)>,
@@ -155,15 +162,18 @@ impl Shard {
             timers,
             is_draining: false,
             connections: IdMap::default(),
+            handshakes: IdMap::default(),
             session_ids: SessionIds::new(birth, &config.name),
             sessions: IdMap::default(),
             session_of: IdMap::default(),
-            statuses: IdMap::default(),
+            statuses: BTreeMap::new(),
             relays: IdMap::default(),
             pool: matchmaker::Pool::new(config.matchmaker.clone()),
             local: VecDeque::new(),
             ready: VecDeque::new(),
             outputs: VecDeque::new(),
+            formed: VecDeque::new(),
+            is_step_due: false,
             config,
         }
     }

@@ -1,6 +1,6 @@
 //! Realtime sessions: one envelope at a time, in the order in which they came.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use api::Error;
@@ -8,10 +8,10 @@ use api::convert::play::{WireMatchId, parse_filter, parse_match_id};
 use api::realtime::{self, Fatal};
 use api::reply::Reply;
 use api::request::{MatchDataSend, MatchTarget, MatchmakerAdd, Request};
-use base::collections::IdSet;
 use base::limits::{
-    FOLLOWS_MAX, MATCH_NAME_MAX, MATCHES_PER_SESSION_MAX, MATCHMAKER_PROPERTIES_MAX,
-    MATCHMAKER_QUERY_MAX, SESSION_QUEUE_MAX, STATUS_MAX,
+    FOLLOWS_MAX, MATCH_NAME_MAX, MATCHED_BYTES_MAX, MATCHES_PER_SESSION_MAX,
+    MATCHMAKER_PROPERTIES_MAX, MATCHMAKER_QUERY_MAX, SESSION_QUEUE_BYTES_MAX, SESSION_QUEUE_MAX,
+    STATUS_MAX,
 };
 use base::{Code, ConnectionId, MatchId, SessionId, TicketId, UserId};
 use bytes::Bytes;
@@ -34,14 +34,17 @@ use crate::view::Depends;
 pub(crate) struct Session {
     me: Presence,
     connection: ConnectionId,
-    /// Envelopes that wait for the one under way.
+    /// Envelopes that wait for the one under way, and their bytes.
     queue: VecDeque<Bytes>,
+    queued_bytes: usize,
     is_busy: bool,
     /// Whether the connection was told to read no further.
     is_paused: bool,
-    pub(crate) matches: IdSet<MatchId>,
-    follows: IdSet<UserId>,
+    pub(crate) matches: BTreeSet<MatchId>,
+    follows: BTreeSet<UserId>,
     has_tickets: bool,
+    /// What its questions depended on: whatever undoes their effect must not pass them.
+    pub(crate) asked: Depends,
 }
 
 impl Shard {
@@ -59,11 +62,13 @@ impl Shard {
             me: me.clone(),
             connection,
             queue: VecDeque::new(),
+            queued_bytes: 0,
             is_busy: true, // until its user knows of it
             is_paused: false,
-            matches: IdSet::default(),
-            follows: IdSet::from_iter([user_id]),
+            matches: BTreeSet::new(),
+            follows: BTreeSet::from([user_id]),
             has_tickets: false,
+            asked: depends.clone(),
         };
         self.sessions.insert(session_id, session);
         self.session_of.insert(connection, session_id);
@@ -80,13 +85,12 @@ impl Shard {
         if !session.is_busy && session.queue.is_empty() {
             return self.handle_envelope(id, &text);
         }
+        session.queued_bytes += text.len();
         session.queue.push_back(text);
-        let waiting = session.queue.len();
-        // What was read before the connection heard of the pause still comes, a few messages at
-        // most.
-        if waiting > 2 * SESSION_QUEUE_MAX {
+        // What was read before the connection heard of the pause still comes: a read or two.
+        if session.queued_bytes > SESSION_QUEUE_BYTES_MAX {
             self.close_session(id, "too many messages at once");
-        } else if waiting >= SESSION_QUEUE_MAX && !session.is_paused {
+        } else if session.queue.len() >= SESSION_QUEUE_MAX && !session.is_paused {
             session.is_paused = true;
             self.send_flow(connection, false);
         }
@@ -114,11 +118,7 @@ impl Shard {
                 self.tell(id, realtime::error(&cid, 2, "Missing message."), &Depends::default());
                 return self.close_session(id, "error processing message");
             }
-            Err(Fatal::Unrecognized { cid }) => {
-                let text = realtime::error(&cid, 1, "Unrecognized message.");
-                self.tell(id, text, &Depends::default());
-                return self.close_session(id, "error processing message");
-            }
+            Err(Fatal::Unrecognized { cid }) => return self.end_unrecognized(id, &cid),
         };
         let name = envelope.row.name;
         let has_hook =
@@ -198,6 +198,7 @@ impl Shard {
         }
         let connection = session.connection;
         let next = session.queue.pop_front();
+        session.queued_bytes -= next.as_ref().map_or(0, Bytes::len);
         if session.is_paused && session.queue.len() <= SESSION_QUEUE_MAX / 2 {
             session.is_paused = false;
             self.send_flow(connection, true);
@@ -214,20 +215,16 @@ impl Shard {
             return;
         };
         self.session_of.remove(&session.connection);
-        let depends = Depends::default();
+        let depends = session.asked;
         let placement = self.config.placement;
-        let mut matches: Vec<_> = session.matches.into_iter().collect();
-        matches.sort_unstable();
-        for match_id in matches {
+        for match_id in session.matches {
             let leave = Message::MatchLeave { id: match_id, session: id };
             self.send(placement.of_match(match_id), leave, &depends);
         }
         let own = session.me.user_id;
         let clear = status::Command::Clear { session: id };
         self.send(placement.of_user(own), Message::Status { user: own, command: clear }, &depends);
-        let mut follows: Vec<_> = session.follows.into_iter().collect();
-        follows.sort_unstable();
-        for user in follows {
+        for user in session.follows {
             let command = status::Command::Unfollow { session: id };
             self.send(placement.of_user(user), Message::Status { user, command }, &depends);
         }
@@ -247,7 +244,13 @@ impl Shard {
         self.end_session(id);
     }
 
-    fn tell(&mut self, id: SessionId, text: String, depends: &Depends) {
+    /// Ends a session over a message that is not for clients to send.
+    pub(crate) fn end_unrecognized(&mut self, id: SessionId, cid: &str) {
+        self.tell(id, realtime::error(cid, 1, "Unrecognized message."), &Depends::default());
+        self.close_session(id, "error processing message");
+    }
+
+    pub(crate) fn tell(&mut self, id: SessionId, text: String, depends: &Depends) {
         self.push_local(&[id], &Bytes::from(text), depends);
     }
 
@@ -321,13 +324,13 @@ impl Shard {
         let Some(session) = self.sessions.get_mut(&id) else {
             return Ok(Step::Ended);
         };
-        let own = session.me.user_id;
+        let (own, depends) = (session.me.user_id, session.asked.clone());
         let left: Vec<_> =
             users.into_iter().filter(|user| *user != own && session.follows.remove(user)).collect();
         for user in left {
             let command = status::Command::Unfollow { session: id };
             let home = self.config.placement.of_user(user);
-            self.send(home, Message::Status { user, command }, &Depends::default());
+            self.send(home, Message::Status { user, command }, &depends);
         }
         Ok(Step::Done(Reply::Empty))
     }
@@ -357,6 +360,9 @@ impl Shard {
         let properties = add.string_properties.len() + add.numeric_properties.len();
         if properties > MATCHMAKER_PROPERTIES_MAX {
             return Err(Error::invalid("Too many properties."));
+        }
+        if matched_bytes(&add) > MATCHED_BYTES_MAX {
+            return Err(Error::invalid("The properties are too long for so many players."));
         }
         let query = matchmaker::Query::parse(&add.query);
         let query = query.map_err(|error| Error::new(Code::Unknown, error.to_string()))?;
@@ -455,9 +461,9 @@ impl Shard {
             && let Some(session) = self.sessions.get_mut(&id)
             && session.matches.remove(&match_id)
         {
+            let depends = session.asked.clone();
             let home = self.config.placement.of_match(match_id);
-            let leave = Message::MatchLeave { id: match_id, session: id };
-            self.send(home, leave, &Depends::default());
+            self.send(home, Message::MatchLeave { id: match_id, session: id }, &depends);
         }
         Ok(Step::Done(Reply::Empty))
     }
@@ -474,14 +480,22 @@ impl Shard {
         let (WireMatchId::Relayed(match_id), Some(receivers)) = (match_id, receivers) else {
             return Ok(());
         };
-        let is_member =
-            self.sessions.get(&id).is_some_and(|session| session.matches.contains(&match_id));
-        if is_member {
+        let session = self.sessions.get(&id);
+        if let Some(session) = session.filter(|session| session.matches.contains(&match_id)) {
+            let depends = session.asked.clone();
             let data = Data { op_code: send.op_code, bytes: send.data, reliable: send.reliable };
             let message = Message::MatchData { id: match_id, from: id, receivers, data };
             let home = self.config.placement.of_match(match_id);
-            self.send(home, message, &Depends::default());
+            self.send(home, message, &depends);
         }
         Ok(())
     }
+}
+
+/// About what every player of a full match is told, if all tickets are like this one.
+fn matched_bytes(add: &MatchmakerAdd) -> usize {
+    let strings = add.string_properties.iter().map(|(name, value)| name.len() + value.len() + 8);
+    let numbers = add.numeric_properties.keys().map(|name| name.len() + 32);
+    let user = 256 + strings.sum::<usize>() + numbers.sum::<usize>();
+    user.saturating_mul(usize::try_from(add.max_count).unwrap_or(0))
 }

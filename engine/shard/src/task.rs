@@ -6,9 +6,10 @@
 use api::Error;
 use api::http::{self, Response};
 use api::ops::{Auth, Operation};
+use api::realtime;
 use api::reply::{Reply, UserView};
 use api::request::{Request, SocketOpen};
-use base::limits::{TASK_DEADLINE, TASKS_MAX, USERS_PER_REQUEST_MAX};
+use base::limits::{HELD_OUTPUTS_MAX, TASK_DEADLINE, TASKS_MAX, USERS_PER_REQUEST_MAX};
 use base::{Code, Instant, MatchId, SessionId, ShardId, UserId};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -85,6 +86,10 @@ pub(crate) enum State {
         vars: Vars,
     },
     Account,
+    /// The request is wrong; is the token at least good?
+    Refusal {
+        error: Error,
+    },
     Logout,
     /// Is the token of a users request still good?
     UsersGuard {
@@ -148,8 +153,7 @@ impl Shard {
         });
         match checked {
             _ if self.is_draining => {
-                let error = Error::new(Code::Unavailable, "The server is shutting down.");
-                self.respond(connection, Response::error(&error), &Depends::default());
+                self.respond(connection, Response::error(&shutting_down()), &Depends::default());
             }
             Err(error) => self.respond(connection, Response::error(&error), &Depends::default()),
             Ok((row, caller, decoded)) => self.begin_task(origin, row, &caller, decoded),
@@ -271,7 +275,7 @@ impl Shard {
         let number = self.next_task;
         self.next_task += 1;
         let deadline = self.now.monotonic.after(TASK_DEADLINE);
-        let is_full = self.tasks.len() >= TASKS_MAX;
+        let is_full = self.tasks.len() >= TASKS_MAX || self.held.len() >= HELD_OUTPUTS_MAX;
         let state = State::New;
         let depends = depends.clone();
         self.tasks.insert(number, Task { origin, row, state, awaited: 0, depends, deadline });
@@ -296,16 +300,27 @@ impl Shard {
     }
 
     pub(crate) fn handle_hooked(&mut self, call: u64, verdict: Verdict) {
-        let Some(task) = self.tasks.get_mut(&call) else {
-            return;
+        let Some(task) = self.tasks.get_mut(&call) else { return };
+        let State::Hook { caller } = task.state else { return };
+        task.awaited = 0;
+        let session = match &task.origin {
+            Origin::Http { .. } => None,
+            Origin::Session { session, cid } => Some((*session, cid.clone())),
         };
-        let State::Hook { caller } = task.state else {
-            return;
-        };
-        let step = match verdict {
-            Verdict::Continue(request) => self.first_step(call, caller, request),
-            Verdict::Refuse(error) => Step::Fail(error),
-            Verdict::Disable => Step::Fail(Error::new(Code::NotFound, "Not Found")),
+        let step = match (verdict, session) {
+            (Verdict::Continue(request), _) => self.first_step(call, caller, request),
+            (Verdict::Refuse(error), None) => Step::Fail(error),
+            (Verdict::Disable, None) => Step::Fail(Error::new(Code::NotFound, "Not Found")),
+            // A socket hears of a hook in codes of their own, and does not survive a message that
+            // is switched off.
+            (Verdict::Refuse(error), Some((session, cid))) => {
+                self.tell(session, realtime::error(&cid, 7, &error.message), &Depends::default());
+                Step::Ended
+            }
+            (Verdict::Disable, Some((session, cid))) => {
+                self.end_unrecognized(session, &cid);
+                Step::Ended
+            }
         };
         self.finish_step(call, step);
     }
@@ -339,10 +354,11 @@ impl Shard {
                     return Step::Fail(invalid_token());
                 };
                 if ids.len() + usernames.len() + facebook_ids.len() > USERS_PER_REQUEST_MAX {
-                    return Step::Fail(Error::invalid("Too many users are asked for at once."));
+                    let error = Error::invalid("Too many users are asked for at once.");
+                    return self.refuse_after_guard(task, bearer, error);
                 }
                 let Some(ids) = parse_users(&ids) else {
-                    return Step::Fail(invalid_user_id());
+                    return self.refuse_after_guard(task, bearer, invalid_user_id());
                 };
                 let names = parse_names(&usernames);
                 self.ask_guarded(task, bearer, Errand::Nothing);
@@ -356,7 +372,7 @@ impl Shard {
             | Request::MatchCreate { .. }
             | Request::MatchJoin { .. }
             | Request::MatchLeave { .. }
-            | Request::MatchDataSend(_) => match self.tasks.get(&task).map(|t| t.origin.clone()) {
+            | Request::MatchDataSend(_) => match self.origin(task) {
                 Some(Origin::Session { session, .. }) => self.session_step(task, session, request),
                 _ => Step::Fail(Error::new(Code::Unimplemented, "Only a socket can ask for this.")),
             },
@@ -384,6 +400,7 @@ impl Shard {
             (State::SocketGuard { .. }, Answer::Revoked) => self.refuse_handshake(number, 401),
             (_, Answer::Revoked) => Step::Fail(invalid_token()),
 
+            (State::Refusal { error }, Answer::Done) => Step::Fail(error),
             (State::HookGuard { request, bearer }, Answer::Done) => {
                 self.run_before_hook(number, row, request);
                 Step::Wait(State::Hook { caller: Some(bearer) })
@@ -481,6 +498,9 @@ impl Shard {
         }
         match task.origin {
             Origin::Http { connection, .. } => {
+                if task.row.auth == Auth::Handshake {
+                    self.handshakes.remove(&connection);
+                }
                 if let Some(result) = result {
                     let response = match &result {
                         Ok(reply) => Response::reply(reply),
@@ -515,6 +535,17 @@ impl Shard {
         self.output(Output::Respond { connection, response }, depends);
     }
 
+    /// The task's connection is gone, and nobody waits for its end.
+    pub(crate) fn cancel_task(&mut self, number: u64) {
+        self.finish_step(number, Step::Ended);
+    }
+
+    /// The request is wrong, but a token that is no longer good is told so first.
+    pub(crate) fn refuse_after_guard(&mut self, task: u64, bearer: Bearer, error: Error) -> Step {
+        self.ask_guarded(task, bearer, Errand::Nothing);
+        Step::Wait(State::Refusal { error })
+    }
+
     /// Asks a home; the task awaits one answer more.
     pub(crate) fn ask(&mut self, number: u64, home: ShardId, query: Query) {
         let Some(task) = self.tasks.get_mut(&number) else {
@@ -522,8 +553,17 @@ impl Shard {
         };
         task.awaited += 1;
         let depends = task.depends.clone();
+        if let Origin::Session { session, .. } = &task.origin
+            && let Some(session) = self.sessions.get_mut(session)
+        {
+            session.asked.merge(&depends);
+        }
         let task = TaskId { shard: self.id, number };
         self.send(home, Message::Ask { task, query }, &depends);
+    }
+
+    pub(crate) fn origin(&self, task: u64) -> Option<Origin> {
+        self.tasks.get(&task).map(|task| task.origin.clone())
     }
 
     /// A join came to nothing: the session is not in the match.
@@ -545,6 +585,10 @@ impl Shard {
         let home = self.config.placement.of_user(bearer.user_id);
         self.ask(task, home, Query::Guarded { bearer, check: Check::Everything, errand });
     }
+}
+
+pub(crate) fn shutting_down() -> Error {
+    Error::new(Code::Unavailable, "The server is shutting down.")
 }
 
 pub(crate) fn invalid_token() -> Error {

@@ -79,7 +79,7 @@ pub(crate) struct View {
     // Of the command under way.
     depends: Depends,
     read: Vec<Key>,
-    blocked: Option<Blocked>,
+    blocked: Vec<Blocked>,
     scratch: Vec<u8>,
 }
 
@@ -88,7 +88,7 @@ impl View {
     pub(crate) fn begin(&mut self, depends: Depends) {
         self.depends = depends;
         self.read.clear();
-        self.blocked = None;
+        self.blocked.clear();
     }
 
     /// What the command under way depends on: its message, and every undurable change it read.
@@ -97,14 +97,14 @@ impl View {
     }
 
     /// Why the command under way was stopped, and the keys it had read, which are pinned.
-    pub(crate) fn park(&mut self) -> (Option<Blocked>, Vec<Key>) {
+    pub(crate) fn park(&mut self) -> (Vec<Blocked>, Vec<Key>) {
         let pins = std::mem::take(&mut self.read);
         for key in &pins {
             if let Some(entry) = self.entries.get_mut(key) {
                 entry.pins += 1;
             }
         }
-        (self.blocked.take(), pins)
+        (std::mem::take(&mut self.blocked), pins)
     }
 
     pub(crate) fn unpin(&mut self, keys: &[Key]) {
@@ -139,8 +139,10 @@ impl View {
             return Err(*at_least);
         }
         self.loading.remove(&full_key);
+        self.applied = self.applied.max(applied);
         if !self.entries.contains_key(&full_key) {
-            self.insert(full_key.clone(), value, None);
+            // No write of this shard is newer: its entry would still be here.
+            self.insert(full_key.clone(), value, None, Offset(0));
         }
         Ok(full_key)
     }
@@ -151,7 +153,10 @@ impl View {
         for change in frame.changes() {
             let key = self.full_key(change.table, change.key);
             let value = change.value.map(Bytes::copy_from_slice);
-            self.insert(key.clone(), value, (!is_durable).then_some(batch));
+            // A write that was durable before we heard of its batch stands at an offset we do not
+            // know, but not above the newest durable one.
+            let offset = if is_durable { self.durable_offset } else { Offset(0) };
+            self.insert(key.clone(), value, (!is_durable).then_some(batch), offset);
             if !is_durable {
                 self.undurable.entry(batch).or_default().push(key);
             }
@@ -220,11 +225,8 @@ impl View {
         }
     }
 
-    fn insert(&mut self, key: Key, value: Option<Bytes>, pending: Option<BatchId>) {
+    fn insert(&mut self, key: Key, value: Option<Bytes>, pending: Option<BatchId>, offset: Offset) {
         self.bytes += cost(&key, value.as_ref());
-        // A write that was durable before we heard of its batch stands at an offset we do not know,
-        // but not above the newest durable one.
-        let offset = if pending.is_none() { self.durable_offset } else { Offset(0) };
         match self.entries.get_mut(&key) {
             Some(entry) => {
                 self.bytes -= cost(&key, entry.value.as_ref());
@@ -260,11 +262,11 @@ impl domain::ctx::View for View {
     fn get(&mut self, table: Table, key: &[u8]) -> Result<Option<Bytes>, Unavailable> {
         self.compose(table, key);
         if self.holds.contains_key(self.scratch.as_slice()) {
-            self.blocked = Some(Blocked::Held(Bytes::copy_from_slice(&self.scratch)));
+            self.blocked.push(Blocked::Held(Bytes::copy_from_slice(&self.scratch)));
             return Err(Unavailable);
         }
         let Some((key, entry)) = self.entries.get_key_value(self.scratch.as_slice()) else {
-            self.blocked = Some(Blocked::Load(Bytes::copy_from_slice(&self.scratch)));
+            self.blocked.push(Blocked::Load(Bytes::copy_from_slice(&self.scratch)));
             return Err(Unavailable);
         };
         if let Some(batch) = entry.pending {
@@ -298,7 +300,7 @@ mod tests {
 
     fn get(view: &mut View) -> Result<Option<Bytes>, Blocked> {
         view.begin(Depends::default());
-        view.get(USERS, b"k").map_err(|Unavailable| view.blocked.clone().expect("a reason"))
+        view.get(USERS, b"k").map_err(|Unavailable| view.blocked[0].clone())
     }
 
     #[test]

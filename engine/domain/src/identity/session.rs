@@ -52,8 +52,11 @@ pub fn is_valid(ctx: &mut Ctx<'_>, bearer: &Bearer, check: Check) -> Applied<boo
     if bearer.issued < revocation.issued_before {
         return Ok(false);
     }
+    // A refresh keeps the token id: once the token that was logged out has expired, its heirs count.
+    let now = ctx.now.wall.secs();
     let logged_out = |token: &RevokedToken| {
-        token.token_id == *bearer.token_id.as_bytes()
+        token.expiry > now
+            && token.token_id == *bearer.token_id.as_bytes()
             && token.refresh == (bearer.kind == Kind::Refresh)
     };
     Ok(check == Check::WholeUserOnly || !revocation.tokens.iter().any(logged_out))
@@ -89,7 +92,8 @@ pub fn revoke(ctx: &mut Ctx<'_>, user: UserId, tokens: &[Bearer]) -> Applied<(),
 /// Logs out every token of the user that was issued before this second.
 pub fn revoke_all(ctx: &mut Ctx<'_>, user: UserId) -> Applied<(), Error> {
     let mut revocation = load(ctx, user)?.unwrap_or_default();
-    revocation.issued_before = ctx.now.wall.secs();
+    // A clock that went back revives nothing.
+    revocation.issued_before = revocation.issued_before.max(ctx.now.wall.secs());
     record::write(ctx, user.as_bytes(), &revocation);
     Ok(())
 }
