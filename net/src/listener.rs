@@ -2,11 +2,15 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// Connections that wait to be accepted, per core.
 const BACKLOG: i32 = 1024;
+/// How long a port in use may be a killed server's, and how often to look.
+const PROBE_MAX: Duration = Duration::from_secs(2);
+const PROBE_PAUSE: Duration = Duration::from_millis(5);
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -27,7 +31,7 @@ pub enum Error {
 /// and not because of connections that a killed server left behind.
 pub fn bind(address: SocketAddr, count: usize) -> Result<Vec<TcpListener>, Error> {
     if address.port() != 0 {
-        bound(address, false).map_err(|error| refusal(address, error))?;
+        probe(address).map_err(|error| refusal(address, error))?;
     }
     let mut listeners: Vec<TcpListener> = Vec::with_capacity(count);
     for _ in 0..count {
@@ -40,6 +44,21 @@ pub fn bind(address: SocketAddr, count: usize) -> Result<Vec<TcpListener>, Error
         listeners.push(socket.into());
     }
     Ok(listeners)
+}
+
+/// Whether anybody listens. The kernel takes down a killed process's ring after the process is gone,
+/// and a pending accept keeps the listener till then: some tens of milliseconds at the most.
+fn probe(address: SocketAddr) -> io::Result<()> {
+    let mut waited = Duration::ZERO;
+    loop {
+        match bound(address, false) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && waited < PROBE_MAX => {
+                std::thread::sleep(PROBE_PAUSE);
+                waited += PROBE_PAUSE;
+            }
+            probed => return probed.map(drop),
+        }
+    }
 }
 
 /// A blocking socket: io_uring answers "would block" for one that is not, and does not wait.

@@ -46,8 +46,9 @@ pub(crate) fn run(config: &Config) -> Result<()> {
         queue: SHARDS_MAX * UNDURABLE_BATCHES_MAX.max(TASKS_MAX),
         batch_bytes: 16 * BATCH_BYTES_MAX,
     };
-    let opened = store::Store::open(&config.data_dir, settings)?;
+    // The port first: a refused start leaves no trace in the data folder.
     let listeners = net::listener::bind(config.listen, config.shards)?;
+    let opened = store::Store::open(&config.data_dir, settings)?;
     let address = listeners.first().context("at least one shard listens")?.local_addr()?;
 
     let shared = Arc::new(Shared {

@@ -108,7 +108,18 @@ impl Shard {
                 Answer::Done
             }
             Query::Follow { session, users } => self.follow(*session, users, depends),
+            Query::Unfollow { session, users } => {
+                for user in users {
+                    let command = status::Command::Unfollow { session: *session };
+                    self.apply_status(*user, command, depends);
+                }
+                Answer::Done
+            }
             Query::MatchJoin { id, me, entry } => self.join_match(*id, me, *entry, depends),
+            Query::MatchLeave { id, session } => {
+                self.leave_match(*id, *session, depends);
+                Answer::Done
+            }
             Query::TicketAdd(ticket) => {
                 let id = ticket.id;
                 match self.pool.add((**ticket).clone()) {
@@ -301,7 +312,9 @@ fn answer_durable(
         Query::Open { .. }
         | Query::SetStatus { .. }
         | Query::Follow { .. }
+        | Query::Unfollow { .. }
         | Query::MatchJoin { .. }
+        | Query::MatchLeave { .. }
         | Query::TicketAdd(_)
         | Query::TicketRemove { .. } => Ok(Answer::Done),
     }

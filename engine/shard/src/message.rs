@@ -136,10 +136,18 @@ pub enum Query {
         session: SessionId,
         users: Vec<UserId>,
     },
+    Unfollow {
+        session: SessionId,
+        users: Vec<UserId>,
+    },
     MatchJoin {
         id: MatchId,
         me: Presence,
         entry: Entry,
+    },
+    MatchLeave {
+        id: MatchId,
+        session: SessionId,
     },
     TicketAdd(Box<matchmaker::Ticket>),
     TicketRemove {

@@ -155,13 +155,13 @@ impl Shard {
             Request::StatusFollow { user_ids, usernames } => {
                 self.follow_by_name(task, id, &user_ids, &usernames)
             }
-            Request::StatusUnfollow { user_ids } => self.unfollow(id, &user_ids),
+            Request::StatusUnfollow { user_ids } => self.unfollow(task, id, &user_ids),
             Request::StatusUpdate { status } => self.update_status(task, me, status),
             Request::MatchmakerAdd(add) => self.add_ticket(task, me, add),
             Request::MatchmakerRemove { ticket } => self.remove_ticket(task, id, &ticket),
             Request::MatchCreate { name } => self.create_match(task, me, &name),
             Request::MatchJoin { target } => self.join_by(task, me, target),
-            Request::MatchLeave { match_id } => self.leave_by_id(id, &match_id),
+            Request::MatchLeave { match_id } => self.leave_by_id(task, id, &match_id),
             Request::MatchDataSend(send) => self.send_match_data(id, send).map(|()| Step::Ended),
             _ => Err(Error::internal()),
         };
@@ -319,20 +319,18 @@ impl Shard {
         }
     }
 
-    fn unfollow(&mut self, id: SessionId, user_ids: &[String]) -> Result<Step, Error> {
+    fn unfollow(&mut self, task: u64, id: SessionId, user_ids: &[String]) -> Result<Step, Error> {
         let users = parse_users(user_ids).ok_or_else(invalid_user_id)?;
-        let Some(session) = self.sessions.get_mut(&id) else {
-            return Ok(Step::Ended);
-        };
-        let (own, depends) = (session.me.user_id, session.asked.clone());
+        let Some(session) = self.sessions.get_mut(&id) else { return Ok(Step::Ended) };
+        let own = session.me.user_id;
         let left: Vec<_> =
             users.into_iter().filter(|user| *user != own && session.follows.remove(user)).collect();
-        for user in left {
-            let command = status::Command::Unfollow { session: id };
-            let home = self.config.placement.of_user(user);
-            self.send(home, Message::Status { user, command }, &depends);
-        }
-        Ok(Step::Done(Reply::Empty))
+        let placement = self.config.placement;
+        let query = |users| Query::Unfollow { session: id, users };
+        Ok(match self.scatter(task, left, |user| placement.of_user(*user), query) {
+            0 => Step::Done(Reply::Empty),
+            _ => Step::Wait(State::Unfollow),
+        })
     }
 
     fn update_status(
@@ -454,18 +452,18 @@ impl Shard {
         Ok(Step::Wait(State::MatchJoin { id, is_create }))
     }
 
-    fn leave_by_id(&mut self, id: SessionId, match_id: &str) -> Result<Step, Error> {
+    fn leave_by_id(&mut self, task: u64, id: SessionId, match_id: &str) -> Result<Step, Error> {
         let match_id = parse_match_id(match_id);
         let match_id = match_id.ok_or_else(|| Error::invalid("The match id is not valid."))?;
-        if let WireMatchId::Relayed(match_id) = match_id
-            && let Some(session) = self.sessions.get_mut(&id)
-            && session.matches.remove(&match_id)
-        {
-            let depends = session.asked.clone();
-            let home = self.config.placement.of_match(match_id);
-            self.send(home, Message::MatchLeave { id: match_id, session: id }, &depends);
+        let Some(session) = self.sessions.get_mut(&id) else { return Ok(Step::Ended) };
+        match match_id {
+            WireMatchId::Relayed(match_id) if session.matches.remove(&match_id) => {
+                let home = self.config.placement.of_match(match_id);
+                self.ask(task, home, Query::MatchLeave { id: match_id, session: id });
+                Ok(Step::Wait(State::MatchLeave))
+            }
+            WireMatchId::Relayed(_) | WireMatchId::Authoritative => Ok(Step::Done(Reply::Empty)),
         }
-        Ok(Step::Done(Reply::Empty))
     }
 
     /// Passes match data on. Refused for a malformed match id only: what cannot be delivered is
@@ -480,13 +478,13 @@ impl Shard {
         let (WireMatchId::Relayed(match_id), Some(receivers)) = (match_id, receivers) else {
             return Ok(());
         };
-        let session = self.sessions.get(&id);
-        if let Some(session) = session.filter(|session| session.matches.contains(&match_id)) {
-            let depends = session.asked.clone();
+        let is_member =
+            self.sessions.get(&id).is_some_and(|session| session.matches.contains(&match_id));
+        if is_member {
             let data = Data { op_code: send.op_code, bytes: send.data, reliable: send.reliable };
             let message = Message::MatchData { id: match_id, from: id, receivers, data };
             let home = self.config.placement.of_match(match_id);
-            self.send(home, message, &depends);
+            self.send(home, message, &Depends::default());
         }
         Ok(())
     }

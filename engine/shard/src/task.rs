@@ -116,11 +116,14 @@ pub(crate) enum State {
     Follow {
         present: Vec<StatusPresence>,
     },
+    /// Following users no longer.
+    Unfollow,
     SetStatus,
     MatchJoin {
         id: MatchId,
         is_create: bool,
     },
+    MatchLeave,
     TicketAdd,
     TicketRemove,
 }
@@ -423,9 +426,12 @@ impl Shard {
                 Step::Done(self.session_reply(claims, false))
             }
             (State::Account, Answer::Account(Some(user))) => Step::Done(Reply::Account { user }),
-            (State::Logout | State::SetStatus | State::TicketRemove, Answer::Done) => {
-                Step::Done(Reply::Empty)
-            }
+            (
+                State::Logout | State::SetStatus | State::MatchLeave | State::TicketRemove,
+                Answer::Done,
+            ) => Step::Done(Reply::Empty),
+            (State::Unfollow, Answer::Done) if is_last => Step::Done(Reply::Empty),
+            (State::Unfollow, Answer::Done) => Step::Wait(State::Unfollow),
             (State::UsersGuard { ids, names }, Answer::Done) => self.find_users(number, ids, names),
             (State::UsersNames { mut ids }, Answer::UserIds(found)) => {
                 ids.extend(found);

@@ -122,10 +122,15 @@ impl Connection {
     }
 }
 
+/// One request; an empty authorization is none.
 pub(crate) fn request(method: &str, target: &str, authorization: &str, body: &str) -> String {
+    let authorization = match authorization {
+        "" => String::new(),
+        value => format!("Authorization: {value}\r\n"),
+    };
     format!(
-        "{method} {target} HTTP/1.1\r\nHost: a\r\nAuthorization: {authorization}\r\n\
-         Content-Length: {}\r\n\r\n{body}",
+        "{method} {target} HTTP/1.1\r\nHost: a\r\n{authorization}Content-Length: {}\r\n\r\n\
+         {body}",
         body.len()
     )
 }
@@ -153,12 +158,15 @@ impl Response {
         }
     }
 
-    /// The status, and the code of an error body.
+    /// The status, and the code of a body that is an error.
     pub(crate) fn refusal(&self) -> (u16, i128) {
-        match member(&self.json(), &["code"]) {
-            Some(Json::Integer(code)) => (self.status, *code),
-            other => panic!("the code is {other:?} in {self:?}"),
+        if let Json::Object(members) = self.json()
+            && let [(code, Json::Integer(number)), (message, Json::Text(_))] = &*members
+            && (code.as_str(), message.as_str()) == ("code", "message")
+        {
+            return (self.status, *number);
         }
+        panic!("{self:?} is no error")
     }
 
     pub(crate) fn tokens(&self) -> Tokens {

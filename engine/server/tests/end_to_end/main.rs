@@ -2,6 +2,8 @@
 //!
 //! Numbers of rows are those of the compatibility checklist.
 
+#![allow(clippy::unwrap_used, reason = "a helper of tests may panic as a test may")]
+
 mod client;
 mod drain;
 mod durability;

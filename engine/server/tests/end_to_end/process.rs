@@ -140,8 +140,9 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill(); // it may have ended
         let _ = self.child.wait();
-        if thread::panicking() {
-            eprintln!("its log:\n{}", self.stderr.iter().collect::<String>());
+        let log: String = self.stderr.iter().collect();
+        if thread::panicking() && !log.is_empty() {
+            eprintln!("what a process said:\n{log}");
         }
     }
 }

@@ -1,0 +1,94 @@
+//! What was answered is there after a kill.
+
+use std::sync::{Arc, Barrier};
+use std::thread;
+
+use crate::client::{Connection, Tokens, bearer};
+use crate::process::Server;
+
+/// Rows 52, 81, 87 and 89 to 91.
+#[test]
+fn accounts_tokens_and_logouts_survive_a_kill() {
+    let mut server = Server::start(2);
+    let mut connection = Connection::open(server.address);
+    let kept = connection.login("device-of-kept");
+    let user = connection.user_id(&kept.session);
+    let ended = connection.login("device-of-kept");
+    let body = format!(r#"{{"token":"{}","refresh_token":"{}"}}"#, ended.session, ended.refresh);
+    connection.logout(&kept.session, &body);
+    let everywhere = connection.login("device-of-everywhere");
+    let elsewhere = connection.login("device-of-everywhere");
+    let everywhere_user = connection.user_id(&everywhere.session);
+    wait_for_the_next_second(&mut connection, &elsewhere);
+    connection.logout(&everywhere.session, "{}");
+
+    for _ in 0..3 {
+        server.kill_and_start_again();
+        let mut connection = Connection::open(server.address);
+        assert_eq!(connection.user_id(&kept.session), user);
+        assert_eq!(connection.refresh(&kept.refresh).status, 200);
+        check_dead(&mut connection, &ended);
+        check_dead(&mut connection, &everywhere);
+        check_dead(&mut connection, &elsewhere);
+        for (device, user) in
+            [("device-of-kept", &user), ("device-of-everywhere", &everywhere_user)]
+        {
+            let again = connection.login(device);
+            assert!(!again.is_new, "{device}");
+            assert_eq!(connection.user_id(&again.session), *user);
+        }
+    }
+}
+
+fn check_dead(connection: &mut Connection, tokens: &Tokens) {
+    assert_eq!(connection.get("/v2/account", &bearer(&tokens.session)).refusal(), (401, 16));
+    assert_eq!(connection.refresh(&tokens.refresh).refusal(), (401, 16));
+}
+
+/// A logout of everything spares tokens of its own second (row 92). Refreshed tokens are the same
+/// within a second (row 87), which tells when one is over.
+fn wait_for_the_next_second(connection: &mut Connection, tokens: &Tokens) {
+    let now = connection.refresh(&tokens.refresh).tokens().session;
+    while connection.refresh(&tokens.refresh).tokens().session == now {}
+}
+
+/// Connections of the killed server linger on the port; its clients are told by the kernel.
+#[test]
+fn a_killed_server_can_be_followed_at_once_with_its_clients_still_connected() {
+    let mut server = Server::start(2);
+    for _ in 0..5 {
+        let address = server.address;
+        let mut idle = Connection::open(address);
+        let tokens = idle.login("device-of-a-stayer");
+        let sockets: Vec<_> =
+            (0..8).map(|_| Connection::open(address).upgrade(&tokens.session)).collect();
+        server.kill_and_start_again();
+        assert_eq!(server.address, address);
+        assert!(idle.is_over());
+        let mut connection = Connection::open(address);
+        assert!(!connection.login("device-of-a-stayer").is_new);
+        connection.user_id(&tokens.session);
+        drop(sockets);
+    }
+}
+
+/// Row 438.
+#[test]
+fn parallel_first_logins_of_one_device_make_one_account() {
+    let server = Server::start(2);
+    let address = server.address;
+    let start = Arc::new(Barrier::new(16));
+    let clients = (0..16).map(|_| {
+        let start = start.clone();
+        thread::spawn(move || {
+            let mut connection = Connection::open(address);
+            start.wait();
+            let tokens = connection.login("device-of-everybody");
+            (connection.user_id(&tokens.session), tokens.is_new)
+        })
+    });
+    let clients: Vec<_> = clients.collect();
+    let answers: Vec<_> = clients.into_iter().map(|client| client.join().unwrap()).collect();
+    assert!(answers.iter().all(|(user, _)| *user == answers[0].0), "{answers:?}");
+    assert_eq!(answers.iter().filter(|(_, is_new)| *is_new).count(), 1, "{answers:?}");
+}

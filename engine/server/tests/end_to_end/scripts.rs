@@ -1,0 +1,100 @@
+//! Programs for Node.js with the stock SDK, and one with a plain WebSocket.
+
+use std::path::Path;
+use std::process::Command;
+
+use base::json::Json;
+use base::{MatchId, SessionId, TicketId};
+
+use crate::client::{Connection, member};
+use crate::process::{Process, Server};
+
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+
+/// Runs a script against the server, to its good end, and gives what it printed.
+fn run(script: &str, server: &Server) -> String {
+    let root = Path::new(ROOT);
+    assert!(
+        root.join("tools/examples/node_modules/ws").exists(),
+        "the npm packages are missing: run `npm ci --ignore-scripts` in tools/examples, or \
+         `cargo xtask ci`"
+    );
+    let (host, port) = (server.address.ip().to_string(), server.address.port().to_string());
+    let mut command = Command::new("node");
+    let ended = Process::start(command.arg(root.join(script)).args([host, port])).end();
+    assert_eq!(ended.code, Some(0), "{script}: {}{}", ended.stdout, ended.stderr);
+    ended.stdout
+}
+
+/// Rows 51, 302, 360, 364, 366, 367, 369 to 371, 384 and 390.
+#[test]
+fn the_example_is_played_to_its_end() {
+    let server = Server::start(2);
+    let output = run("tools/examples/play.mjs", &server);
+    let lines: Vec<_> = output.lines().collect();
+    let name = |line: &str| line.rsplit(' ').next().unwrap().to_owned();
+    let (ann, ben) = (name(lines[0]), name(lines[1]));
+    let id = name(lines[3]);
+    assert!(id.strip_suffix('.').and_then(MatchId::parse).is_some(), "{output}");
+    let expected = [
+        format!("ann is signed in as {ann}"),
+        format!("ben is signed in as {ben}"),
+        "both wait for an opponent".to_owned(),
+        format!("ann is in match {id}"),
+        format!("ben joins and finds {ann}"),
+        format!("ann sees {ben} come"),
+        "ben gets 1 \"your move\"".to_owned(),
+        "ann gets 2 \"knight to f3\"".to_owned(),
+        format!("ben sees {ann} go"),
+    ];
+    assert_eq!(lines, expected);
+}
+
+/// Rows 360, 364, 366, 369 to 373, 382, 384, 388, 390 and 396.
+#[test]
+fn players_match_and_play_across_four_cores_as_soon_as_they_can() {
+    check_across_cores("mode = \"immediate\"");
+}
+
+/// Rows 360, 364, 366, 369 to 373, 382, 384, 388, 390 and 396.
+#[test]
+fn players_match_and_play_across_four_cores_at_the_interval() {
+    check_across_cores("mode = \"compatible\"\ninterval_sec = 1");
+}
+
+fn check_across_cores(matchmaker: &str) {
+    let placement = "sessions = \"spread\"\nmatches = 2\nqueue = 3";
+    let config = format!("[placement]\n{placement}\n[matchmaker]\n{matchmaker}\n");
+    let server = Server::start_with(4, &config);
+    let output = run("engine/server/tests/cross_core.mjs", &server);
+    let ids = Json::parse(output.as_bytes()).unwrap();
+    let text = |name: &str| match member(&ids, &[name]) {
+        Some(Json::Text(text)) => text.clone(),
+        other => panic!("{name} is {other:?} in {output}"),
+    };
+    let session = |name| SessionId::parse(&text(name)).unwrap().birth().unwrap().shard.0;
+    let game = MatchId::parse(text("match").trim_end_matches('.')).unwrap();
+    let ticket = TicketId::parse(&text("ticket")).unwrap();
+    let homes = [
+        session("ann"),
+        session("ben"),
+        game.birth().unwrap().shard.0,
+        ticket.as_bytes()[4], // carries its shard where a match does
+    ];
+    assert_eq!(homes, [0, 1, 2, 3], "{output}");
+}
+
+/// Rows 306, 308, 314, 317 to 319, 322 and 326.
+#[test]
+fn messages_that_are_none_close_their_socket_and_no_other() {
+    let server = Server::start(2);
+    run("engine/server/tests/bad_messages.mjs", &server);
+    assert_eq!(Connection::open(server.address).get("/healthcheck", "").status, 200);
+}
+
+/// Rows 81 to 83, 89 to 91, 94, 95, 109 to 115, 311, 312, 329, 330, 332 to 334, 336 to 338, 358 to
+/// 363, 366 to 368, 376 and 382.
+#[test]
+fn the_stock_sdk_gets_what_it_asks_for() {
+    run("engine/server/tests/sdk.mjs", &Server::start(2));
+}
