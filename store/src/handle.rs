@@ -11,9 +11,9 @@ use std::time::Duration;
 use base::Offset;
 use crossbeam_channel::{Receiver, SendError, Sender, bounded, select, unbounded};
 
-use crate::commit::Committer;
+use crate::commit::{Committer, Writer};
 use crate::error::Error;
-use crate::read::Reader;
+use crate::read::{Reader, Snapshots};
 use crate::tables::File;
 use crate::{Commit, Load, Settings, Sink};
 
@@ -106,21 +106,19 @@ impl Running {
             _folder: parts.folder,
         };
         let committer = Committer {
-            file: Arc::clone(&parts.file),
+            writer: Writer { file: Arc::clone(&parts.file), applied: parts.applied },
             queue: Queue::new(commit_queue, stopped.clone()),
             fate: Arc::clone(&fate),
             sink: Arc::clone(&parts.sink),
             batch_bytes: parts.settings.batch_bytes,
-            applied: parts.applied,
         };
         running.spawn("store-commit".to_owned(), &parts.file, || committer.run())?;
         for number in 0..parts.settings.readers {
             let reader = Reader {
-                file: Arc::clone(&parts.file),
+                snapshots: Snapshots { file: Arc::clone(&parts.file), snapshot: None },
                 queue: Queue::new(load_queue.clone(), stopped.clone()),
                 fate: Arc::clone(&fate),
                 sink: Arc::clone(&parts.sink),
-                snapshot: None,
             };
             running.spawn(format!("store-read-{number}"), &parts.file, || reader.run())?;
         }

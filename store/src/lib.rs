@@ -25,6 +25,7 @@ mod error;
 mod handle;
 mod open;
 mod read;
+mod step;
 mod tables;
 
 use std::sync::Arc;
@@ -35,6 +36,9 @@ use bytes::Bytes;
 pub use error::Error;
 pub use handle::{Handle, Refused, Running};
 pub use open::{Opened, Store};
+/// What a store can be kept in instead of a file.
+pub use redb::StorageBackend;
+pub use step::Steps;
 pub use tables::{FORMAT, KEY_MAX};
 
 #[derive(Clone, Copy, Debug)]

@@ -113,6 +113,10 @@ impl Store {
         Running::start(parts, Box::new(on_fault))
     }
 
+    pub(crate) fn into_file(self) -> (File, Offset) {
+        (self.file, self.applied)
+    }
+
     /// Checks the format and raises the incarnation.
     fn take(file: File, folder: Option<fs::File>, settings: Settings) -> Result<Opened, Error> {
         let found = read_meta(&file)?;

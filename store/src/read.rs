@@ -15,13 +15,18 @@ use crate::{Event, Load, Sink};
 /// Longest life of a snapshot: as long as one lives, redb cannot use the pages freed after it.
 const SNAPSHOT_LIFE: Duration = Duration::from_secs(1);
 
+/// Answers loads from one snapshot after another.
+pub(crate) struct Snapshots {
+    pub(crate) file: Arc<File>,
+    pub(crate) snapshot: Option<Snapshot>,
+}
+
 /// Owned by one thread `store-read-N`.
 pub(crate) struct Reader {
-    pub(crate) file: Arc<File>,
+    pub(crate) snapshots: Snapshots,
     pub(crate) queue: Queue<Load>,
     pub(crate) fate: Arc<Fate>,
     pub(crate) sink: Sink,
-    pub(crate) snapshot: Option<Snapshot>,
 }
 
 /// The rows at one moment. The table keeps redb's read transaction alive.
@@ -38,7 +43,7 @@ impl Reader {
                 break;
             }
             let shard = load.shard;
-            let event = self.answer(load, Instant::now())?;
+            let event = self.snapshots.answer(load, Instant::now())?;
             if self.fate.is_poisoned() {
                 break;
             }
@@ -49,18 +54,20 @@ impl Reader {
 
     /// Waits for a load, and gives up the snapshot when it is old, even if no load comes.
     fn next_load(&mut self) -> Option<Load> {
-        if let Some(snapshot) = &self.snapshot {
+        if let Some(snapshot) = &self.snapshots.snapshot {
             let left = SNAPSHOT_LIFE.saturating_sub(snapshot.born.elapsed());
             match self.queue.wait_for(left) {
                 Waited::Item(load) => return Some(load),
                 Waited::End => return None,
-                Waited::Nothing => self.snapshot = None,
+                Waited::Nothing => self.snapshots.snapshot = None,
             }
         }
         self.queue.wait()
     }
+}
 
-    fn answer(&mut self, load: Load, now: Instant) -> Result<Event, Error> {
+impl Snapshots {
+    pub(crate) fn answer(&mut self, load: Load, now: Instant) -> Result<Event, Error> {
         let mut key = Vec::with_capacity(load.key.len() + 1);
         tables::row_key(&mut key, load.table, &load.key);
         let file = Arc::clone(&self.file);

@@ -11,17 +11,25 @@ use crate::message::{Message, Query, TaskId};
 use crate::output::Output;
 use crate::view::{Blocked, Depends, Key, View};
 
-/// Outputs that wait for a batch, each under the first batch it waits for.
+/// What waits for a batch.
+#[derive(Debug)]
+pub(crate) enum Waiting {
+    Output(Output),
+    /// To this shard itself.
+    Message(Message),
+}
+
+/// What waits for batches, each under the first batch it waits for.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
-    by_batch: BTreeMap<BatchId, Vec<(Output, Depends)>>,
+    by_batch: BTreeMap<BatchId, Vec<(Waiting, Depends)>>,
     count: usize,
 }
 
 impl Held {
-    pub(crate) fn push(&mut self, batch: BatchId, output: Output, depends: Depends) {
+    pub(crate) fn push(&mut self, batch: BatchId, waiting: Waiting, depends: Depends) {
         self.count += 1;
-        self.by_batch.entry(batch).or_default().push((output, depends));
+        self.by_batch.entry(batch).or_default().push((waiting, depends));
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -32,7 +40,7 @@ impl Held {
         self.count == 0
     }
 
-    fn take(&mut self, batch: BatchId) -> Vec<(Output, Depends)> {
+    fn take(&mut self, batch: BatchId) -> Vec<(Waiting, Depends)> {
         let taken = self.by_batch.remove(&batch).unwrap_or_default();
         self.count -= taken.len();
         taken
@@ -110,8 +118,11 @@ impl Shard {
         let due: Vec<_> =
             self.held.by_batch.range(first..=batch).map(|(batch, _)| *batch).collect();
         for batch in due {
-            for (output, depends) in self.held.take(batch) {
-                self.output(output, &depends);
+            for (waiting, depends) in self.held.take(batch) {
+                match waiting {
+                    Waiting::Output(output) => self.output(output, &depends),
+                    Waiting::Message(message) => self.send_when_durable(message, &depends),
+                }
             }
         }
     }

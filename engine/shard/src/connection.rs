@@ -3,12 +3,14 @@
 
 use std::sync::Arc;
 
+use api::http::Response;
 use base::{ConnectionId, Instant, ShardId};
 use bytes::Bytes;
 use domain::identity::token::Claims;
 
 use crate::message::Message;
 use crate::output::Output;
+use crate::task::shutting_down;
 use crate::view::Depends;
 use crate::{Shard, Timer};
 
@@ -25,30 +27,43 @@ pub(crate) struct Connection {
     deadline: Instant,
     /// Messages since the deadline last moved.
     received: u32,
-    /// What its attachment depends on: whatever is sent after it must not pass it.
-    attached: Depends,
+}
+
+/// How far the opening of a socket is.
+#[derive(Debug)]
+pub(crate) enum Handshake {
+    /// This task asks whether the token is good.
+    Asked(u64),
+    /// It is; what tells so is not durable yet.
+    Granted,
 }
 
 impl Shard {
-    /// Makes an accepted connection a socket of a new session on `home`.
-    pub(crate) fn attach_connection(
+    /// Upgrades a connection and attaches it to a new session on `home`. What let it in is durable.
+    pub(crate) fn open_socket(
         &mut self,
         number: u64,
         home: ShardId,
         claims: &Claims,
         online: bool,
-        depends: &Depends,
     ) {
+        if self.handshakes.remove(&number).is_none() {
+            return; // the peer has left
+        }
+        let depends = Depends::default();
+        if self.is_draining {
+            let response = Response::error(&shutting_down());
+            return self.respond(number, response, &depends);
+        }
+        self.output(Output::Upgrade { connection: number }, &depends);
         let ping = self.now.monotonic.after(self.config.ping_period);
         let deadline = self.now.monotonic.after(self.config.pong_wait);
-        let attached = depends.clone();
-        let connection = Connection { home, ping, deadline, received: 0, attached };
-        self.connections.insert(number, connection);
+        self.connections.insert(number, Connection { home, ping, deadline, received: 0 });
         self.timers.set(ping.min(deadline), Timer::Connection(number));
         let connection = ConnectionId { shard: self.id, number };
         let (user_id, username) = (claims.user_id, Arc::from(claims.username.as_str()));
         let attach = Message::Attach { connection, user_id, username, online };
-        self.send(home, attach, depends);
+        self.send(home, attach, &depends);
     }
 
     pub(crate) fn handle_text(&mut self, number: u64, text: Bytes) {
@@ -61,18 +76,18 @@ impl Shard {
             connection.received = 0;
             connection.deadline = now.after(self.config.pong_wait);
         }
-        let (home, attached) = (connection.home, connection.attached.clone());
+        let home = connection.home;
         let connection = ConnectionId { shard: self.id, number };
-        self.send(home, Message::Text { connection, text }, &attached);
+        self.send(home, Message::Text { connection, text }, &Depends::default());
     }
 
     pub(crate) fn handle_binary(&mut self, number: u64) {
         let Some(connection) = self.connections.get(&number) else {
             return;
         };
-        let (home, attached) = (connection.home, connection.attached.clone());
+        let home = connection.home;
         let connection = ConnectionId { shard: self.id, number };
-        self.send(home, Message::WrongFrame { connection }, &attached);
+        self.send(home, Message::WrongFrame { connection }, &Depends::default());
     }
 
     pub(crate) fn handle_pong(&mut self, number: u64) {
@@ -83,12 +98,12 @@ impl Shard {
     }
 
     pub(crate) fn handle_closed(&mut self, number: u64) {
-        if let Some(task) = self.handshakes.remove(&number) {
+        if let Some(Handshake::Asked(task)) = self.handshakes.remove(&number) {
             self.cancel_task(task); // the peer left before its socket was open
         }
         let Some(connection) = self.connections.remove(&number) else { return };
         let id = ConnectionId { shard: self.id, number };
-        self.send(connection.home, Message::Detach { connection: id }, &connection.attached);
+        self.send(connection.home, Message::Detach { connection: id }, &Depends::default());
     }
 
     /// Closes a socket from this side; its session ends.

@@ -14,9 +14,9 @@ use domain::identity::token::{Claims, Kind, Vars};
 use domain::identity::username::Username;
 
 use crate::Shard;
-use crate::message::{Errand, Query};
-use crate::output::Output;
-use crate::task::{Origin, State, Step, shutting_down};
+use crate::connection::Handshake;
+use crate::message::{Errand, Message, Query};
+use crate::task::{Origin, State, Step};
 
 /// What a sign-in asks for, checked.
 #[derive(Debug)]
@@ -171,7 +171,7 @@ impl Shard {
 
     // The socket's handshake: format, token, upgrade, in this order, refused in plain text.
 
-    pub(crate) fn open_socket(&mut self, task: u64, open: SocketOpen) -> Step {
+    pub(crate) fn ask_handshake(&mut self, task: u64, open: SocketOpen) -> Step {
         if !matches!(open.format.as_str(), "" | "json") {
             return self.refuse_handshake(task, 400);
         }
@@ -182,30 +182,28 @@ impl Shard {
         let bearer = self.bearer(&claims, Kind::Session);
         let home = self.config.placement.of_user(bearer.user_id);
         if let Some(Origin::Http { connection, .. }) = self.origin(task) {
-            self.handshakes.insert(connection, task);
+            self.handshakes.insert(connection, Handshake::Asked(task));
         }
         let (check, errand) = (Check::WholeUserOnly, Errand::Nothing);
         self.ask(task, home, Query::Guarded { bearer, check, errand });
         Step::Wait(State::SocketGuard { open, claims: Box::new(claims) })
     }
 
-    pub(crate) fn accept_socket(
+    pub(crate) fn grant_handshake(
         &mut self,
         number: u64,
         open: &SocketOpen,
-        claims: &Claims,
+        claims: Box<Claims>,
     ) -> Step {
         if !open.is_handshake {
             return self.refuse_handshake(number, 400);
         }
-        if self.is_draining {
-            return Step::Fail(shutting_down());
-        }
         let Some(task) = self.tasks.get(&number) else { return Step::Ended };
         let Origin::Http { connection, home } = task.origin else { return Step::Ended };
         let depends = task.depends.clone();
-        self.output(Output::Upgrade { connection }, &depends);
-        self.attach_connection(connection, home, claims, open.status, &depends);
+        self.handshakes.insert(connection, Handshake::Granted);
+        let granted = Message::Granted { connection, home, claims, online: open.status };
+        self.send_when_durable(granted, &depends);
         Step::Ended
     }
 

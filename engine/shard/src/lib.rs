@@ -53,8 +53,8 @@ pub use message::{Answer, Message, Query, TaskId};
 pub use output::Output;
 pub use placement::Placement;
 
-use commit::{Held, Holds, Parked};
-use connection::Connection;
+use commit::{Held, Holds, Parked, Waiting};
+use connection::{Connection, Handshake};
 use entity::Formed;
 use session::Session;
 use task::Task;
@@ -112,8 +112,8 @@ pub struct Shard {
     is_draining: bool,
 
     connections: IdMap<u64, Connection>,
-    /// Tasks of connections whose handshake is under way.
-    handshakes: IdMap<u64, u64>,
+    /// Connections whose handshake is under way.
+    handshakes: IdMap<u64, Handshake>,
     session_ids: SessionIds,
     sessions: IdMap<SessionId, Session>,
     session_of: IdMap<ConnectionId, SessionId>,
@@ -264,6 +264,9 @@ impl Shard {
                 self.parked.abandon(task, &mut self.view);
                 self.end_hold(task, None);
             }
+            Message::Granted { connection, home, claims, online } => {
+                self.open_socket(connection, home, &claims, online);
+            }
             Message::Attach { connection, user_id, username, online } => {
                 self.open_session(connection, user_id, username, online, &depends);
             }
@@ -339,11 +342,19 @@ impl Shard {
         }
     }
 
+    /// Sends a message to this shard as soon as everything it depends on is durable.
+    fn send_when_durable(&mut self, message: Message, depends: &Depends) {
+        match depends.first(|batch| !self.view.is_durable(batch)) {
+            None => self.local.push_back((message, Depends::default())),
+            Some(batch) => self.held.push(batch, Waiting::Message(message), depends.clone()),
+        }
+    }
+
     /// Lets an output out as soon as everything it depends on is durable.
     fn output(&mut self, output: Output, depends: &Depends) {
         match depends.first(|batch| !self.view.is_durable(batch)) {
             None => self.outputs.push_back(output),
-            Some(batch) => self.held.push(batch, output, depends.clone()),
+            Some(batch) => self.held.push(batch, Waiting::Output(output), depends.clone()),
         }
     }
 }

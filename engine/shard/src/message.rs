@@ -9,6 +9,7 @@ use bytes::Bytes;
 use domain::identity::account::NewAccount;
 use domain::identity::device::DeviceId;
 use domain::identity::session::{Bearer, Check};
+use domain::identity::token::Claims;
 use domain::identity::username::Username;
 use domain::play::relay::{self, Joined, Receivers};
 use domain::presence::Presence;
@@ -42,6 +43,13 @@ pub enum Message {
         task: TaskId,
     },
 
+    /// From a shard to itself, once the grant is durable: open the socket.
+    Granted {
+        connection: u64,
+        home: ShardId,
+        claims: Box<Claims>,
+        online: bool,
+    },
     /// A connection asks for a session on the receiving shard.
     Attach {
         connection: ConnectionId,

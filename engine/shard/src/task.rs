@@ -18,6 +18,7 @@ use domain::identity::token::{Claims, Kind, Vars};
 use domain::identity::username::Username;
 use domain::social::status::StatusPresence;
 
+use crate::connection::Handshake;
 use crate::creation::Creation;
 use crate::hook::{HookCall, Stage, Verdict};
 use crate::identity::{SignIn, invalid_user_id, parse_names, parse_users};
@@ -338,7 +339,7 @@ impl Shard {
             Request::Ping => Step::Done(Reply::Pong),
             Request::AuthenticateDevice(request) => self.sign_in(task, request),
             Request::SessionRefresh { token, vars } => self.refresh(task, &token, vars),
-            Request::SocketOpen(open) => self.open_socket(task, open),
+            Request::SocketOpen(open) => self.ask_handshake(task, open),
             Request::SessionLogout { token, refresh_token } => {
                 let Some(bearer) = bearer else {
                     return Step::Fail(invalid_token());
@@ -450,7 +451,7 @@ impl Shard {
                 }
             }
             (State::SocketGuard { open, claims }, Answer::Done) => {
-                self.accept_socket(number, &open, &claims)
+                self.grant_handshake(number, &open, claims)
             }
             (State::SessionOpen, Answer::Done) => Step::Ended,
             (State::FollowNames { session, mut ids }, Answer::UserIds(found)) => {
@@ -504,8 +505,8 @@ impl Shard {
         }
         match task.origin {
             Origin::Http { connection, .. } => {
-                if task.row.auth == Auth::Handshake {
-                    self.handshakes.remove(&connection);
+                if let Some(Handshake::Asked(_)) = self.handshakes.get(&connection) {
+                    self.handshakes.remove(&connection); // refused, or failed
                 }
                 if let Some(result) = result {
                     let response = match &result {
