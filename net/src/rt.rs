@@ -20,11 +20,16 @@ pub fn listener(listener: std::net::TcpListener) -> TcpListener {
     unsafe { TcpListener::from_raw_fd(listener.into_raw_fd()) }
 }
 
-/// The next connection. An error concerns that connection or a resource that ran out, not the
-/// listener: go on after it.
+/// The next connection. An error concerns that connection, or a resource that ran out, which
+/// [`is_exhausted`] tells; not the listener: go on after it.
 pub async fn accept(listener: &TcpListener) -> io::Result<Connection> {
     let stream = listener.accept().await?;
     Connection::new(stream)
+}
+
+/// Whether an accept failed for want of something, so that the next would fail too.
+pub fn is_exhausted(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
 }
 
 /// One TCP connection. Lives on the executor that accepted it, and owns no buffer.

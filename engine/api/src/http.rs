@@ -41,7 +41,7 @@ impl Call<'_> {
     /// The body as a message; an empty body is an empty message, and what follows the first JSON
     /// value is not read.
     pub fn body_message(&self) -> Result<Message, Malformed> {
-        if self.body.is_empty() {
+        if self.body.trim_ascii().is_empty() {
             return Ok(Message::empty(Unknown::Ignored));
         }
         let value = Json::parse_first(self.body).map_err(|error| Malformed(error.0))?;
@@ -61,19 +61,41 @@ pub struct Query(Vec<(String, String)>);
 
 impl Query {
     pub fn parse(text: &str) -> Result<Query, Error> {
-        let mut pairs = Vec::new();
+        let mut query = Query::default();
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
-            if pair.contains(';') {
-                return Err(Error::invalid("Malformed query: a semicolon separates nothing."));
+            if !query.push(pair) {
+                return Err(Error::invalid(format!("Malformed query at {pair:?}.")));
             }
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let decode = |text| percent_decode(text, Plus::IsSpace);
-            let (Some(name), Some(value)) = (decode(name), decode(value)) else {
-                return Err(Error::invalid("Malformed query: bad percent-encoding."));
-            };
-            pairs.push((name, value));
         }
-        Ok(Query(pairs))
+        Ok(query)
+    }
+
+    /// The same without the malformed pairs: the socket's handshake refuses none.
+    fn parse_leniently(text: &str) -> Query {
+        let mut query = Query::default();
+        for pair in text.split('&').filter(|pair| !pair.is_empty()) {
+            query.push(pair);
+        }
+        query
+    }
+
+    /// `false` when the pair has a semicolon, or bad percent-encoding.
+    fn push(&mut self, pair: &str) -> bool {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let decode = |text| percent_decode(text, Plus::IsSpace);
+        let (false, Some(name), Some(value)) = (pair.contains(';'), decode(name), decode(value))
+        else {
+            return false;
+        };
+        // grpc-gateway reads `name[key]=value` as an entry of a map, or as two items of a list.
+        match name.strip_suffix(']').and_then(|name| name.split_once('[')) {
+            Some((name, key)) => {
+                self.0.push((name.to_owned(), key.to_owned()));
+                self.0.push((name.to_owned(), value));
+            }
+            None => self.0.push((name, value)),
+        }
+        true
     }
 
     /// All values of a repeated field.
@@ -193,7 +215,10 @@ impl Router {
             return Err(not_found());
         };
 
-        let mut query = Query::parse(query)?;
+        let mut query = match row.auth {
+            Auth::Handshake => Query::parse_leniently(query),
+            Auth::Open | Auth::ServerKey | Auth::Session => Query::parse(query)?,
+        };
         if is_form && route.method == "GET" {
             let body = std::str::from_utf8(&request.body);
             let form = Query::parse(body.map_err(|_| Error::invalid("Malformed form."))?)?;
@@ -300,7 +325,7 @@ mod tests {
         let ids = |text: &str| query(text).texts("ids").map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(ids("ids=a&x=1&ids=b&"), ["a", "b"]);
         assert_eq!(ids("ids=a,b"), ["a,b"]);
-        assert_eq!(ids("ids[]=a"), [""; 0]);
+        assert_eq!(ids("ids[]=a"), ["", "a"]);
         assert_eq!(ids("&&"), [""; 0]);
         assert_eq!(query("cacheableCursor=x").text("cacheable_cursor"), Ok(Some("x")));
         assert_eq!(query("u=a%0Ab+c%2B").text("u"), Ok(Some("a\nb c+")));

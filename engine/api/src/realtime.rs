@@ -182,13 +182,18 @@ fn match_data(id: MatchId, sender: &Presence, data: &Data, o: &mut Object<'_>) {
     o.object("match_data", |o| play::match_data(id, sender, data, o));
 }
 
+/// The `users` of a formed match, the same for every player: for [`matched`].
+pub fn matched_users(tickets: &[Ticket]) -> String {
+    json::list(tickets, matchmaking::matched_user)
+}
+
 /// The push to one player of a formed match.
-pub fn matched(me: &Ticket, token: &str, users: &[Ticket]) -> String {
+pub fn matched(me: &Ticket, token: &str, users: &str) -> String {
     json::object(|o| {
         o.object("matchmaker_matched", |o| {
             o.shown("ticket", me.id);
             o.text("token", token);
-            o.list("users", users, matchmaking::matched_user);
+            o.raw("users", users);
             o.object("self", |o| matchmaking::matched_user(me, o));
         });
     })

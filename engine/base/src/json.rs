@@ -117,6 +117,22 @@ pub fn write_object(out: &mut String, fill: impl FnOnce(&mut Object<'_>)) {
     out.push('}');
 }
 
+/// The text of a list of objects.
+pub fn list<T>(
+    items: impl IntoIterator<Item = T>,
+    mut fill: impl FnMut(T, &mut Object<'_>),
+) -> String {
+    let mut out = String::from("[");
+    for (index, item) in items.into_iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        write_object(&mut out, |object| fill(item, object));
+    }
+    out.push(']');
+    out
+}
+
 /// Appends a string literal.
 pub fn write_text(out: &mut String, text: &str) {
     out.push('"');
@@ -199,9 +215,20 @@ impl Object<'_> {
         }
     }
 
-    /// A finite number, always present (values of a map are).
+    /// A finite number, always present (values of a map are); very large and very small ones with an
+    /// exponent, as in Go.
     pub fn double(&mut self, name: &str, value: f64) {
-        self.display(name, value);
+        let size = value.abs();
+        if size >= 1e21 || (size < 1e-6 && size > 0.0) {
+            self.display(name, format_args!("{value:e}"));
+        } else {
+            self.display(name, value);
+        }
+    }
+
+    /// A value that is JSON text already.
+    pub fn raw(&mut self, name: &str, text: &str) {
+        self.display(name, text);
     }
 
     /// A message, always present.
@@ -222,21 +249,12 @@ impl Object<'_> {
         &mut self,
         name: &str,
         items: impl IntoIterator<Item = T>,
-        mut fill: impl FnMut(T, &mut Object<'_>),
+        fill: impl FnMut(T, &mut Object<'_>),
     ) {
         let mut items = items.into_iter().peekable();
-        if items.peek().is_none() {
-            return;
+        if items.peek().is_some() {
+            self.raw(name, &list(items, fill));
         }
-        self.name(name);
-        self.out.push('[');
-        for (index, item) in items.enumerate() {
-            if index > 0 {
-                self.out.push(',');
-            }
-            write_object(self.out, |object| fill(item, object));
-        }
-        self.out.push(']');
     }
 }
 
@@ -311,6 +329,9 @@ mod tests {
             o.int64("score", i64::MAX);
             o.double("half", 0.5);
             o.double("whole", 15.0);
+            o.double("large", -1e300);
+            o.double("small", 1e-7);
+            o.raw("raw", "[1]");
             o.list("nothing", [0; 0], |_, _| {});
             o.list("items", [1, 2], |n, o| o.int32("n", n));
             o.object_if(false, "absent", |_| {});
@@ -318,7 +339,7 @@ mod tests {
         });
         assert_eq!(
             text,
-            r#"{"text":"a\"b\\c\u0001\n","set":"","yes":true,"count":-3,"score":"9223372036854775807","half":0.5,"whole":15,"items":[{"n":1},{"n":2}],"self":{}}"#
+            r#"{"text":"a\"b\\c\u0001\n","set":"","yes":true,"count":-3,"score":"9223372036854775807","half":0.5,"whole":15,"large":-1e300,"small":1e-7,"raw":[1],"items":[{"n":1},{"n":2}],"self":{}}"#
         );
     }
 

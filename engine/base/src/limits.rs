@@ -70,6 +70,6 @@ pub const CONNECTIONS_MAX: usize = 65_536;
 // HTTP.
 /// Request line and header fields; over it, 431.
 pub const HTTP_HEAD_MAX: usize = 5120 + 4096;
-pub const HTTP_HEADERS_MAX: usize = 64;
+pub const HTTP_HEADERS_MAX: usize = 128;
 /// Nesting of JSON; deeper text is malformed.
 pub const JSON_DEPTH_MAX: usize = 127;

@@ -19,8 +19,10 @@ use crate::driver::Driver;
 
 /// What all connections of one core read into: a connection that waits borrows nothing of it.
 const SCRATCH_SIZE: usize = 64 * 1024;
-/// How long no connection is accepted after an accept has failed.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long no connection is accepted after one could not be for want of descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
+/// A peer that has so many bytes to take is not read from until it takes them.
+const OUTGOING_PAUSE: usize = 64 * 1024;
 /// How long a refused peer's bytes are still taken and dropped. Closing with bytes unread would reset
 /// the connection, and the peer might never read why.
 const LINGER: Duration = Duration::from_secs(2);
@@ -36,11 +38,11 @@ pub(crate) async fn accept(listener: std::net::TcpListener, driver: Rc<RefCell<D
                 glommio::spawn_local(serve).detach();
             }
             Ok(_) => tracing::warn!(limit = CONNECTIONS_MAX, "connection refused: too many"),
-            Err(error) => {
-                // Out of descriptors, or the peer is gone: others may be luckier a little later.
+            Err(error) if rt::is_exhausted(&error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "accept failed");
                 glommio::timer::sleep(ACCEPT_PAUSE).await;
             }
+            Err(_) => {} // the peer is gone already
         }
     }
 }
@@ -138,8 +140,9 @@ struct State {
     connection: rt::Connection,
     limits: Limits,
     protocol: Protocol,
-    /// Bytes that the peer has not taken yet, and the messages that they end.
+    /// Bytes that the peer has not taken yet, from `taken` on, and the messages that they end.
     outgoing: Vec<u8>,
+    taken: usize,
     outgoing_count: usize,
     end: End,
     /// The peer was refused: linger before closing.
@@ -231,6 +234,7 @@ impl Socket {
             limits,
             protocol: Protocol::Http { decoder, answering: None },
             outgoing: Vec::new(),
+            taken: 0,
             outgoing_count: 0,
             end: End::Open,
             is_refused: false,
@@ -271,11 +275,11 @@ impl Socket {
         self.waker.replace(None);
         let state = &mut *self.state.borrow_mut();
         state.is_reading = false;
-        let left = state.outgoing.len();
+        let left = state.left();
         if state.end == End::Aborted || state.poll_write(cx).is_err() {
             return Poll::Ready(Progress::Over);
         }
-        if state.outgoing.len() < left {
+        if state.left() < left {
             driver.borrow_mut().mark_dirty(self); // for its deadline
         }
         if state.end == End::Flushing && state.outgoing.is_empty() {
@@ -421,8 +425,14 @@ impl Socket {
 }
 
 impl State {
+    /// Bytes that the peer has still to take.
+    fn left(&self) -> usize {
+        self.outgoing.len() - self.taken
+    }
+
     fn wants_input(&self) -> bool {
         match (&self.protocol, self.end) {
+            _ if self.left() > OUTGOING_PAUSE => false,
             (_, End::Flushing | End::Aborted) => false,
             (_, End::Lingering) => true,
             // One request at a time: the next is decoded when this one is answered.
@@ -507,7 +517,9 @@ impl State {
             return;
         };
         let keep_alive = request.keep_alive && !self.is_draining;
-        self.wait = Wait::Nothing; // the next request has its own time
+        if self.left() == 0 {
+            self.stop_waiting(); // the next request has its own time
+        }
         self.encode(response, keep_alive, request.version_minor, request.is_head);
         if !keep_alive {
             self.end = End::Flushing;
@@ -544,7 +556,7 @@ impl State {
         if self.outgoing.is_empty() || self.end == End::Aborted {
             return;
         }
-        match self.connection.try_write(&self.outgoing) {
+        match self.connection.try_write(&self.outgoing[self.taken..]) {
             Ok(count) => self.wrote(count),
             Err(_) => self.end = End::Aborted,
         }
@@ -556,20 +568,28 @@ impl State {
 
     fn wrote(&mut self, count: usize) {
         if count > 0 && self.wait == Wait::Take {
-            self.wait = Wait::Nothing; // it takes bytes: the rest has its own time
+            self.stop_waiting(); // it takes bytes: the rest has its own time
         }
-        if count >= self.outgoing.len() {
+        self.taken += count;
+        if self.taken >= self.outgoing.len() {
             self.outgoing = Vec::new();
+            self.taken = 0;
             self.outgoing_count = 0;
-        } else {
-            self.outgoing.drain(..count);
+        } else if self.taken > self.outgoing.len() / 2 {
+            self.outgoing.drain(..self.taken);
+            self.taken = 0;
         }
+    }
+
+    fn stop_waiting(&mut self) {
+        self.wait = Wait::Nothing;
+        self.deadline = None;
     }
 
     /// Writes what is left, waiting for room.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         while !self.outgoing.is_empty() {
-            match self.connection.poll_write(cx, &self.outgoing) {
+            match self.connection.poll_write(cx, &self.outgoing[self.taken..]) {
                 Poll::Ready(count) => self.wrote(count?),
                 Poll::Pending => break,
             }

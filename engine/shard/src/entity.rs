@@ -47,7 +47,6 @@ impl Shard {
         if let Some(answer) = self.answer_transient(&query, &depends) {
             let answered = Message::Answer { task: task.number, answer };
             self.send(task.shard, answered, &depends);
-            self.tell_matches(&depends);
             return;
         }
 
@@ -122,6 +121,7 @@ impl Shard {
             }
             Query::TicketAdd(ticket) => {
                 let id = ticket.id;
+                self.is_pool_stirred = true;
                 match self.pool.add((**ticket).clone()) {
                     Ok(()) => Answer::Ticket(id),
                     Err(error) => Answer::Refused(ticket_error(error)),
@@ -221,11 +221,12 @@ impl Shard {
     pub(crate) fn step_matchmaker(&mut self) {
         self.is_step_due = false;
         self.pool.step(MATCHMAKER_STEP);
-        self.tell_matches(&Depends::default());
+        self.is_pool_stirred = true;
     }
 
     /// Draws an id and a token for every formed match, and tells their players.
-    fn tell_matches(&mut self, depends: &Depends) {
+    pub(crate) fn tell_matches(&mut self) {
+        self.is_pool_stirred = false;
         while let Some(formed) = self.pool.poll_match() {
             let home = self.config.placement.matches.unwrap_or(self.id);
             let id = MatchId::born(self.config.placement.birth(home), &mut self.rng);
@@ -234,19 +235,20 @@ impl Shard {
                 exp: self.now.wall.secs() + MATCH_TOKEN_LIFE,
             };
             let token = self.config.session_key.sign_match(&claims);
-            self.formed.push_back(Formed { tickets: formed.tickets, token, told: 0 });
+            let users = api::realtime::matched_users(&formed.tickets);
+            self.formed.push_back(Formed { tickets: formed.tickets, users, token, told: 0 });
         }
         let mut bytes = 0;
         while bytes < MATCHED_STEP
             && let Some(mut formed) = self.formed.pop_front()
         {
             if let Some(ticket) = formed.tickets.get(formed.told) {
-                let text = api::realtime::matched(ticket, &formed.token, &formed.tickets);
+                let text = api::realtime::matched(ticket, &formed.token, &formed.users);
                 bytes += text.len();
                 let to = vec![ticket.presence.session_id];
                 formed.told += 1;
                 self.formed.push_front(formed);
-                self.push(to, &Bytes::from(text), depends);
+                self.push(to, &Bytes::from(text), &Depends::default());
             }
         }
         if !self.is_step_due && (self.pool.has_work() || !self.formed.is_empty()) {
@@ -262,6 +264,8 @@ impl Shard {
 #[derive(Debug)]
 pub(crate) struct Formed {
     tickets: Vec<matchmaker::Ticket>,
+    /// All of them, as every player is told.
+    users: String,
     token: String,
     told: usize,
 }

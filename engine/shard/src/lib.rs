@@ -125,6 +125,9 @@ pub struct Shard {
     formed: VecDeque<Formed>,
     /// Whether [`Timer::MatchmakerStep`] is set.
     is_step_due: bool,
+    /// Whether matches may have formed. Their players are told after everything else: nobody hears
+    /// of a match before the reply that names their ticket.
+    is_pool_stirred: bool,
 
     /// Messages of this shard to itself, handled before `handle` ends.
     local: VecDeque<(Message, Depends)>,
@@ -174,6 +177,7 @@ impl Shard {
             outputs: VecDeque::new(),
             formed: VecDeque::new(),
             is_step_due: false,
+            is_pool_stirred: false,
             config,
         }
     }
@@ -207,6 +211,8 @@ impl Shard {
                 self.handle_message(message, depends);
             } else if let Some(session) = self.ready.pop_front() {
                 self.take_envelope(session);
+            } else if self.is_pool_stirred {
+                self.tell_matches();
             } else {
                 break;
             }

@@ -40,6 +40,8 @@ pub(crate) struct Session {
     is_busy: bool,
     /// Whether the connection was told to read no further.
     is_paused: bool,
+    /// The connection is lost: the session ends with its last envelope.
+    is_detached: bool,
     pub(crate) matches: BTreeSet<MatchId>,
     follows: BTreeSet<UserId>,
     has_tickets: bool,
@@ -65,6 +67,7 @@ impl Shard {
             queued_bytes: 0,
             is_busy: true, // until its user knows of it
             is_paused: false,
+            is_detached: false,
             matches: BTreeSet::new(),
             follows: BTreeSet::from([user_id]),
             has_tickets: false,
@@ -102,10 +105,13 @@ impl Shard {
         }
     }
 
-    /// The connection is lost. A session does not outlive its connection yet.
+    /// The connection is lost. What it said before still counts; then the session ends, since it does
+    /// not outlive its connection yet.
     pub(crate) fn handle_detached(&mut self, connection: ConnectionId) {
-        if let Some(id) = self.session_of.get(&connection).copied() {
-            self.end_session(id);
+        let Some(id) = self.session_of.get(&connection).copied() else { return };
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.is_detached = true;
+            self.ready.push_back(id);
         }
     }
 
@@ -197,15 +203,20 @@ impl Shard {
             return;
         }
         let connection = session.connection;
+        let is_detached = session.is_detached;
         let next = session.queue.pop_front();
         session.queued_bytes -= next.as_ref().map_or(0, Bytes::len);
         if session.is_paused && session.queue.len() <= SESSION_QUEUE_MAX / 2 {
             session.is_paused = false;
             self.send_flow(connection, true);
         }
-        if let Some(text) = next {
-            self.handle_envelope(id, &text);
-            self.ready.push_back(id);
+        match next {
+            Some(text) => {
+                self.handle_envelope(id, &text);
+                self.ready.push_back(id);
+            }
+            None if is_detached => self.end_session(id),
+            None => {}
         }
     }
 
@@ -287,9 +298,8 @@ impl Shard {
         if usernames.iter().any(String::is_empty) {
             return Err(Error::invalid("A username is empty."));
         }
-        let followed = self.sessions.get(&id).map_or(0, |session| session.follows.len());
-        if followed + ids.len() + usernames.len() > FOLLOWS_MAX {
-            return Err(Error::invalid("Too many users are followed."));
+        if usernames.len() > FOLLOWS_MAX {
+            return Err(too_many_followed());
         }
         Ok(match self.scatter_names(task, parse_names(usernames)) {
             0 => self.follow_users(task, id, ids),
@@ -310,6 +320,10 @@ impl Shard {
         users.sort_unstable();
         users.dedup();
         users.retain(|user| *user != session.me.user_id);
+        let more = users.iter().filter(|user| !session.follows.contains(user)).count();
+        if session.follows.len() - 1 + more > FOLLOWS_MAX {
+            return Step::Fail(too_many_followed());
+        }
         session.follows.extend(users.iter().copied());
         let placement = self.config.placement;
         let query = |users| Query::Follow { session: id, users };
@@ -496,4 +510,8 @@ fn matched_bytes(add: &MatchmakerAdd) -> usize {
     let numbers = add.numeric_properties.keys().map(|name| name.len() + 32);
     let user = 256 + strings.sum::<usize>() + numbers.sum::<usize>();
     user.saturating_mul(usize::try_from(add.max_count).unwrap_or(0))
+}
+
+fn too_many_followed() -> Error {
+    Error::invalid("Too many users are followed.")
 }
