@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use base::limits::{BATCH_BYTES_MAX, HOLD_QUEUE_MAX, TASKS_MAX, UNDURABLE_BATCHES_MAX};
-use base::{BatchId, Frame, Offset, ShardId, Table};
+use base::{BatchId, Frame, Offset, SessionId, ShardId, Table};
 use bytes::Bytes;
 
 use crate::Shard;
@@ -17,6 +17,11 @@ pub(crate) enum Waiting {
     Output(Output),
     /// To this shard itself.
     Message(Message),
+    /// To a session of this shard, counted against it.
+    Reply {
+        session: SessionId,
+        text: Bytes,
+    },
 }
 
 /// What waits for batches, each under the first batch it waits for.
@@ -122,6 +127,9 @@ impl Shard {
                 match waiting {
                     Waiting::Output(output) => self.output(output, &depends),
                     Waiting::Message(message) => self.send_when_durable(message, &depends),
+                    Waiting::Reply { session, text } => {
+                        self.reply_when_durable(session, text, &depends);
+                    }
                 }
             }
         }

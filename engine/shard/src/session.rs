@@ -20,6 +20,7 @@ use domain::presence::Presence;
 use domain::social::status;
 
 use crate::Shard;
+use crate::commit::Waiting;
 use crate::identity::{invalid_user_id, parse_names, parse_users};
 use crate::message::{Entry, Message, Query};
 use crate::output::Output;
@@ -38,6 +39,8 @@ pub(crate) struct Session {
     queue: VecDeque<Bytes>,
     queued_bytes: usize,
     is_busy: bool,
+    /// Replies that wait for the disk.
+    held: usize,
     /// Whether the connection was told to read no further.
     is_paused: bool,
     /// The connection is lost: the session ends with its last envelope.
@@ -66,6 +69,7 @@ impl Shard {
             queue: VecDeque::new(),
             queued_bytes: 0,
             is_busy: true, // until its user knows of it
+            held: 0,
             is_paused: false,
             is_detached: false,
             matches: BTreeSet::new(),
@@ -85,7 +89,8 @@ impl Shard {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
-        if !session.is_busy && session.queue.is_empty() {
+        let is_free = !session.is_busy && session.held < SESSION_QUEUE_MAX;
+        if is_free && session.queue.is_empty() {
             return self.handle_envelope(id, &text);
         }
         session.queued_bytes += text.len();
@@ -184,8 +189,8 @@ impl Shard {
     ) {
         match result {
             None => {}
-            Some(Ok(reply)) => self.tell(id, realtime::reply(cid, reply), depends),
-            Some(Err(error)) => self.tell(id, realtime::refusal(cid, error), depends),
+            Some(Ok(reply)) => self.reply(id, realtime::reply(cid, reply), depends),
+            Some(Err(error)) => self.reply(id, realtime::refusal(cid, error), depends),
         }
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
@@ -199,7 +204,7 @@ impl Shard {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
-        if session.is_busy {
+        if session.is_busy || session.held >= SESSION_QUEUE_MAX {
             return;
         }
         let connection = session.connection;
@@ -263,6 +268,26 @@ impl Shard {
 
     pub(crate) fn tell(&mut self, id: SessionId, text: String, depends: &Depends) {
         self.push_local(&[id], &Bytes::from(text), depends);
+    }
+
+    /// Answers a session, as soon as what the answer depends on is durable.
+    fn reply(&mut self, id: SessionId, text: String, depends: &Depends) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.held += 1;
+        }
+        self.reply_when_durable(id, Bytes::from(text), depends);
+    }
+
+    pub(crate) fn reply_when_durable(&mut self, id: SessionId, text: Bytes, depends: &Depends) {
+        if let Some(batch) = depends.first(|batch| !self.view.is_durable(batch)) {
+            let reply = Waiting::Reply { session: id, text };
+            return self.held.push(batch, reply, depends.clone());
+        }
+        self.push_local(&[id], &text, &Depends::default());
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.held -= 1;
+            self.ready.push_back(id);
+        }
     }
 
     pub(crate) fn push_local(&mut self, to: &[SessionId], text: &Bytes, depends: &Depends) {
