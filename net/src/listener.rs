@@ -46,8 +46,8 @@ pub fn bind(address: SocketAddr, count: usize) -> Result<Vec<TcpListener>, Error
     Ok(listeners)
 }
 
-/// Whether anybody listens. The kernel takes down a killed process's ring after the process is gone,
-/// and a pending accept keeps the listener till then: some tens of milliseconds at the most.
+/// Whether anybody listens. The kernel takes down a killed process's ring after the process is
+/// gone, and a pending accept keeps the listener till then: some tens of milliseconds at the most.
 fn probe(address: SocketAddr) -> io::Result<()> {
     let mut waited = Duration::ZERO;
     loop {

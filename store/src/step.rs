@@ -37,8 +37,8 @@ impl Store {
 }
 
 impl Steps {
-    /// Makes the group durable as one transaction; gives what to tell whom, in order. After an error
-    /// nothing may be asked of the store any more.
+    /// Makes the group durable as one transaction; gives what to tell whom, in order. After an
+    /// error nothing may be asked of the store any more.
     pub fn commit(&mut self, group: &[Commit]) -> Result<Vec<(ShardId, Event)>, Error> {
         self.writer.write(group)
     }

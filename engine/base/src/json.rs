@@ -215,8 +215,8 @@ impl Object<'_> {
         }
     }
 
-    /// A finite number, always present (values of a map are); very large and very small ones with an
-    /// exponent, as in Go.
+    /// A finite number, always present (values of a map are); very large and very small ones with
+    /// an exponent, as in Go.
     pub fn double(&mut self, name: &str, value: f64) {
         let size = value.abs();
         if size >= 1e21 || (size < 1e-6 && size > 0.0) {

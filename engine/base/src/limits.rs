@@ -31,8 +31,8 @@ pub const MATCH_NAME_MAX: usize = 1024;
 /// Envelopes of one session that wait for an earlier one; over it the connection is read no
 /// further.
 pub const SESSION_QUEUE_MAX: usize = 64;
-/// Bytes of those envelopes. What a connection had read before it heard of the pause still comes; over
-/// this the session is closed.
+/// Bytes of those envelopes. What a connection had read before it heard of the pause still comes;
+/// over this the session is closed.
 pub const SESSION_QUEUE_BYTES_MAX: usize = 512 * 1024;
 
 // Matchmaker.

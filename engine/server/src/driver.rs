@@ -177,7 +177,8 @@ impl Driver {
         self.timers.set(at, socket);
     }
 
-    /// Carries out all outputs. Bytes for sockets and messages for shards are gathered until `flush`.
+    /// Carries out all outputs. Bytes for sockets and messages for shards are gathered until
+    /// `flush`.
     pub(crate) fn carry_out(&mut self) {
         while let Some(output) = self.shard.poll_output() {
             self.carry_out_one(output);

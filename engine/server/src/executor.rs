@@ -19,8 +19,8 @@ use crate::process::Shared;
 /// The tick of every shard. It is also what keeps an executor going that would park while tasks can
 /// run, which glommio does now and then.
 const TICK: Duration = Duration::from_millis(1);
-/// The tick of a shard to which nothing has happened for [`IDLE_AFTER`]: a tick costs about 30 µs of
-/// glommio's parking, and deadlines of an idle shard are seconds away.
+/// The tick of a shard to which nothing has happened for [`IDLE_AFTER`]: a tick costs about 30 µs
+/// of glommio's parking, and deadlines of an idle shard are seconds away.
 const IDLE_TICK: Duration = Duration::from_millis(10);
 const IDLE_AFTER: Duration = Duration::from_millis(100);
 /// Mail taken in one go, before the connections get their turn.

@@ -23,8 +23,8 @@ const SCRATCH_SIZE: usize = 64 * 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 /// A peer that has so many bytes to take is not read from until it takes them.
 const OUTGOING_PAUSE: usize = 64 * 1024;
-/// How long a refused peer's bytes are still taken and dropped. Closing with bytes unread would reset
-/// the connection, and the peer might never read why.
+/// How long a refused peer's bytes are still taken and dropped. Closing with bytes unread would
+/// reset the connection, and the peer might never read why.
 const LINGER: Duration = Duration::from_secs(2);
 
 /// Accepts connections until it is cancelled.

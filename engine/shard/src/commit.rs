@@ -217,8 +217,8 @@ impl Shard {
         }
     }
 
-    /// Asks parked questions again, before any message that came after them: an abandonment must not
-    /// pass the preparation that it ends. Those abandoned meanwhile are not there any more.
+    /// Asks parked questions again, before any message that came after them: an abandonment must
+    /// not pass the preparation that it ends. Those abandoned meanwhile are not there any more.
     fn unpark(&mut self, numbers: impl IntoIterator<Item = u64>) {
         let mut questions = Vec::new();
         for number in numbers {

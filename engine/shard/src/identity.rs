@@ -181,9 +181,6 @@ impl Shard {
         };
         let bearer = self.bearer(&claims, Kind::Session);
         let home = self.config.placement.of_user(bearer.user_id);
-        if let Some(Origin::Http { connection, .. }) = self.origin(task) {
-            self.handshakes.insert(connection, Handshake::Asked(task));
-        }
         let (check, errand) = (Check::WholeUserOnly, Errand::Nothing);
         self.ask(task, home, Query::Guarded { bearer, check, errand });
         Step::Wait(State::SocketGuard { open, claims: Box::new(claims) })

@@ -110,8 +110,8 @@ impl Shard {
         }
     }
 
-    /// The connection is lost. What it said before still counts; then the session ends, since it does
-    /// not outlive its connection yet.
+    /// The connection is lost. What it said before still counts; then the session ends, since it
+    /// does not outlive its connection yet.
     pub(crate) fn handle_detached(&mut self, connection: ConnectionId) {
         let Some(id) = self.session_of.get(&connection).copied() else { return };
         if let Some(session) = self.sessions.get_mut(&id) {
@@ -141,6 +141,9 @@ impl Shard {
                 self.tell(id, text, &Depends::default());
             }
             Request::Pong if !has_hook => {}
+            // Nothing begins for a player who has left.
+            Request::MatchmakerAdd(_) | Request::MatchCreate { .. } | Request::MatchJoin { .. }
+                if self.sessions.get(&id).is_none_or(|session| session.is_detached) => {}
             Request::MatchDataSend(send) if !has_hook => {
                 if let Err(error) = self.send_match_data(id, send) {
                     // Errors of unanswered messages bear no cid.

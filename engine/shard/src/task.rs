@@ -5,7 +5,7 @@
 
 use api::Error;
 use api::http::{self, Response};
-use api::ops::{Auth, Operation};
+use api::ops::{Auth, Operation, Rate};
 use api::realtime;
 use api::reply::{Reply, UserView};
 use api::request::{Request, SocketOpen};
@@ -279,7 +279,11 @@ impl Shard {
         let number = self.next_task;
         self.next_task += 1;
         let deadline = self.now.monotonic.after(TASK_DEADLINE);
-        let is_full = self.tasks.len() >= TASKS_MAX || self.held.len() >= HELD_OUTPUTS_MAX;
+        let is_full = row.rate != Rate::Free
+            && (self.tasks.len() >= TASKS_MAX || self.held.len() >= HELD_OUTPUTS_MAX);
+        if let (Auth::Handshake, Origin::Http { connection, .. }) = (row.auth, &origin) {
+            self.handshakes.insert(*connection, Handshake::Asked(number));
+        }
         let state = State::New;
         let depends = depends.clone();
         self.tasks.insert(number, Task { origin, row, state, awaited: 0, depends, deadline });
@@ -511,6 +515,9 @@ impl Shard {
                 if let Some(result) = result {
                     let response = match &result {
                         Ok(reply) => Response::reply(reply),
+                        Err(error) if task.row.auth == Auth::Handshake => {
+                            Response::text(error.code.http_status(), &error.message)
+                        }
                         Err(error) => Response::error(error),
                     };
                     self.respond(connection, response, &task.depends);

@@ -4,8 +4,9 @@ mod cluster;
 
 use base::ShardId;
 use base::limits::SESSION_QUEUE_MAX;
-use cluster::client::device_named;
+use cluster::client::{account, device_named, handshake};
 use cluster::{Cluster, Options};
+use shard::{Hooks, Stage, Verdict};
 
 const A: ShardId = ShardId(0);
 
@@ -26,4 +27,24 @@ fn a_session_whose_replies_wait_for_the_disk_is_read_no_further() {
     cluster.settle();
     assert_eq!(cluster.texts(socket), [""; 0]);
     assert!(cluster.is_paused(socket), "6400 replies wait");
+}
+
+/// identity.rs `ask_handshake`: `handshakes` is filled only after the before-hook, so that a peer who
+/// leaves while the hook looks is not known to be gone, and is online until the pong deadline.
+#[test]
+fn a_client_that_leaves_during_the_hook_of_its_handshake_leaves_no_session() {
+    let hooks = Hooks { before: ["socket_open".to_owned()].into(), ..Hooks::default() };
+    let mut cluster = Cluster::new(Options { hooks, ..Options::default() });
+    let alice = cluster.sign_in(A, "device-0001");
+    let socket = cluster.connect(A);
+    cluster.send(socket, handshake(&format!("token={}&status=true", alice.token)));
+    cluster.settle();
+    cluster.disconnect(socket);
+    cluster.settle();
+    let (shard, call) = cluster.hooks.pop_front().expect("a hook");
+    let Stage::Before { request } = call.stage else { panic!("{call:?}") };
+    cluster.answer_hook(shard, call.call, Verdict::Continue(request));
+    let (_, body) = cluster.call(A, account(&alice.token));
+    assert!(!body.contains("online"), "{body}");
+    assert!(cluster.is_quiet());
 }

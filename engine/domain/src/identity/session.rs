@@ -52,7 +52,8 @@ pub fn is_valid(ctx: &mut Ctx<'_>, bearer: &Bearer, check: Check) -> Applied<boo
     if bearer.issued < revocation.issued_before {
         return Ok(false);
     }
-    // A refresh keeps the token id: once the token that was logged out has expired, its heirs count.
+    // A refresh keeps the token id: once the token that was logged out has expired, its heirs
+    // count.
     let now = ctx.now.wall.secs();
     let logged_out = |token: &RevokedToken| {
         token.expiry > now
