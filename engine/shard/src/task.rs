@@ -49,15 +49,6 @@ pub(crate) enum Origin {
     Session { session: SessionId, cid: String },
 }
 
-/// Whose request it is.
-#[derive(Clone, Debug)]
-enum Caller {
-    Nobody,
-    /// The bearer of a session token that is well-formed and not expired; its home knows of
-    /// logouts.
-    Bearer(Bearer),
-}
-
 #[derive(Debug)]
 pub(crate) enum State {
     /// Nothing is asked yet.
@@ -152,15 +143,15 @@ impl Shard {
         let operations = self.operations.clone();
         let routed = operations.router.route(request);
         let checked = routed.and_then(|(row, decoded)| {
-            let caller = self.authenticate(row, &request.authorization)?;
-            Ok((row, caller, decoded))
+            let bearer = self.authenticate(row, &request.authorization)?;
+            Ok((row, bearer, decoded))
         });
         match checked {
             _ if self.is_draining => {
                 self.respond(connection, Response::error(&shutting_down()), &Depends::default());
             }
             Err(error) => self.respond(connection, Response::error(&error), &Depends::default()),
-            Ok((row, caller, decoded)) => self.begin_task(origin, row, &caller, decoded),
+            Ok((row, bearer, decoded)) => self.begin_task(origin, row, bearer, decoded),
         }
     }
 
@@ -173,7 +164,7 @@ impl Shard {
         request: Request,
     ) {
         let origin = Origin::Session { session, cid };
-        self.begin_task(origin, row, &Caller::Nobody, request);
+        self.begin_task(origin, row, None, request);
     }
 
     /// Registers a new session with its user; the session waits till that is done.
@@ -195,9 +186,15 @@ impl Shard {
         self.wait(task, State::SessionOpen);
     }
 
-    fn authenticate(&self, row: &Operation, authorization: &[String]) -> Result<Caller, Error> {
+    /// Whose request it is: the bearer of a session token that is well-formed and has not expired,
+    /// if the row asks for one. Its home knows of logouts.
+    fn authenticate(
+        &self,
+        row: &Operation,
+        authorization: &[String],
+    ) -> Result<Option<Bearer>, Error> {
         match row.auth {
-            Auth::Open | Auth::Handshake => Ok(Caller::Nobody),
+            Auth::Open | Auth::Handshake => Ok(None),
             Auth::ServerKey => {
                 let [header] = authorization else {
                     return Err(Error::unauthenticated("Server key required"));
@@ -208,7 +205,7 @@ impl Shard {
                     .and_then(|bytes| String::from_utf8(bytes).ok());
                 let user = credentials.as_deref().and_then(|text| text.split_once(':'));
                 match user {
-                    Some((key, _)) if key == self.config.server_key => Ok(Caller::Nobody),
+                    Some((key, _)) if key == self.config.server_key => Ok(None),
                     _ => Err(Error::unauthenticated("Server key invalid")),
                 }
             }
@@ -222,7 +219,7 @@ impl Shard {
                 let token = header.strip_prefix("Bearer ").ok_or_else(invalid_token)?;
                 let claims = self.config.session_key.verify(token, self.now.wall);
                 let claims = claims.map_err(|_| invalid_token())?;
-                Ok(Caller::Bearer(self.bearer(&claims, Kind::Session)))
+                Ok(Some(self.bearer(&claims, Kind::Session)))
             }
         }
     }
@@ -245,13 +242,9 @@ impl Shard {
         &mut self,
         origin: Origin,
         row: &'static Operation,
-        caller: &Caller,
+        bearer: Option<Bearer>,
         request: Request,
     ) {
-        let bearer = match caller {
-            Caller::Nobody => None,
-            Caller::Bearer(bearer) => Some(*bearer),
-        };
         let Some(task) = self.insert_task(origin, row, &Depends::default()) else {
             return;
         };

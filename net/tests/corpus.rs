@@ -1,0 +1,17 @@
+//! Replays the fuzzer's corpus: inputs that once reached new code, or failed.
+
+#[path = "../fuzz/src/lib.rs"]
+mod fuzz;
+
+#[test]
+fn the_corpus_holds() {
+    for (target, run) in [("http", fuzz::http as fn(&[u8])), ("ws", fuzz::ws)] {
+        let folder = format!("{}/fuzz/corpus/{target}", env!("CARGO_MANIFEST_DIR"));
+        let files = std::fs::read_dir(&folder).expect("the corpus is committed");
+        let inputs: Vec<_> = files.map(|file| file.expect("a readable folder").path()).collect();
+        assert!(inputs.len() > 10, "{folder} is no corpus");
+        for input in inputs {
+            run(&std::fs::read(&input).expect("a readable file"));
+        }
+    }
+}
