@@ -1,6 +1,7 @@
 //! Replays the fuzzer's corpus: inputs that once reached new code, or failed.
 
 #[path = "../fuzz/src/lib.rs"]
+#[expect(unreachable_pub, reason = "the fuzzer calls it from outside")]
 mod fuzz;
 
 #[test]

@@ -29,8 +29,8 @@ fn a_session_whose_replies_wait_for_the_disk_is_read_no_further() {
     assert!(cluster.is_paused(socket), "6400 replies wait");
 }
 
-/// identity.rs `ask_handshake`: `handshakes` is filled only after the before-hook, so that a peer who
-/// leaves while the hook looks is not known to be gone, and is online until the pong deadline.
+/// identity.rs `ask_handshake`: `handshakes` is filled only after the before-hook, so that a peer
+/// who leaves while the hook looks is not known to be gone, and is online until the pong deadline.
 #[test]
 fn a_client_that_leaves_during_the_hook_of_its_handshake_leaves_no_session() {
     let hooks = Hooks { before: ["socket_open".to_owned()].into(), ..Hooks::default() };

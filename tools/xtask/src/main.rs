@@ -1,7 +1,9 @@
 //! The project's own tool: `cargo xtask ci` is the whole gate, `cargo xtask tidy` the style as
-//! checks.
+//! checks, `cargo xtask bench` the figures.
 
+mod bench;
 mod ci;
+mod fuzz;
 mod tidy;
 
 use std::path::Path;
@@ -11,14 +13,19 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   ci     everything that has to pass before a commit
-  tidy   the rules of the tree and of its text";
+  fuzz   CRATE TARGET [SECONDS | --keep]: net http, net ws, api request, api envelope, api token
+  tidy   the rules of the tree and of its text
+  bench smoke [--json]   the server beside its yardsticks, in three minutes";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
         ["ci"] => ci::run(root()),
+        ["fuzz", krate, target, rest @ ..] => fuzz::run(root(), krate, target, rest),
         ["tidy"] => tidy::run(root()),
+        ["bench", "smoke"] => bench::smoke(root(), bench::Format::Table),
+        ["bench", "smoke", "--json"] => bench::smoke(root(), bench::Format::Json),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             Ok(())

@@ -1,0 +1,117 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use client::Server;
+
+/// Load for any server that speaks Nakama's client API.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "ringload", version)]
+pub(crate) struct Arguments {
+    pub scenario: Scenario,
+    #[arg(long, default_value = "127.0.0.1")]
+    pub host: String,
+    #[arg(long, default_value_t = 7350)]
+    pub port: u16,
+    /// User part of the Basic credentials of authentication calls.
+    #[arg(long, default_value = "defaultkey")]
+    pub server_key: String,
+    /// Open loop: requests, messages or pairs a second over all connections.
+    #[arg(
+        long,
+        conflicts_with = "closed",
+        value_parser = clap::value_parser!(u64).range(1..=10_000_000)
+    )]
+    pub rate: Option<u64>,
+    /// Closed loop, which is also what no rate means: each connection goes on when it is answered.
+    #[arg(long)]
+    pub closed: bool,
+    /// Connections of the HTTP scenarios and of ws-echo; pairs of matchmaker; sockets of idle.
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub connections: u32,
+    /// How long is measured (idle: how long the sockets are held).
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub seconds: u64,
+    /// How long load runs before it is measured.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(0..=3_600))]
+    pub warmup: u64,
+    /// At most so many requests, warmup included.
+    #[arg(long, default_value_t = u64::MAX)]
+    pub requests: u64,
+    /// relay: number of matches.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=50_000))]
+    pub matches: u32,
+    /// relay: members of each match.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(2..=1_000))]
+    pub members: u32,
+    /// relay, ws-echo: bytes of data in a message.
+    #[arg(long, default_value_t = 48, value_parser = clap::value_parser!(u32).range(16..=2_048))]
+    pub size: u32,
+    /// relay, ws-echo in closed loop: messages of one member under way.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub window: u32,
+    /// sign-in: number of devices.
+    #[arg(
+        long,
+        default_value_t = 1_000,
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000)
+    )]
+    pub devices: u32,
+    /// account-read: use this session token, without signing in.
+    #[arg(long)]
+    pub token: Option<String>,
+    /// Process of a server on this machine whose processor time is measured.
+    #[arg(long)]
+    pub server_pid: Option<u32>,
+    /// Wait this long for a connection and for each answer.
+    #[arg(
+        long,
+        default_value_t = 10_000,
+        value_parser = clap::value_parser!(u64).range(1..=600_000)
+    )]
+    pub timeout_ms: u64,
+    /// One JSON object for each figure, instead of a table.
+    #[arg(long)]
+    pub json: bool,
+    /// Write the latencies as HdrHistogram percentiles, in µs.
+    #[arg(long, value_name = "FILE")]
+    pub hgrm: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Scenario {
+    /// Read the own account.
+    AccountRead,
+    /// Sign in with devices that have an account.
+    SignIn,
+    /// Sign in with devices that have none yet.
+    SignUp,
+    /// Members of relayed matches send each other data.
+    Relay,
+    /// Pairs ask for an opponent until matched.
+    Matchmaker,
+    /// Hold sockets that do nothing.
+    Idle,
+    /// The messages of relay to a server that only sends them back.
+    WsEcho,
+}
+
+impl Arguments {
+    pub(crate) fn server(&self) -> Arc<Server> {
+        Arc::new(Server {
+            host: self.host.clone(),
+            port: self.port,
+            key: self.server_key.clone(),
+            timeout: Duration::from_millis(self.timeout_ms),
+        })
+    }
+
+    /// The scenario's name on the command line.
+    pub(crate) fn case(&self) -> String {
+        let value = self.scenario.to_possible_value();
+        value.map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+}

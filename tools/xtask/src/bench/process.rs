@@ -1,0 +1,186 @@
+//! The processes of a benchmark: servers, load, and what the system says about them.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+/// How long a server takes to say where it listens, at the most.
+const START_MAX: Duration = Duration::from_secs(10);
+/// Clock ticks a second in /proc, which Linux has fixed at 100 for all programs.
+const TICKS: f64 = 100.0;
+
+/// A child process whose output is read line by line. Dropped, it is killed.
+#[derive(Debug)]
+pub(super) struct Process {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Process {
+    pub(super) fn spawn(program: &Path, arguments: &[String]) -> Result<Process> {
+        // As many descriptors as are allowed: thousands of sockets need them on both sides.
+        let mut child = Command::new("sh")
+            .args(["-c", "ulimit -n $(ulimit -Hn); exec \"$0\" \"$@\""])
+            .arg(program)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot start {}", program.display()))?;
+        let stdout = child.stdout.take().context("the output is piped")?;
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Process { child, lines })
+    }
+
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The next line; none at the end of the output.
+    pub(super) fn line(&self, limit: Duration) -> Result<Option<String>> {
+        use std::sync::mpsc::RecvTimeoutError::{Disconnected, Timeout};
+        match self.lines.recv_timeout(limit) {
+            Ok(line) => Ok(Some(line)),
+            Err(Disconnected) => Ok(None),
+            Err(Timeout) => bail!("process {} says nothing for {limit:?}", self.id()),
+        }
+    }
+
+    /// Waits for the end of a process that has closed its output.
+    pub(super) fn wait(mut self) -> Result<bool> {
+        Ok(self.child.wait()?.success())
+    }
+
+    /// User and system time so far, in seconds.
+    pub(super) fn cpu_seconds(&self) -> Result<f64> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id()))?;
+        let (_, fields) = stat.rsplit_once(')').context("a stat line has a name")?;
+        let fields: Vec<&str> = fields.split_whitespace().collect();
+        let ticks = |index: usize| -> Result<f64> {
+            Ok(fields.get(index).context("a stat line is long")?.parse()?)
+        };
+        Ok((ticks(11)? + ticks(12)?) / TICKS)
+    }
+
+    /// Resident memory in bytes.
+    pub(super) fn resident_bytes(&self) -> Result<f64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        Ok(kib.context("the status has VmRSS")?.trim().parse::<f64>()? * 1024.0)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill(); // it may have ended
+        let _ = self.child.wait();
+    }
+}
+
+/// Time that all processors together have worked since the start of the system, in seconds.
+pub(super) fn machine_seconds() -> Result<f64> {
+    let stat = fs::read_to_string("/proc/stat")?;
+    let line = stat.lines().next().context("the machine has a stat line")?;
+    busy_ticks(line).map(|ticks| ticks / TICKS).context("the machine's stat line has its form")
+}
+
+/// The sum of user, nice, system, and, after idle and waiting, both kinds of interrupts.
+fn busy_ticks(line: &str) -> Option<f64> {
+    let fields: Option<Vec<f64>> =
+        line.split_whitespace().skip(1).map(|field| field.parse().ok()).collect();
+    let fields = fields?;
+    Some(fields.get(..3)?.iter().sum::<f64>() + fields.get(5..7)?.iter().sum::<f64>())
+}
+
+/// A server and the port it has chosen.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub process: Process,
+    pub port: u16,
+    pub spawned: Instant,
+}
+
+impl Server {
+    /// Starts a server that prints `http://HOST:PORT` on one of its first lines.
+    pub(super) fn spawn(program: &Path, arguments: &[String]) -> Result<Server> {
+        let spawned = Instant::now();
+        let process = Process::spawn(program, arguments)?;
+        let end = spawned + START_MAX;
+        loop {
+            let limit = end.saturating_duration_since(Instant::now());
+            let line = process.line(limit)?;
+            let line = line.with_context(|| format!("{} ended", program.display()))?;
+            if let Some(port) = port_in(&line) {
+                return Ok(Server { process, port, spawned });
+            }
+        }
+    }
+}
+
+fn port_in(line: &str) -> Option<u16> {
+    let (_, address) = line.split_once("http://")?;
+    let (_, port) = address.trim_end().rsplit_once(':')?;
+    port.parse().ok()
+}
+
+/// A folder that is deleted in the end.
+#[derive(Debug)]
+pub(super) struct Folder(pub PathBuf);
+
+impl Folder {
+    /// On the disk of the build, since the system's temporary folder may be in memory.
+    pub(super) fn create(root: &Path, name: &str) -> Result<Folder> {
+        let path = root.join("target").join(format!("bench-{}-{name}", std::process::id()));
+        fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        Ok(Folder(path))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0); // what is left lies below `target`
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_port_is_found_in_a_banner() {
+        assert_eq!(port_in("  HTTP, WebSocket  http://127.0.0.1:7350"), Some(7350));
+        assert_eq!(port_in("Ringmaster 0.1.0"), None);
+        assert_eq!(port_in("try curl http://127.0.0.1:7350/v2"), None);
+    }
+
+    #[test]
+    fn waiting_is_no_work() {
+        assert_eq!(busy_ticks("cpu  1 2 4 1000 1000 8 16 0 0 0"), Some(31.0));
+        assert_eq!(busy_ticks("cpu  1 x"), None);
+        assert!(machine_seconds().unwrap() > 0.0);
+    }
+
+    #[test]
+    fn a_process_is_read_to_its_end() {
+        let words = ["-c", "echo a; echo b"].map(str::to_owned);
+        let process = Process::spawn(Path::new("/bin/sh"), &words).unwrap();
+        let limit = Duration::from_secs(10);
+        assert_eq!(process.line(limit).unwrap().as_deref(), Some("a"));
+        assert_eq!(process.line(limit).unwrap().as_deref(), Some("b"));
+        assert_eq!(process.line(limit).unwrap(), None);
+        assert!(process.wait().unwrap());
+    }
+}
