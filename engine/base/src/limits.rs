@@ -15,6 +15,9 @@ pub const VAR_TEXT_MAX: usize = 1024;
 pub const USERS_PER_REQUEST_MAX: usize = 1000;
 /// Tokens that a user can have logged out one by one before they expire; over it, code 8.
 pub const REVOKED_TOKENS_MAX: usize = 256;
+/// Verified tokens that a shard remembers, and the longest that it does.
+pub const VERIFIED_TOKENS_MAX: usize = 8192;
+pub const VERIFIED_TOKEN_SIZE_MAX: usize = 1024;
 /// Draws of a random username before account creation gives up.
 pub const USERNAME_DRAWS_MAX: u32 = 8;
 

@@ -29,6 +29,7 @@ mod output;
 mod placement;
 mod session;
 mod task;
+mod verified;
 mod view;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -58,6 +59,7 @@ use connection::{Connection, Handshake};
 use entity::Formed;
 use session::Session;
 use task::Task;
+use verified::Verified;
 use view::{Depends, View};
 
 /// What all shards of a process share.
@@ -100,6 +102,7 @@ pub struct Shard {
     now: Now,
     rng: Rng,
 
+    verified: Verified,
     view: View,
     next_batch: u64,
     held: Held,
@@ -155,6 +158,7 @@ impl Shard {
             operations,
             now: Now::default(),
             rng: Rng::from_seed(seed).child("ids"),
+            verified: Verified::default(),
             view: View::default(),
             next_batch: 1,
             held: Held::default(),

@@ -189,7 +189,7 @@ impl Shard {
     /// Whose request it is: the bearer of a session token that is well-formed and has not expired,
     /// if the row asks for one. Its home knows of logouts.
     fn authenticate(
-        &self,
+        &mut self,
         row: &Operation,
         authorization: &[String],
     ) -> Result<Option<Bearer>, Error> {
@@ -217,9 +217,14 @@ impl Shard {
                     return Err(invalid_token());
                 };
                 let token = header.strip_prefix("Bearer ").ok_or_else(invalid_token)?;
+                if let Some(bearer) = self.verified.find(token, self.now.wall) {
+                    return Ok(Some(bearer));
+                }
                 let claims = self.config.session_key.verify(token, self.now.wall);
                 let claims = claims.map_err(|_| invalid_token())?;
-                Ok(Some(self.bearer(&claims, Kind::Session)))
+                let bearer = self.bearer(&claims, Kind::Session);
+                self.verified.keep(token, bearer);
+                Ok(Some(bearer))
             }
         }
     }
