@@ -1,5 +1,5 @@
-//! Session tokens that were verified a while ago: a client shows the same token with each request, and
-//! verifying it takes longer than anything else that a request for an account costs the shard.
+//! Session tokens that were verified a while ago: a client shows the same token with each request,
+//! and verifying it takes longer than anything else that a request for an account costs the shard.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::tidy;
+use crate::{sim, tidy};
 
 /// Oldest major version of Node.js that the example clients run on.
 const NODE_MIN: u32 = 20;
@@ -33,6 +33,8 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     })?;
     step("tidy", || tidy::run(root))?;
     step("test", || cargo(root, &["test", "--workspace", "--locked"], &[]))?;
+    step("sim", || sim::run(root, &["--seconds", "60"]))?;
+    step("sim-faults", || sim::run_faults(root))?;
     step("doc", || {
         let arguments = ["doc", "--workspace", "--no-deps", "--locked"];
         cargo(root, &arguments, &[("RUSTDOCFLAGS", "-D warnings")])
@@ -82,11 +84,11 @@ fn cargo(root: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Result<
 }
 
 /// The cargo that runs this program, so that both are of one toolchain.
-fn cargo_path() -> String {
+pub(crate) fn cargo_path() -> String {
     std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned())
 }
 
-fn run_command(
+pub(crate) fn run_command(
     folder: &Path,
     program: &str,
     arguments: &[&str],

@@ -4,6 +4,7 @@
 mod bench;
 mod ci;
 mod fuzz;
+mod sim;
 mod tidy;
 
 use std::path::Path;
@@ -14,6 +15,8 @@ usage: cargo xtask COMMAND
 
   ci     everything that has to pass before a commit
   fuzz   CRATE TARGET [SECONDS | --keep]: net http, net ws, api request, api envelope, api token
+  sim    --seed N | --seeds A..B | --seconds S | --replay FILE: whole clusters from a seed
+  sim-faults   plants faults, each of which the simulator has to find
   tidy   the rules of the tree and of its text
   bench smoke [--json]   the server beside its yardsticks, in three minutes";
 
@@ -23,6 +26,8 @@ fn main() -> ExitCode {
     let outcome = match words.as_slice() {
         ["ci"] => ci::run(root()),
         ["fuzz", krate, target, rest @ ..] => fuzz::run(root(), krate, target, rest),
+        ["sim", rest @ ..] => sim::run(root(), rest),
+        ["sim-faults"] => sim::run_faults(root()),
         ["tidy"] => tidy::run(root()),
         ["bench", "smoke"] => bench::smoke(root(), bench::Format::Table),
         ["bench", "smoke", "--json"] => bench::smoke(root(), bench::Format::Json),

@@ -28,9 +28,7 @@ impl fmt::Display for Finding {
 }
 
 pub(crate) fn run(root: &Path) -> Result<()> {
-    let ignored = fs::read_to_string(root.join(".gitignore")).unwrap_or_default();
-    let mut paths = Vec::new();
-    collect(root, "", &ignored, &mut paths)?;
+    let mut paths = files(root)?;
     paths.sort();
     let mut findings = Vec::new();
     for path in &paths {
@@ -43,6 +41,14 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     }
     ensure!(findings.is_empty(), "{} findings", findings.len());
     Ok(())
+}
+
+/// The files of the tree, by their paths below its root, without what git ignores.
+pub(crate) fn files(root: &Path) -> Result<Vec<String>> {
+    let ignored = fs::read_to_string(root.join(".gitignore")).unwrap_or_default();
+    let mut paths = Vec::new();
+    collect(root, "", &ignored, &mut paths)?;
+    Ok(paths)
 }
 
 /// All findings in one file. The path is relative to the root.

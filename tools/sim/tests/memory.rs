@@ -1,16 +1,14 @@
 //! Memory: what was loaded does not stay for ever.
 
-mod cluster;
-
 use std::sync::Arc;
 
 use api::ops::Operations;
 use base::limits::CACHE_BYTES_MAX;
 use base::{Instant, Now, Offset, ShardId, UnixTime};
 use bytes::Bytes;
-use cluster::client::{device, device_with};
-use cluster::{Cluster, DEVICES, Options};
 use shard::{Input, Output, Shard};
+use sim::cluster::client::{device, device_with};
+use sim::cluster::{Cluster, DEVICES, Options};
 
 const A: ShardId = ShardId(0);
 

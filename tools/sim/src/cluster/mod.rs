@@ -1,20 +1,19 @@
-//! A whole cluster as a value: shards, bus, store, clients and time, driven by a seed.
+//! A whole cluster as a value: shards, bus, store, disk, clients and time, driven by a seed.
 //!
-//! Whatever can move stands in a queue of its own link: a connection, a pair of shards, the disk,
-//! a holder's announcements, a load. [`Cluster::step`] lets the seed choose the link that moves
-//! next, so order holds within a link and nowhere else. Faults are options or calls; what is
-//! [`Halted`] stands still until it is let go.
+//! Shards and store are the production code. Whatever can move stands in a queue of its own link:
+//! a connection, a pair of shards, the disk, a holder's announcements, a load. [`Cluster::step`]
+//! lets the seed choose the link that moves next, so order holds within a link and nowhere else.
+//! Faults are options or calls; what is [`Halted`] stands still until it is let go.
 //!
 //! Checked after every output: batch numbers have no gap, a request is answered once, and nothing
 //! leaves that tells of an account whose batch is not durable.
 
-#![allow(dead_code, reason = "each test file uses its part")]
-
-pub(crate) mod client;
-pub(crate) mod store;
+pub mod client;
+pub mod store;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use api::ops::Operations;
@@ -23,35 +22,67 @@ use base::{ConnectionId, Instant, Now, Offset, Rng, ShardId, Table, UnixTime, Us
 use bytes::Bytes;
 use domain::identity::token;
 use matchmaker::Mode;
-use shard::{Config, HookCall, Hooks, Input, Message, Output, Placement, Shard, Verdict};
+use shard::{Config, HookCall, Hooks, Input, Message, Output, Placement, Shard, Stage, Verdict};
+
+use ::store::Load;
 
 use client::Client;
-use store::{Load, Store};
+use store::Store;
 
-pub(crate) const USERS: Table = Table(1);
-pub(crate) const DEVICES: Table = Table(2);
-pub(crate) const USERNAMES: Table = Table(3);
-pub(crate) const REVOCATIONS: Table = Table(4);
+use crate::faults::Faults;
+
+pub const USERS: Table = Table(1);
+pub const DEVICES: Table = Table(2);
+pub const USERNAMES: Table = Table(3);
+pub const REVOCATIONS: Table = Table(4);
 const NOBODYS: Table = Table(200);
 
-pub(crate) const TOKEN_LIFE: u64 = 60;
-pub(crate) const REFRESH_LIFE: u64 = 3600;
-pub(crate) const PONG_WAIT: Duration = Duration::from_secs(25);
-pub(crate) const INTERVAL: Duration = Duration::from_secs(15);
+pub const TOKEN_LIFE: u64 = 60;
+pub const REFRESH_LIFE: u64 = 3600;
+pub const PONG_WAIT: Duration = Duration::from_secs(25);
+pub const INTERVAL: Duration = Duration::from_secs(15);
 
 /// Lines of the trace that a failure prints.
 const TAIL: usize = 60;
 
 #[derive(Clone, Debug)]
-pub(crate) struct Options {
-    pub(crate) seed: u64,
-    pub(crate) shards: usize,
-    pub(crate) mode: Mode,
-    pub(crate) hooks: Hooks,
+pub struct Options {
+    pub seed: u64,
+    pub shards: usize,
+    pub mode: Mode,
+    pub hooks: Hooks,
+    /// Whether hooks answer by themselves, as the seed chooses.
+    pub answers_hooks: bool,
     /// Home of the ticket pool.
-    pub(crate) queue: Option<ShardId>,
-    /// Of a hundred loads, so many are answered from a snapshot that is too old.
-    pub(crate) stale_loads: u32,
+    pub queue: Option<ShardId>,
+    /// Of a hundred loads, so many may be answered from a snapshot that is too old.
+    pub stale_loads: u32,
+    pub trace: Recording,
+}
+
+/// What is kept of the trace.
+#[derive(Clone, Debug)]
+pub enum Recording {
+    /// Nothing, which is fast.
+    Nothing,
+    /// A digest, and the last lines for whoever sees a failure.
+    Tail,
+    /// A digest, and every line.
+    Everything(Log),
+}
+
+/// Lines of a trace, which outlive the cluster.
+#[derive(Clone, Debug, Default)]
+pub struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    pub fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn push(&self, line: String) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+    }
 }
 
 impl Default for Options {
@@ -61,22 +92,24 @@ impl Default for Options {
             shards: 3,
             mode: Mode::Immediate,
             hooks: Hooks::default(),
+            answers_hooks: false,
             queue: None,
             stale_loads: 20,
+            trace: Recording::Tail,
         }
     }
 }
 
 /// What stands still.
 #[derive(Debug, Default)]
-pub(crate) struct Halted {
-    pub(crate) disk: bool,
-    pub(crate) loads: bool,
+pub struct Halted {
+    pub disk: bool,
+    pub loads: bool,
     /// Loads of these tables.
-    pub(crate) tables: BTreeSet<Table>,
-    pub(crate) announcements: BTreeSet<ShardId>,
+    pub tables: BTreeSet<Table>,
+    pub announcements: BTreeSet<ShardId>,
     /// Messages from the first shard to the second.
-    pub(crate) bus: BTreeSet<(ShardId, ShardId)>,
+    pub bus: BTreeSet<(ShardId, ShardId)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -87,25 +120,33 @@ enum Link {
     Announced(ShardId),
     Load(usize),
     Timeout(ShardId),
+    Hook(usize),
 }
 
 /// One process with all that it talks to. Invariant: everything follows from the seed and the
 /// calls.
-pub(crate) struct Cluster {
+pub struct Cluster {
     options: Options,
-    pub(crate) config: Arc<Config>,
+    pub config: Arc<Config>,
     shards: Vec<Shard>,
-    incarnation: u32,
-    pub(crate) now: Now,
+    pub now: Now,
+    /// Chooses what happens next.
     rng: Rng,
+    /// Chooses what the disk does.
+    disk_rng: Rng,
     bus: BTreeMap<(ShardId, ShardId), VecDeque<Message>>,
-    pub(crate) store: Store,
-    pub(crate) halted: Halted,
+    pub store: Store,
+    pub halted: Halted,
     clients: BTreeMap<ConnectionId, Client>,
+    /// Connections that may have heard something since they were last listed.
+    fresh: BTreeSet<ConnectionId>,
     next_connection: u64,
     /// Hooks that wait for their verdict, or that were told of a reply.
-    pub(crate) hooks: VecDeque<(ShardId, HookCall)>,
-    pub(crate) damaged: Vec<Table>,
+    pub hooks: VecDeque<(ShardId, HookCall)>,
+    pub damaged: Vec<Table>,
+    /// The process dies after so many more outputs.
+    dies_after: Option<u32>,
+    pub faults: Faults,
     trace: Trace,
 }
 
@@ -118,7 +159,7 @@ struct Trace {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if std::thread::panicking() && !self.trace.tail.is_empty() {
             eprintln!("seed {}; the end of the trace:", self.options.seed);
             self.trace.tail.iter().for_each(|line| eprintln!("  {line}"));
         }
@@ -126,22 +167,25 @@ impl Drop for Cluster {
 }
 
 impl Cluster {
-    pub(crate) fn new(options: Options) -> Cluster {
+    pub fn new(options: Options) -> Cluster {
         let mut seed = [0; 32];
         seed[..8].copy_from_slice(&options.seed.to_le_bytes());
         let mut cluster = Cluster {
             config: Arc::new(config(&options, 0)),
             shards: Vec::new(),
-            incarnation: 0,
             now: Now { wall: UnixTime::from_secs(1_700_000_000), monotonic: Instant(0) },
+            disk_rng: Rng::from_seed(seed).child("disk"),
             rng: Rng::from_seed(seed),
             bus: BTreeMap::new(),
             store: Store::default(),
             halted: Halted::default(),
             clients: BTreeMap::new(),
+            fresh: BTreeSet::new(),
             next_connection: 1,
             hooks: VecDeque::new(),
             damaged: Vec::new(),
+            dies_after: None,
+            faults: Faults::default(),
             trace: Trace::default(),
             options,
         };
@@ -150,19 +194,43 @@ impl Cluster {
     }
 
     /// The process dies and starts again: what was durable is left, every connection is lost.
-    pub(crate) fn crash(&mut self) {
+    pub fn crash(&mut self) {
         self.bus.clear();
         self.hooks.clear();
-        self.store.crash();
+        self.dies_after = None;
+        let fails_again = self.disk_rng.below(8) == 0;
+        let losses = self.store.crash(fails_again, &mut self.disk_rng);
+        self.faults.crashes += 1;
+        self.faults.failed_starts += u64::from(fails_again);
+        self.faults.lost_writes += losses.lost;
+        self.faults.torn_writes += losses.torn;
+        self.faults.failed_syncs += losses.failed_syncs;
         self.clients.values_mut().for_each(Client::lose);
+        self.fresh.extend(self.clients.keys());
         self.start();
-        self.trace("crash".to_owned());
+        let durable = self.store.durable();
+        self.note(format_args!("crash: {durable:?} is left, {losses:?}"));
+    }
+
+    /// The disk fails in the next transaction, and the process dies of it.
+    pub fn fail_disk_soon(&mut self) {
+        self.store.fail_soon(&mut self.disk_rng);
+    }
+
+    /// The process dies between two outputs, so many of them later.
+    pub fn crash_after(&mut self, outputs: u32) {
+        self.dies_after = Some(outputs);
+    }
+
+    /// Takes back a death that was to come.
+    pub fn live_on(&mut self) {
+        self.dies_after = None;
+        self.store.live_on();
     }
 
     fn start(&mut self) {
-        self.incarnation += 1;
         self.now.monotonic = Instant(0);
-        self.config = Arc::new(config(&self.options, self.incarnation));
+        self.config = Arc::new(config(&self.options, self.store.incarnation));
         let operations = Arc::new(Operations::all());
         let shards: Vec<_> = ShardId::all(self.options.shards)
             .map(|id| {
@@ -177,24 +245,25 @@ impl Cluster {
     // Time and order.
 
     /// Moves one link that can move, as the seed chooses; `false` when nothing can.
-    pub(crate) fn step(&mut self) -> bool {
+    pub fn step(&mut self) -> bool {
         let links = self.movable();
         let Some(most) = u32::try_from(links.len()).ok().filter(|count| *count > 0) else {
             return self.tick();
         };
         let link = links[self.rng.below(most) as usize];
+        self.faults.events += 1;
         self.pass(Duration::from_micros(1));
         self.move_link(link);
         true
     }
 
     /// Steps so often, or until nothing can move.
-    pub(crate) fn steps(&mut self, count: usize) {
+    pub fn steps(&mut self, count: usize) {
         (0..count).take_while(|_| self.step()).for_each(drop);
     }
 
     /// Steps until only time could change anything.
-    pub(crate) fn settle(&mut self) {
+    pub fn settle(&mut self) {
         let mut steps = 0;
         while self.step() {
             steps += 1;
@@ -203,7 +272,7 @@ impl Cluster {
     }
 
     /// Lets time pass, stopping at every deadline on the way.
-    pub(crate) fn advance(&mut self, duration: Duration) {
+    pub fn advance(&mut self, duration: Duration) {
         let end = self.now.monotonic.after(duration);
         self.settle();
         while let Some(due) = self.next_timeout().filter(|due| *due <= end) {
@@ -215,7 +284,7 @@ impl Cluster {
     }
 
     /// Lets time pass without anything happening, as in a process that does not get to run.
-    pub(crate) fn pass(&mut self, duration: Duration) {
+    pub fn pass(&mut self, duration: Duration) {
         self.now.monotonic = self.now.monotonic.after(duration);
         let nanos = u64::try_from(duration.as_nanos()).expect("tests last less than 584 years");
         self.now.wall = UnixTime(self.now.wall.0 + nanos);
@@ -259,6 +328,9 @@ impl Cluster {
         let due = |shard: &Shard| shard.poll_timeout().is_some_and(|at| at <= self.now.monotonic);
         let due = ShardId::all(self.shards.len()).filter(|id| due(&self.shards[id.index()]));
         links.extend(due.map(Link::Timeout));
+        if self.options.answers_hooks {
+            links.extend((0..self.hooks.len()).map(Link::Hook));
+        }
         links
     }
 
@@ -272,16 +344,28 @@ impl Cluster {
                 let message = self.bus.get_mut(&(from, to)).and_then(VecDeque::pop_front);
                 (to, message.map(|message| Input::Message { message }))
             }
-            Link::Disk => return self.store.sync(&mut self.rng),
+            Link::Disk => {
+                self.note(format_args!("sync"));
+                if !self.store.sync(&mut self.disk_rng) {
+                    self.faults.failed_commits += 1;
+                    self.crash();
+                }
+                return;
+            }
             Link::Announced(shard) => {
                 (shard, self.store.announced.get_mut(&shard).and_then(VecDeque::pop_front))
             }
             Link::Load(index) => {
-                let stale = self.rng.below(100) < self.options.stale_loads;
-                let (shard, input) = self.store.answer(index, stale, &mut self.rng);
+                let stale = self.disk_rng.below(100) < self.options.stale_loads;
+                if self.disk_rng.below(3) == 0 {
+                    self.store.forget_snapshot();
+                }
+                let (shard, input, was_stale) = self.store.answer(index, stale);
+                self.faults.stale_loads += u64::from(was_stale);
                 (shard, Some(input))
             }
             Link::Timeout(shard) => (shard, Some(Input::Timeout)),
+            Link::Hook(index) => return self.answer_any_hook(index),
         };
         self.handle(shard, input.expect("a link that can move holds something"));
     }
@@ -289,52 +373,85 @@ impl Cluster {
     // One input, and what follows from it.
 
     /// Gives a shard an input and carries out what follows.
-    pub(crate) fn handle(&mut self, id: ShardId, input: Input) {
-        self.trace(format!("{} {id} <- {input:?}", self.now.monotonic.0 / 1000));
+    pub fn handle(&mut self, id: ShardId, input: Input) {
+        let micros = self.now.monotonic.0 / 1000;
+        self.note(format_args!("{micros} {id} <- {input:?}"));
+        self.handle_unseen(id, input);
+    }
+
+    fn handle_unseen(&mut self, id: ShardId, input: Input) {
+        let micros = self.now.monotonic.0 / 1000;
         self.shards[id.index()].handle(input, self.now);
         while let Some(output) = self.shards[id.index()].poll_output() {
-            self.trace(format!("{} {id} -> {output:?}", self.now.monotonic.0 / 1000));
+            self.note(format_args!("{micros} {id} -> {output:?}"));
             self.check_durable(&output);
             self.carry_out(id, output);
+            match &mut self.dies_after {
+                None => {}
+                Some(0) => return self.crash(),
+                Some(left) => *left -= 1,
+            }
         }
     }
 
-    pub(crate) fn answer_hook(&mut self, id: ShardId, call: u64, verdict: Verdict) {
+    pub fn answer_hook(&mut self, id: ShardId, call: u64, verdict: Verdict) {
         self.handle(id, Input::Hooked { call, verdict });
         self.settle();
     }
 
-    pub(crate) fn drain(&mut self) {
+    /// A hook that lets everything pass, and refuses now and then.
+    fn answer_any_hook(&mut self, index: usize) {
+        let (shard, HookCall { call, stage, .. }) =
+            self.hooks.remove(index).expect("a link that can move holds something");
+        let Stage::Before { request } = stage else { return };
+        let verdict = match self.rng.below(10) {
+            0 => Verdict::Refuse(api::Error::exhausted("The hook says no.")),
+            _ => Verdict::Continue(request),
+        };
+        self.handle(shard, Input::Hooked { call, verdict });
+    }
+
+    pub fn drain(&mut self) {
         ShardId::all(self.shards.len()).for_each(|id| self.handle(id, Input::Drain));
     }
 
     /// Fills the memory of every shard, so that what can be evicted soon is.
-    pub(crate) fn crowd(&mut self) {
+    pub fn crowd(&mut self) {
         let value = Some(Bytes::from(vec![0; CACHE_BYTES_MAX]));
-        for shard in &mut self.shards {
+        self.note(format_args!("crowd"));
+        for id in ShardId::all(self.shards.len()) {
             let (table, key, value) = (NOBODYS, Bytes::from_static(b"large"), value.clone());
-            shard.handle(Input::Loaded { table, key, value, applied: Offset(0) }, self.now);
-            assert!(shard.poll_output().is_none(), "nobody waited for this");
+            self.handle_unseen(id, Input::Loaded { table, key, value, applied: Offset(0) });
         }
-        self.trace("crowd".to_owned());
+        self.faults.evictions += 1;
     }
 
     /// Whether every shard says that nothing is under way.
-    pub(crate) fn is_quiet(&self) -> bool {
+    pub fn is_quiet(&self) -> bool {
         self.shards.iter().all(Shard::is_quiet)
     }
 
-    pub(crate) fn shard_count(&self) -> usize {
+    /// The connections that may have heard something since the last call.
+    pub fn take_fresh(&mut self) -> BTreeSet<ConnectionId> {
+        std::mem::take(&mut self.fresh)
+    }
+
+    /// Forgets connections that are over, of which many come together in a long run.
+    pub fn forget_gone(&mut self) {
+        self.clients.retain(|_, client| !client.is_over());
+    }
+
+    pub fn shard_count(&self) -> usize {
         self.shards.len()
     }
 
     /// Messages on their way from one shard to another.
-    pub(crate) fn on_bus(&self, from: ShardId, to: ShardId) -> usize {
+    pub fn on_bus(&self, from: ShardId, to: ShardId) -> usize {
         self.bus.get(&(from, to)).map_or(0, VecDeque::len)
     }
 
     /// Equal digests: the same things happened in the same order.
-    pub(crate) fn digest(&self) -> u64 {
+    pub fn digest(&self) -> u64 {
         self.trace.digest
     }
 
@@ -371,12 +488,19 @@ impl Cluster {
     }
 
     fn with_client(&mut self, shard: ShardId, number: u64, act: impl FnOnce(&mut Client)) {
-        let client = self.clients.get_mut(&ConnectionId { shard, number });
-        act(client.expect("connections are known for ever"));
+        let id = ConnectionId { shard, number };
+        self.fresh.insert(id);
+        // A connection that is over is known no more.
+        if let Some(client) = self.clients.get_mut(&id) {
+            act(client);
+        }
     }
 
     /// No output tells of an account whose batch is not durable.
     fn check_durable(&self, output: &Output) {
+        if self.store.undurable(USERS).next().is_none() {
+            return;
+        }
         let told = match output {
             Output::Respond { response, .. } => client::plain(&response.body),
             Output::Send { text, .. } => client::plain(&String::from_utf8_lossy(text)),
@@ -397,14 +521,26 @@ impl Cluster {
         }
     }
 
-    fn trace(&mut self, line: String) {
+    /// Writes a line of the trace.
+    pub fn note(&mut self, line: fmt::Arguments<'_>) {
+        let log = match &self.options.trace {
+            Recording::Nothing => return,
+            Recording::Tail => None,
+            Recording::Everything(log) => Some(log),
+        };
+        let line = line.to_string();
         for byte in line.bytes() {
             self.trace.digest = (self.trace.digest ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
         }
-        if self.trace.tail.len() == TAIL {
-            self.trace.tail.pop_front();
+        match log {
+            Some(log) => log.push(line),
+            None => {
+                if self.trace.tail.len() == TAIL {
+                    self.trace.tail.pop_front();
+                }
+                self.trace.tail.push_back(line);
+            }
         }
-        self.trace.tail.push_back(line);
     }
 }
 

@@ -14,7 +14,7 @@ use super::Cluster;
 
 /// What reached a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Heard {
+pub enum Heard {
     Response {
         status: u16,
         body: String,
@@ -41,7 +41,7 @@ enum Phase {
 
 /// One connection, together with the gateway's side of it.
 #[derive(Debug)]
-pub(crate) struct Client {
+pub struct Client {
     phase: Phase,
     inputs: VecDeque<Input>,
     is_paused: bool,
@@ -52,7 +52,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn is_ready(&self) -> bool {
+    pub fn is_ready(&self) -> bool {
         match (self.inputs.front(), &self.phase) {
             (None, _) => false,
             (Some(Input::Closed { .. }), _) => true,
@@ -61,7 +61,12 @@ impl Client {
         }
     }
 
-    pub(crate) fn take_input(&mut self) -> Option<Input> {
+    /// Nothing comes from here any more, and nobody has heard what it should have.
+    pub fn is_over(&self) -> bool {
+        self.phase == Phase::Gone && self.inputs.is_empty() && self.heard.is_empty()
+    }
+
+    pub fn take_input(&mut self) -> Option<Input> {
         let input = self.inputs.pop_front();
         if matches!(input, Some(Input::Request { .. })) {
             self.phase = Phase::Asked;
@@ -69,7 +74,7 @@ impl Client {
         input
     }
 
-    pub(crate) fn respond(&mut self, response: Response) {
+    pub fn respond(&mut self, response: Response) {
         if self.phase == Phase::Gone {
             return;
         }
@@ -78,7 +83,7 @@ impl Client {
         self.heard.push(Heard::Response { status: response.status, body: response.body });
     }
 
-    pub(crate) fn upgrade(&mut self) {
+    pub fn upgrade(&mut self) {
         if self.phase == Phase::Gone {
             return;
         }
@@ -88,14 +93,14 @@ impl Client {
     }
 
     /// What comes before the upgrade or after the end reaches nobody.
-    pub(crate) fn receive(&mut self, text: &[u8]) {
+    pub fn receive(&mut self, text: &[u8]) {
         if self.phase == Phase::Socket {
             let text = String::from_utf8(text.to_vec()).expect("a text message is UTF-8");
             self.heard.push(Heard::Text(text));
         }
     }
 
-    pub(crate) fn ping(&mut self) {
+    pub fn ping(&mut self) {
         if self.phase == Phase::Socket {
             self.heard.push(Heard::Ping);
             if !self.is_mute {
@@ -104,14 +109,14 @@ impl Client {
         }
     }
 
-    pub(crate) fn close(&mut self, code: u16, reason: &'static str) {
+    pub fn close(&mut self, code: u16, reason: &'static str) {
         if self.phase == Phase::Socket {
             self.heard.push(Heard::Closed { code, reason });
             self.leave();
         }
     }
 
-    pub(crate) fn set_paused(&mut self, is_paused: bool) {
+    pub fn set_paused(&mut self, is_paused: bool) {
         self.is_paused = is_paused;
     }
 
@@ -125,7 +130,7 @@ impl Client {
     }
 
     /// The process is gone, and with it whoever could be told of the end.
-    pub(crate) fn lose(&mut self) {
+    pub fn lose(&mut self) {
         if self.phase != Phase::Gone {
             self.heard.push(Heard::Lost);
         }
@@ -136,16 +141,16 @@ impl Client {
 
 /// The tokens of a sign-in, and what they say.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Login {
-    pub(crate) token: String,
-    pub(crate) refresh_token: String,
-    pub(crate) user_id: String,
-    pub(crate) username: String,
-    pub(crate) created: bool,
+pub struct Login {
+    pub token: String,
+    pub refresh_token: String,
+    pub user_id: String,
+    pub username: String,
+    pub created: bool,
 }
 
 impl Login {
-    pub(crate) fn read(body: &str) -> Login {
+    pub fn read(body: &str) -> Login {
         let token = text_of(body, "token").expect("a session has a token");
         let claims = claims(&token).expect("the token is a JWT");
         Login {
@@ -160,7 +165,7 @@ impl Login {
 
 impl Cluster {
     /// A connection to a core, whose sessions live there too.
-    pub(crate) fn connect(&mut self, core: ShardId) -> ConnectionId {
+    pub fn connect(&mut self, core: ShardId) -> ConnectionId {
         let id = ConnectionId { shard: core, number: self.next_connection };
         self.next_connection += 1;
         let client = Client {
@@ -176,55 +181,55 @@ impl Cluster {
     }
 
     /// Sends a request; a session that it opens lives on the connection's core.
-    pub(crate) fn send(&mut self, id: ConnectionId, request: Request) {
+    pub fn send(&mut self, id: ConnectionId, request: Request) {
         self.send_homed(id, id.shard, request);
     }
 
-    pub(crate) fn send_homed(&mut self, id: ConnectionId, home: ShardId, request: Request) {
+    pub fn send_homed(&mut self, id: ConnectionId, home: ShardId, request: Request) {
         let input = Input::Request { connection: id.number, home, request };
         self.client(id).inputs.push_back(input);
     }
 
     /// Sends one text message.
-    pub(crate) fn say(&mut self, id: ConnectionId, text: impl Into<String>) {
+    pub fn say(&mut self, id: ConnectionId, text: impl Into<String>) {
         let input = Input::Text { connection: id.number, text: Bytes::from(text.into()) };
         self.client(id).inputs.push_back(input);
     }
 
-    pub(crate) fn say_bytes(&mut self, id: ConnectionId) {
+    pub fn say_bytes(&mut self, id: ConnectionId) {
         let input = Input::Binary { connection: id.number };
         self.client(id).inputs.push_back(input);
     }
 
-    pub(crate) fn mute(&mut self, id: ConnectionId) {
+    pub fn mute(&mut self, id: ConnectionId) {
         self.client(id).is_mute = true;
     }
 
-    pub(crate) fn disconnect(&mut self, id: ConnectionId) {
+    pub fn disconnect(&mut self, id: ConnectionId) {
         self.client(id).leave();
     }
 
-    pub(crate) fn is_paused(&mut self, id: ConnectionId) -> bool {
+    pub fn is_paused(&mut self, id: ConnectionId) -> bool {
         self.client(id).is_paused
     }
 
     /// Whether a request of the connection waits for its answer, or to be read.
-    pub(crate) fn is_waiting(&mut self, id: ConnectionId) -> bool {
+    pub fn is_waiting(&mut self, id: ConnectionId) -> bool {
         let client = self.client(id);
         client.phase == Phase::Asked || (client.phase != Phase::Gone && !client.inputs.is_empty())
     }
 
-    pub(crate) fn is_gone(&mut self, id: ConnectionId) -> bool {
+    pub fn is_gone(&mut self, id: ConnectionId) -> bool {
         self.client(id).phase == Phase::Gone
     }
 
     /// What the client heard since it was last asked.
-    pub(crate) fn heard(&mut self, id: ConnectionId) -> Vec<Heard> {
+    pub fn heard(&mut self, id: ConnectionId) -> Vec<Heard> {
         std::mem::take(&mut self.client(id).heard)
     }
 
     /// The text messages that the client heard since it was last asked.
-    pub(crate) fn texts(&mut self, id: ConnectionId) -> Vec<String> {
+    pub fn texts(&mut self, id: ConnectionId) -> Vec<String> {
         let heard = self.heard(id).into_iter();
         let text = |heard| match heard {
             Heard::Text(text) => Some(text),
@@ -234,7 +239,7 @@ impl Cluster {
     }
 
     /// The status and body of the one answer that the client heard.
-    pub(crate) fn answer(&mut self, id: ConnectionId) -> (u16, String) {
+    pub fn answer(&mut self, id: ConnectionId) -> (u16, String) {
         match self.heard(id).as_slice() {
             [Heard::Response { status, body }] => (*status, body.clone()),
             other => panic!("one answer was expected: {other:?}"),
@@ -242,21 +247,21 @@ impl Cluster {
     }
 
     /// Sends a request on a connection of its own, and waits for the answer.
-    pub(crate) fn call(&mut self, core: ShardId, request: Request) -> (u16, String) {
+    pub fn call(&mut self, core: ShardId, request: Request) -> (u16, String) {
         let connection = self.connect(core);
         self.send(connection, request);
         self.settle();
         self.answer(connection)
     }
 
-    pub(crate) fn sign_in(&mut self, core: ShardId, device_id: &str) -> Login {
+    pub fn sign_in(&mut self, core: ShardId, device_id: &str) -> Login {
         let (status, body) = self.call(core, device(device_id));
         assert_eq!(status, 200, "{body}");
         Login::read(&body)
     }
 
     /// Opens a socket whose session lives on `home`.
-    pub(crate) fn open(&mut self, core: ShardId, home: ShardId, token: &str) -> ConnectionId {
+    pub fn open(&mut self, core: ShardId, home: ShardId, token: &str) -> ConnectionId {
         let connection = self.connect(core);
         self.send_homed(connection, home, handshake(&format!("token={token}")));
         self.settle();
@@ -265,7 +270,7 @@ impl Cluster {
     }
 
     /// Opens a socket that is online at once, on the core where its session lives.
-    pub(crate) fn open_online(&mut self, core: ShardId, token: &str) -> ConnectionId {
+    pub fn open_online(&mut self, core: ShardId, token: &str) -> ConnectionId {
         let connection = self.connect(core);
         self.send(connection, handshake(&format!("token={token}&status=true")));
         self.settle();
@@ -276,14 +281,14 @@ impl Cluster {
     }
 
     /// Says something and gives the one text that is heard then.
-    pub(crate) fn ask(&mut self, id: ConnectionId, text: impl Into<String>) -> String {
+    pub fn ask(&mut self, id: ConnectionId, text: impl Into<String>) -> String {
         let mut texts = self.tell(id, text);
         assert_eq!(texts.len(), 1, "{texts:?}");
         texts.remove(0)
     }
 
     /// Says something and gives every text that is heard then.
-    pub(crate) fn tell(&mut self, id: ConnectionId, text: impl Into<String>) -> Vec<String> {
+    pub fn tell(&mut self, id: ConnectionId, text: impl Into<String>) -> Vec<String> {
         self.say(id, text);
         self.settle();
         self.texts(id)
@@ -296,7 +301,7 @@ impl Cluster {
 
 // Requests.
 
-pub(crate) fn request(method: &str, target: &str, authorization: &str, body: &str) -> Request {
+pub fn request(method: &str, target: &str, authorization: &str, body: &str) -> Request {
     Request {
         method: method.into(),
         target: target.into(),
@@ -310,44 +315,44 @@ fn server_key() -> String {
     format!("Basic {}", STANDARD.encode("defaultkey:"))
 }
 
-pub(crate) fn device(id: &str) -> Request {
+pub fn device(id: &str) -> Request {
     device_with("", id)
 }
 
-pub(crate) fn device_named(id: &str, username: &str) -> Request {
+pub fn device_named(id: &str, username: &str) -> Request {
     device_with(&format!("?username={username}"), id)
 }
 
 /// A sign-in with this query, question mark included.
-pub(crate) fn device_with(query: &str, id: &str) -> Request {
+pub fn device_with(query: &str, id: &str) -> Request {
     let target = format!("/v2/account/authenticate/device{query}");
     request("POST", &target, &server_key(), &format!("{{\"id\":\"{id}\"}}"))
 }
 
-pub(crate) fn refresh(token: &str) -> Request {
+pub fn refresh(token: &str) -> Request {
     let body = format!("{{\"token\":\"{token}\"}}");
     request("POST", "/v2/account/session/refresh", &server_key(), &body)
 }
 
 /// A request of a session.
-pub(crate) fn bearer(method: &str, target: &str, token: &str, body: &str) -> Request {
+pub fn bearer(method: &str, target: &str, token: &str, body: &str) -> Request {
     request(method, target, &format!("Bearer {token}"), body)
 }
 
-pub(crate) fn account(token: &str) -> Request {
+pub fn account(token: &str) -> Request {
     bearer("GET", "/v2/account", token, "")
 }
 
-pub(crate) fn users(token: &str, query: &str) -> Request {
+pub fn users(token: &str, query: &str) -> Request {
     bearer("GET", &format!("/v2/user?{query}"), token, "")
 }
 
-pub(crate) fn logout(token: &str, body: &str) -> Request {
+pub fn logout(token: &str, body: &str) -> Request {
     bearer("POST", "/v2/session/logout", token, body)
 }
 
 /// A WebSocket handshake.
-pub(crate) fn handshake(query: &str) -> Request {
+pub fn handshake(query: &str) -> Request {
     let target = format!("/ws?{query}");
     Request { method: "GET".into(), target, websocket: true, ..Request::default() }
 }
@@ -355,7 +360,7 @@ pub(crate) fn handshake(query: &str) -> Request {
 // Reading.
 
 /// A member of the text's object, or of the object under `path/..`.
-pub(crate) fn text_of(text: &str, path: &str) -> Option<String> {
+pub fn text_of(text: &str, path: &str) -> Option<String> {
     let mut value = Json::parse(text.as_bytes()).expect("answers are JSON");
     for name in path.split('/') {
         let Json::Object(members) = value else {
@@ -370,13 +375,13 @@ pub(crate) fn text_of(text: &str, path: &str) -> Option<String> {
 }
 
 /// The claims of a token, as text.
-pub(crate) fn claims(token: &str) -> Option<String> {
+pub fn claims(token: &str) -> Option<String> {
     let bytes = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
     String::from_utf8(bytes).ok()
 }
 
 /// The text, followed by what its tokens say.
-pub(crate) fn plain(text: &str) -> String {
+pub fn plain(text: &str) -> String {
     let mut plain = text.to_owned();
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c));
     for word in words.filter(|word| word.starts_with("eyJ")) {

@@ -1,14 +1,12 @@
 //! Hooks: server code looks at a request, changes or refuses it, and sees the reply.
 
-mod cluster;
-
 use api::reply::Reply;
 use api::request::Request;
 use base::limits::TASK_DEADLINE;
 use base::{Code, ConnectionId, ShardId};
-use cluster::client::{Heard, Login, account, device, logout, text_of, users};
-use cluster::{Cluster, Options, USERS};
 use shard::{Hooks, Stage, Verdict};
+use sim::cluster::client::{Heard, Login, account, device, handshake, logout, text_of, users};
+use sim::cluster::{Cluster, Options, USERS};
 
 const A: ShardId = ShardId(0);
 const B: ShardId = ShardId(1);
@@ -212,4 +210,23 @@ fn an_envelope_that_a_before_hook_switches_off_gets_error_1_and_a_close() {
         panic!("{disabled:?}");
     };
     assert!(error.contains("\"code\":1,"), "{error}");
+}
+
+/// A peer who leaves while the hook looks is known to be gone, and not online until the pong deadline.
+#[test]
+fn a_client_that_leaves_during_the_hook_of_its_handshake_leaves_no_session() {
+    let hooks = Hooks { before: ["socket_open".to_owned()].into(), ..Hooks::default() };
+    let mut cluster = Cluster::new(Options { hooks, ..Options::default() });
+    let alice = cluster.sign_in(A, "device-0001");
+    let socket = cluster.connect(A);
+    cluster.send(socket, handshake(&format!("token={}&status=true", alice.token)));
+    cluster.settle();
+    cluster.disconnect(socket);
+    cluster.settle();
+    let (shard, call) = cluster.hooks.pop_front().expect("a hook");
+    let Stage::Before { request } = call.stage else { panic!("{call:?}") };
+    cluster.answer_hook(shard, call.call, Verdict::Continue(request));
+    let (_, body) = cluster.call(A, account(&alice.token));
+    assert!(!body.contains("online"), "{body}");
+    assert!(cluster.is_quiet());
 }

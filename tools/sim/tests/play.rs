@@ -1,13 +1,11 @@
 //! Matchmaker and relayed matches, as clients see them.
 
-mod cluster;
-
 use std::time::Duration;
 
 use base::{ConnectionId, ShardId};
-use cluster::client::{Login, claims, device_named, text_of};
-use cluster::{Cluster, INTERVAL, Options};
 use matchmaker::Mode;
+use sim::cluster::client::{Login, claims, device_named, text_of};
+use sim::cluster::{Cluster, INTERVAL, Options};
 
 const A: ShardId = ShardId(0);
 const B: ShardId = ShardId(1);

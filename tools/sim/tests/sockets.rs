@@ -1,15 +1,13 @@
 //! Sockets: the handshake, envelopes in their order, pings, statuses, the end.
 
-mod cluster;
-
 use std::time::Duration;
 
 use base::limits::SESSION_QUEUE_MAX;
 use base::{ConnectionId, ShardId, UserId};
-use cluster::client::{
+use sim::cluster::client::{
     Heard, Login, account, bearer, device, device_named, handshake, logout, users,
 };
-use cluster::{Cluster, Options, PONG_WAIT, REVOCATIONS, USERNAMES};
+use sim::cluster::{Cluster, Options, PONG_WAIT, REVOCATIONS, USERNAMES};
 
 const A: ShardId = ShardId(0);
 const B: ShardId = ShardId(1);
@@ -506,4 +504,23 @@ fn a_socket_whose_upgrade_waits_for_the_disk_is_pinged_once_it_is_open() {
         let pings = heard.iter().filter(|heard| **heard == Heard::Ping).count();
         assert!(pings >= 5, "after {seconds} s: {heard:?}");
     }
+}
+
+/// Replies that wait for the disk count against their session, or one session could have everybody
+/// else refused with code 8.
+#[test]
+fn a_session_whose_replies_wait_for_the_disk_is_read_no_further() {
+    let mut cluster = Cluster::new(Options { shards: 1, ..Options::default() });
+    let alice = cluster.sign_in(A, "device-0001");
+    let socket = cluster.open(A, A, &alice.token);
+    cluster.halted.disk = true;
+    let creator = cluster.connect(A);
+    cluster.send(creator, device_named("device-0002", "bob"));
+    cluster.settle();
+    for _ in 0..100 * SESSION_QUEUE_MAX {
+        cluster.say(socket, "{\"status_follow\":{\"usernames\":[\"bob\"]}}");
+    }
+    cluster.settle();
+    assert_eq!(cluster.texts(socket), [""; 0]);
+    assert!(cluster.is_paused(socket), "6400 replies wait");
 }

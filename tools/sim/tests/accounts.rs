@@ -1,13 +1,11 @@
 //! Accounts: a device signs in, an account comes to be, once.
 
-mod cluster;
-
 use std::time::Duration;
 
 use base::ShardId;
 use base::limits::TASK_DEADLINE;
-use cluster::client::{Login, device, device_named, device_with, users};
-use cluster::{Cluster, DEVICES, Options, USERNAMES, USERS};
+use sim::cluster::client::{Login, device, device_named, device_with, users};
+use sim::cluster::{Cluster, DEVICES, Options, USERNAMES, USERS};
 
 const A: ShardId = ShardId(0);
 const B: ShardId = ShardId(1);

@@ -1,15 +1,13 @@
 //! Tokens: which are good, which were logged out, and that a logout is never forgotten.
 
-mod cluster;
-
 use std::time::Duration;
 
 use base::limits::TASK_DEADLINE;
 use base::{Code, ShardId, UnixTime};
-use cluster::client::{
+use sim::cluster::client::{
     Heard, Login, account, bearer, claims, device, handshake, logout, refresh, request, users,
 };
-use cluster::{Cluster, Options, REFRESH_LIFE, REVOCATIONS, TOKEN_LIFE};
+use sim::cluster::{Cluster, Options, REFRESH_LIFE, REVOCATIONS, TOKEN_LIFE};
 
 const A: ShardId = ShardId(0);
 const B: ShardId = ShardId(1);

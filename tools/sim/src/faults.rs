@@ -1,0 +1,46 @@
+//! What was done to a cluster, counted.
+
+use std::fmt;
+use std::ops::AddAssign;
+
+macro_rules! counters {
+    ($($name:ident: $words:literal,)*) => {
+        /// How often each thing happened.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Faults {
+            $(pub $name: u64,)*
+        }
+
+        impl AddAssign for Faults {
+            fn add_assign(&mut self, other: Faults) {
+                $(self.$name += other.$name;)*
+            }
+        }
+
+        impl fmt::Display for Faults {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                $(writeln!(f, "{:>12} {}", self.$name, $words)?;)*
+                Ok(())
+            }
+        }
+    };
+}
+
+counters! {
+    events: "events",
+    crashes: "crashes",
+    failed_commits: "of them inside a transaction",
+    failed_syncs: "of them by a failed sync",
+    failed_starts: "starts cut short by another crash",
+    lost_writes: "unsynced writes lost",
+    torn_writes: "unsynced writes torn",
+    evictions: "evictions of all that can go",
+    stale_loads: "loads answered from a snapshot too old",
+    halted_disks: "disks that stood still",
+    halted_loads: "readers that stood still",
+    halted_announcements: "announcements held up",
+    halted_links: "links between shards held up",
+    lost_connections: "clients vanished",
+    muted_clients: "clients that stopped answering pings",
+    frozen_moments: "moments in which the process did not get to run",
+}

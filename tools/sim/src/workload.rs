@@ -1,0 +1,638 @@
+//! Random clients, random order, random faults: the life of one seed.
+//!
+//! Clients sign in, log out, open sockets, follow, search and play, vanish and fall silent; links
+//! stand still, memory is emptied, the process dies. Everything heard is judged when it is heard;
+//! at the end comes a quiet phase, in which everything has to be answered and to end.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use base::limits::TASK_DEADLINE;
+use base::{ConnectionId, Rng, ShardId};
+use matchmaker::Mode;
+use shard::Hooks;
+
+use crate::check::socket::{
+    Question, Socket, invariant_data_arrived, invariant_members_are_known,
+    invariant_statuses_are_known,
+};
+use crate::check::ticket::{Tickets, Wish};
+use crate::check::{Acknowledged, invariant_rows_belong_together};
+use crate::cluster::client::{
+    Heard, Login, account, device, device_named, handshake, logout, refresh, text_of, users,
+};
+use crate::cluster::{Cluster, Halted, INTERVAL, Options, Recording};
+use crate::faults::Faults;
+
+const DEVICE_COUNT: u32 = 6;
+const NAMES: [&str; 5] = ["alice", "bob", "carol", "dave", "erin"];
+const ACTIONS: u32 = 250;
+/// Tokens that clients still use.
+const LOGINS: usize = 20;
+const HOOKED: [&str; 5] =
+    ["authenticate_device", "session_logout", "socket_open", "match_join", "status_follow"];
+
+/// What a run shows when everything held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    pub faults: Faults,
+    pub digest: u64,
+}
+
+/// Runs one seed.
+///
+/// # Panics
+/// With the sentence of an invariant that does not hold.
+pub fn run(seed: u64, trace: Recording) -> Outcome {
+    let mut workload = Workload::new(seed, trace);
+    for _ in 0..ACTIONS {
+        workload.act();
+        workload.go_on();
+    }
+    workload.rest();
+    Outcome { faults: workload.cluster.faults, digest: workload.cluster.digest() }
+}
+
+/// What a request was, as far as its answer is judged by it.
+#[derive(Debug)]
+enum Call {
+    SignIn {
+        device: String,
+        name: Option<&'static str>,
+    },
+    /// A request that a token was shown with, and whether the token was logged out for certain.
+    Bearer {
+        is_dead: bool,
+        login: Login,
+    },
+    Refresh {
+        login: Login,
+    },
+    /// A logout of this token, shown by its owner.
+    Logout {
+        is_dead: bool,
+        login: Login,
+    },
+    LogoutAll {
+        is_dead: bool,
+        login: Login,
+        second: u64,
+    },
+    Handshake {
+        login: Login,
+        is_online: bool,
+    },
+}
+
+struct Workload {
+    cluster: Cluster,
+    rng: Rng,
+    /// Of a thousand actions, so many are crashes.
+    crashes: u32,
+    /// Crashes that were noticed.
+    seen_crashes: u64,
+    has_hooks: bool,
+    calls: BTreeMap<ConnectionId, Call>,
+    sockets: BTreeMap<ConnectionId, Socket>,
+    logins: Vec<Login>,
+    matches: BTreeSet<String>,
+    tickets: Tickets,
+    acknowledged: Acknowledged,
+    durable: base::Offset,
+}
+
+impl Workload {
+    fn new(seed: u64, trace: Recording) -> Workload {
+        let mut bytes = [9; 32];
+        bytes[..8].copy_from_slice(&seed.to_le_bytes());
+        let mut rng = Rng::from_seed(bytes);
+        let shards = 1 + rng.below(4) as usize;
+        let has_hooks = rng.below(6) == 0;
+        let mut hooked = |count| -> BTreeSet<String> {
+            let chosen = HOOKED.iter().filter(|_| has_hooks && rng.below(count) == 0);
+            chosen.map(|name| (*name).to_owned()).collect()
+        };
+        let hooks = Hooks { before: hooked(2), after: hooked(3) };
+        let options = Options {
+            seed,
+            shards,
+            mode: if rng.below(2) == 0 { Mode::Immediate } else { Mode::Compatible },
+            hooks,
+            answers_hooks: true,
+            queue: (rng.below(2) == 0).then_some(ShardId(0)),
+            stale_loads: rng.below(60),
+            trace,
+        };
+        Workload {
+            cluster: Cluster::new(options),
+            crashes: [0, 4, 20][rng.below(3) as usize],
+            rng,
+            seen_crashes: 0,
+            has_hooks,
+            calls: BTreeMap::new(),
+            sockets: BTreeMap::new(),
+            logins: Vec::new(),
+            matches: BTreeSet::new(),
+            tickets: Tickets::default(),
+            acknowledged: Acknowledged::default(),
+            durable: base::Offset(0),
+        }
+    }
+
+    // What clients and fate do.
+
+    fn act(&mut self) {
+        match self.rng.below(100) {
+            0..15 => self.sign_in(),
+            15..38 => self.call_as_somebody(),
+            38..46 => self.open_socket(),
+            46..50 => self.lose_connection(),
+            50..87 => self.say_something(),
+            87..93 => self.halt_or_let_go(),
+            93..95 => self.let_time_pass(),
+            95..97 => self.cluster.crowd(),
+            _ => self.steps(200),
+        }
+        if self.rng.below(1000) < self.crashes {
+            self.die();
+        }
+    }
+
+    fn sign_in(&mut self) {
+        let id = format!("device-{:04}", self.rng.below(DEVICE_COUNT));
+        let name = (self.rng.below(2) == 0).then(|| NAMES[self.rng.below(5) as usize]);
+        let request = match name {
+            None => device(&id),
+            Some(name) => device_named(&id, name),
+        };
+        self.call(request, Call::SignIn { device: id, name });
+    }
+
+    fn call_as_somebody(&mut self) {
+        let Some(login) = self.any_login() else {
+            return;
+        };
+        let is_dead = self.acknowledged.is_dead(&login);
+        let token = login.token.clone();
+        match self.rng.below(12) {
+            0..4 => self.call(account(&token), Call::Bearer { is_dead, login }),
+            4..7 => {
+                let other = self.any_login().expect("there is one");
+                let name = NAMES[self.rng.below(5) as usize];
+                let query = format!("ids={}&usernames={name}", other.user_id);
+                self.call(users(&token, &query), Call::Bearer { is_dead, login });
+            }
+            7..10 => self.call(refresh(&login.refresh_token), Call::Refresh { login }),
+            10 => {
+                let body = match self.rng.below(2) {
+                    0 => format!("{{\"token\":\"{token}\"}}"),
+                    _ => format!(
+                        "{{\"token\":\"{token}\",\"refresh_token\":\"{}\"}}",
+                        login.refresh_token
+                    ),
+                };
+                self.call(logout(&token, &body), Call::Logout { is_dead, login });
+            }
+            _ => {
+                let second = self.cluster.now.wall.secs();
+                self.call(logout(&token, ""), Call::LogoutAll { is_dead, login, second });
+            }
+        }
+    }
+
+    fn call(&mut self, request: api::http::Request, call: Call) {
+        let core = self.any_shard();
+        let connection = self.cluster.connect(core);
+        self.cluster.send(connection, request);
+        self.calls.insert(connection, call);
+    }
+
+    fn open_socket(&mut self) {
+        let Some(login) = self.any_login() else {
+            return;
+        };
+        let (core, home) = (self.any_shard(), self.any_shard());
+        let connection = self.cluster.connect(core);
+        let is_online = self.rng.below(2) == 0;
+        let query = format!("token={}&status={is_online}", login.token);
+        self.cluster.send_homed(connection, home, handshake(&query));
+        self.calls.insert(connection, Call::Handshake { login, is_online });
+    }
+
+    fn lose_connection(&mut self) {
+        let connections: Vec<_> = self.sockets.keys().chain(self.calls.keys()).copied().collect();
+        let Some(connection) = self.any(&connections) else {
+            return;
+        };
+        if self.rng.below(4) == 0 && self.sockets.contains_key(&connection) {
+            self.cluster.faults.muted_clients += 1;
+            return self.cluster.mute(connection);
+        }
+        self.cluster.faults.lost_connections += 1;
+        self.calls.remove(&connection);
+        self.sockets.remove(&connection);
+        self.cluster.disconnect(connection);
+    }
+
+    fn say_something(&mut self) {
+        let open: Vec<_> = self.sockets.keys().copied().collect();
+        let Some(connection) = self.any(&open) else {
+            return;
+        };
+        // Now and then many at once: the session's queue fills.
+        let count = if self.rng.below(40) == 0 { 80 } else { 1 };
+        (0..count).for_each(|_| self.say_one(connection));
+    }
+
+    fn say_one(&mut self, connection: ConnectionId) {
+        let known: Vec<_> = self.matches.iter().cloned().collect();
+        let own: Vec<_> = self.sockets[&connection].matches().map(str::to_owned).collect();
+        let from = if self.rng.below(2) == 0 { &own } else { &known };
+        let from = if from.is_empty() { &known } else { from };
+        let id = self.any(from).unwrap_or_default();
+        if self.rng.below(3) == 0 {
+            self.say_data(connection, &id);
+        }
+        let (question, message) = self.any_question(id);
+        let socket = self.sockets.get_mut(&connection).expect("it was chosen among them");
+        let cid = socket.ask(question);
+        self.cluster.say(connection, format!("{{\"cid\":\"{cid}\",{message}}}"));
+    }
+
+    fn say_data(&mut self, connection: ConnectionId, id: &str) -> i64 {
+        let socket = self.sockets.get_mut(&connection).expect("the socket is open");
+        let number = socket.next_data;
+        socket.next_data += 1;
+        let data =
+            format!("{{\"match_data_send\":{{\"match_id\":\"{id}\",\"op_code\":\"{number}\"}}}}");
+        self.cluster.say(connection, data);
+        number
+    }
+
+    fn any_question(&mut self, id: String) -> (Question, String) {
+        let user = self.any_login().map_or_else(String::new, |login| login.user_id);
+        let name = NAMES[self.rng.below(5) as usize];
+        match self.rng.below(15) {
+            0 => (Question::Ping, "\"ping\":{}".to_owned()),
+            1 | 2 => {
+                let message = format!("\"status_follow\":{{\"user_ids\":[\"{user}\"]}}");
+                (Question::Follow { user }, message)
+            }
+            3 => {
+                let message = format!("\"status_follow\":{{\"usernames\":[\"{name}\"]}}");
+                (Question::FollowName, message)
+            }
+            4 => {
+                let message = format!("\"status_unfollow\":{{\"user_ids\":[\"{user}\"]}}");
+                (Question::Unfollow { user }, message)
+            }
+            5 => {
+                let message = format!("\"status_update\":{{\"status\":\"{name}\"}}");
+                (Question::SetStatus { is_online: true }, message)
+            }
+            6 => (Question::SetStatus { is_online: false }, "\"status_update\":{}".to_owned()),
+            7 | 8 => {
+                let min = 2 + self.rng.below(2);
+                let max = min + self.rng.below(3);
+                let multiple = 1 + self.rng.below(2) * u32::from(min == 2 && max.is_multiple_of(2));
+                let message = format!(
+                    "\"matchmaker_add\":{{\"min_count\":{min},\"max_count\":{max},\
+                     \"count_multiple\":{multiple}}}"
+                );
+                (Question::TicketAdd(Wish { min, max, multiple }), message)
+            }
+            9 => {
+                let known: Vec<_> = self.tickets.known().map(str::to_owned).collect();
+                let ticket = self.any(&known).unwrap_or_default();
+                let message = format!("\"matchmaker_remove\":{{\"ticket\":\"{ticket}\"}}");
+                (Question::TicketRemove { ticket }, message)
+            }
+            10 => (Question::Create, "\"match_create\":{}".to_owned()),
+            11 => (Question::Create, format!("\"match_create\":{{\"name\":\"{name}\"}}")),
+            12 | 13 => (Question::Join, format!("\"match_join\":{{\"match_id\":\"{id}\"}}")),
+            _ => {
+                let message = format!("\"match_leave\":{{\"match_id\":\"{id}\"}}");
+                (Question::Leave { id }, message)
+            }
+        }
+    }
+
+    fn halt_or_let_go(&mut self) {
+        let (from, to) = (self.any_shard(), self.any_shard());
+        let (halted, faults) = (&mut self.cluster.halted, &mut self.cluster.faults);
+        match self.rng.below(8) {
+            0 => {
+                halted.disk = true;
+                faults.halted_disks += 1;
+            }
+            1 => {
+                halted.loads = true;
+                faults.halted_loads += 1;
+            }
+            2 => {
+                halted.announcements.insert(from);
+                faults.halted_announcements += 1;
+            }
+            3 => {
+                halted.bus.insert((from, to));
+                faults.halted_links += 1;
+            }
+            _ => self.let_go(),
+        }
+    }
+
+    fn let_go(&mut self) {
+        self.cluster.halted = Halted::default();
+    }
+
+    fn let_time_pass(&mut self) {
+        let duration = Duration::from_secs(1 + u64::from(self.rng.below(12)));
+        if self.rng.below(3) == 0 {
+            self.cluster.faults.frozen_moments += 1;
+            return self.cluster.pass(duration);
+        }
+        self.cluster.advance(duration);
+    }
+
+    /// The process dies: at once, between two outputs, or in the middle of a transaction.
+    fn die(&mut self) {
+        match self.rng.below(3) {
+            0 => self.cluster.crash(),
+            1 => self.cluster.crash_after(self.rng.below(20)),
+            _ => self.cluster.fail_disk_soon(),
+        }
+    }
+
+    // What is true at every moment.
+
+    /// Lets a few things happen, and judges them.
+    fn go_on(&mut self) {
+        let count = self.rng.below(25);
+        self.steps(count);
+    }
+
+    fn steps(&mut self, count: u32) {
+        for _ in 0..count {
+            let moves = self.cluster.step();
+            self.judge();
+            if !moves {
+                break;
+            }
+        }
+        self.judge();
+    }
+
+    /// Judges the rows, and everything that was heard.
+    fn judge(&mut self) {
+        let store = &self.cluster.store;
+        if store.durable() != self.durable {
+            self.durable = store.durable();
+            invariant_rows_belong_together(store);
+        }
+        for connection in self.cluster.take_fresh() {
+            for heard in self.cluster.heard(connection) {
+                self.judge_heard(connection, heard);
+            }
+        }
+        if self.cluster.faults.crashes != self.seen_crashes {
+            self.seen_crashes = self.cluster.faults.crashes;
+            assert!(self.calls.is_empty() && self.sockets.is_empty(), "a crash loses all clients");
+            self.matches.clear();
+            self.tickets = Tickets::default();
+            self.acknowledged.invariant_is_durable(&self.cluster.store);
+            invariant_rows_belong_together(&self.cluster.store);
+            self.cluster.forget_gone();
+        }
+    }
+
+    fn judge_heard(&mut self, connection: ConnectionId, heard: Heard) {
+        if let Some(socket) = self.sockets.get_mut(&connection) {
+            return match heard {
+                Heard::Text(text) => {
+                    socket.hear(&text, &mut self.tickets);
+                    self.matches.extend(text_of(&text, "match/match_id"));
+                }
+                Heard::Ping => {}
+                Heard::Lost | Heard::Closed { .. } => {
+                    if let Heard::Closed { reason, .. } = heard {
+                        let known = ["too many messages at once", "no pong in time"];
+                        assert!(known.contains(&reason), "a socket was closed: {reason}");
+                    }
+                    self.sockets.remove(&connection);
+                }
+                other => panic!("a socket heard {other:?}"),
+            };
+        }
+        // Whoever vanished hears nothing; what was under way for them counts for nobody.
+        let Some(call) = self.calls.remove(&connection) else { return };
+        match (call, heard) {
+            (_, Heard::Lost) => {}
+            (Call::Handshake { login, is_online }, Heard::Upgraded) => {
+                self.sockets.insert(connection, Socket::new(login.user_id, is_online));
+            }
+            (call, Heard::Response { status, body }) => self.judge_response(call, status, &body),
+            (call, heard) => panic!("{call:?} was answered by {heard:?}"),
+        }
+    }
+
+    fn judge_response(&mut self, call: Call, status: u16, body: &str) {
+        let store = &self.cluster.store;
+        let second = self.cluster.now.wall.secs();
+        match (call, status) {
+            // The deadline, and what a hook refused.
+            (_, 504) => {}
+            (_, 429) if self.has_hooks => {}
+            (Call::SignIn { device, .. }, 200) => {
+                let login = Login::read(body);
+                self.acknowledged.invariant_sign_in(store, &device, &login);
+                self.logins.push(login);
+            }
+            (Call::SignIn { name, .. }, 409) => {
+                let name = name.expect("nobody is refused for a name that was drawn");
+                Acknowledged::invariant_conflict(store, name);
+            }
+            (Call::Refresh { .. }, 200) => self.logins.push(Login::read(body)),
+            (Call::Bearer { is_dead, login }, 200) => {
+                Acknowledged::invariant_dead(is_dead, &login, second);
+            }
+            (Call::Logout { is_dead, login }, 200) => {
+                Acknowledged::invariant_dead(is_dead, &login, second);
+                self.acknowledged.invariant_logout(store, &login, second);
+            }
+            (Call::LogoutAll { is_dead, login, second }, 200) => {
+                Acknowledged::invariant_dead(is_dead, &login, second);
+                self.acknowledged.invariant_logout_all(store, &login.user_id, second);
+            }
+            (Call::Refresh { login }, 401) => {
+                Acknowledged::invariant_refusal(store, &login, true, second);
+            }
+            // A token that expired meanwhile cannot be logged out.
+            (Call::Bearer { login, .. } | Call::Handshake { login, .. }, 401)
+            | (Call::Logout { login, .. } | Call::LogoutAll { login, .. }, 400 | 401) => {
+                Acknowledged::invariant_refusal(store, &login, false, second);
+            }
+            (call, status) => panic!("{call:?} was answered by {status}: {body}"),
+        }
+        let surplus = self.logins.len().saturating_sub(LOGINS);
+        self.logins.drain(..surplus);
+    }
+
+    // What is true at rest.
+
+    fn settle(&mut self) {
+        for _ in 0..1_000_000 {
+            let moves = self.cluster.step();
+            self.judge();
+            if !moves {
+                return;
+            }
+        }
+        panic!("the cluster comes to rest");
+    }
+
+    /// Lets everything go: every request is answered, nothing is held, nobody is left.
+    fn rest(&mut self) {
+        self.let_go();
+        self.cluster.live_on();
+        self.settle();
+        self.cluster.advance(TASK_DEADLINE);
+        self.judge();
+        assert!(self.calls.is_empty(), "every request is answered: {:?}", self.calls);
+        self.sockets.values().for_each(Socket::invariant_is_answered);
+        let sockets: Vec<_> = self.sockets.values().collect();
+        invariant_members_are_known(&sockets);
+        invariant_statuses_are_known(&sockets);
+        self.probe_data();
+        for connection in std::mem::take(&mut self.sockets).into_keys() {
+            self.cluster.disconnect(connection);
+        }
+        self.settle();
+        self.rest_without_clients();
+        self.cluster.crash();
+        self.judge();
+        self.cluster.store.check_rows();
+        self.rest_without_clients();
+    }
+
+    fn rest_without_clients(&mut self) {
+        assert!(self.cluster.is_quiet(), "everything has ended");
+        self.probe_accounts();
+        self.probe_ghosts();
+        self.cluster.drain();
+        self.cluster.settle();
+        assert!(self.cluster.is_quiet(), "everything has ended");
+        assert!(self.cluster.damaged.is_empty(), "every record decodes");
+    }
+
+    /// Each member of each match says something, which all others hear.
+    fn probe_data(&mut self) {
+        let mut sent = BTreeMap::new();
+        for (index, connection) in
+            self.sockets.keys().copied().collect::<Vec<_>>().iter().enumerate()
+        {
+            let matches: Vec<_> = self.sockets[connection].matches().map(str::to_owned).collect();
+            for id in matches {
+                let number = self.say_data(*connection, &id);
+                sent.insert((index, id), number);
+            }
+        }
+        self.settle();
+        invariant_data_arrived(&self.sockets.values().collect::<Vec<_>>(), &sent);
+    }
+
+    /// Every device and every name can be used: no hold was left behind.
+    fn probe_accounts(&mut self) {
+        let shards = self.cluster.shard_count();
+        let devices = (0..DEVICE_COUNT).map(|n| (format!("device-{n:04}"), None));
+        let named = NAMES.iter().map(|name| (format!("device-of-{name}"), Some(*name)));
+        for (n, (id, name)) in devices.chain(named).enumerate() {
+            let request = match name {
+                None => device(&id),
+                Some(name) => device_named(&id, name),
+            };
+            let (status, body) = self.call_until_heard(ShardId::nth(n % shards), &request);
+            match (status, name) {
+                (200, _) => {
+                    let login = Login::read(&body);
+                    let store = &self.cluster.store;
+                    self.acknowledged.invariant_sign_in(store, &id, &login);
+                }
+                (409, Some(name)) => {
+                    Acknowledged::invariant_conflict(&self.cluster.store, name);
+                }
+                other => panic!("{id} cannot sign in: {other:?}: {body}"),
+            }
+        }
+    }
+
+    /// Nobody is online, in a match or in search of one when everybody is gone.
+    fn probe_ghosts(&mut self) {
+        let (_, body) = self.call_until_heard(ShardId(0), &device("device-of-nobody"));
+        let login = Login::read(&body);
+        let socket = self.open_until_upgraded(&login.token);
+        let ids: Vec<_> = self.acknowledged.users().map(|user| format!("\"{user}\"")).collect();
+        for user in ids {
+            let follow = format!("{{\"status_follow\":{{\"user_ids\":[{user}]}}}}");
+            let answers = self.cluster.tell(socket, follow);
+            let is_alone = answers.iter().all(|text| !text.contains("session_id"));
+            assert!(is_alone, "nobody is online: {answers:?}");
+        }
+        for id in self.matches.iter().filter(|_| !self.has_hooks) {
+            let join = format!("{{\"match_join\":{{\"match_id\":\"{id}\"}}}}");
+            let answers = self.cluster.tell(socket, join);
+            let is_over = |text: &String| text.contains("\"code\":4");
+            assert!(answers.iter().all(is_over), "a match ends with its last member: {answers:?}");
+        }
+        let add = "{\"matchmaker_add\":{\"min_count\":2,\"max_count\":4}}";
+        let mut heard = self.cluster.tell(socket, add);
+        self.cluster.advance(2 * INTERVAL);
+        heard.extend(self.cluster.texts(socket));
+        let is_matched = heard.iter().any(|text| text.contains("matchmaker_matched"));
+        assert!(!is_matched, "a ticket ends with its session: {heard:?}");
+        self.cluster.disconnect(socket);
+        self.cluster.settle();
+        self.cluster.take_fresh();
+    }
+
+    /// Asks again while a hook refuses.
+    fn call_until_heard(&mut self, core: ShardId, request: &api::http::Request) -> (u16, String) {
+        loop {
+            let (status, body) = self.cluster.call(core, request.clone());
+            if status != 429 || !self.has_hooks {
+                return (status, body);
+            }
+        }
+    }
+
+    fn open_until_upgraded(&mut self, token: &str) -> ConnectionId {
+        loop {
+            let connection = self.cluster.connect(ShardId(0));
+            self.cluster.send(connection, handshake(&format!("token={token}")));
+            self.cluster.settle();
+            let heard = self.cluster.heard(connection);
+            if heard == [Heard::Upgraded] {
+                return connection;
+            }
+            assert!(self.has_hooks, "a handshake is answered: {heard:?}");
+        }
+    }
+
+    // Choices.
+
+    fn any<T: Clone>(&mut self, things: &[T]) -> Option<T> {
+        let count = u32::try_from(things.len()).ok().filter(|count| *count > 0)?;
+        things.get(self.rng.below(count) as usize).cloned()
+    }
+
+    fn any_login(&mut self) -> Option<Login> {
+        let logins = std::mem::take(&mut self.logins);
+        let login = self.any(&logins);
+        self.logins = logins;
+        login
+    }
+
+    fn any_shard(&mut self) -> ShardId {
+        let count = u32::try_from(self.cluster.shard_count()).expect("a few");
+        ShardId::nth(self.rng.below(count) as usize)
+    }
+}
