@@ -452,15 +452,15 @@ impl Workload {
                 Acknowledged::invariant_conflict(store, name);
             }
             (Call::Refresh { .. }, 200) => self.logins.push(Login::read(body)),
-            (Call::Bearer { is_dead, login }, 200) => {
-                Acknowledged::invariant_dead(is_dead, &login, second);
+            (Call::Bearer { is_dead, .. }, 200) => {
+                Acknowledged::invariant_dead(is_dead);
             }
             (Call::Logout { is_dead, login }, 200) => {
-                Acknowledged::invariant_dead(is_dead, &login, second);
+                Acknowledged::invariant_dead(is_dead);
                 self.acknowledged.invariant_logout(store, &login, second);
             }
             (Call::LogoutAll { is_dead, login, second }, 200) => {
-                Acknowledged::invariant_dead(is_dead, &login, second);
+                Acknowledged::invariant_dead(is_dead);
                 self.acknowledged.invariant_logout_all(store, &login.user_id, second);
             }
             (Call::Refresh { login }, 401) => {

@@ -212,7 +212,7 @@ fn an_envelope_that_a_before_hook_switches_off_gets_error_1_and_a_close() {
     assert!(error.contains("\"code\":1,"), "{error}");
 }
 
-/// A peer who leaves while the hook looks is known to be gone, and not online until the pong deadline.
+/// A peer who leaves while the hook looks is known to be gone, not online till the pong deadline.
 #[test]
 fn a_client_that_leaves_during_the_hook_of_its_handshake_leaves_no_session() {
     let hooks = Hooks { before: ["socket_open".to_owned()].into(), ..Hooks::default() };

@@ -46,9 +46,11 @@ pub enum Check {
 
 /// Whether the token is still good.
 pub fn is_valid(ctx: &mut Ctx<'_>, bearer: &Bearer, check: Check) -> Applied<bool, Never> {
-    let Some(revocation) = load(ctx, bearer.user_id)? else {
-        return Ok(true);
-    };
+    // The question may have waited for a key since the token's expiry was looked at.
+    if bearer.expiry <= ctx.now.wall.secs() {
+        return Ok(false);
+    }
+    let Some(revocation) = load(ctx, bearer.user_id)? else { return Ok(true) };
     if bearer.issued < revocation.issued_before {
         return Ok(false);
     }
@@ -136,6 +138,17 @@ mod tests {
         world.apply(|ctx| revoke_all(ctx, old.user_id)).expect("never refused");
         assert!(!world.is_valid(&old, Check::WholeUserOnly));
         assert!(world.is_valid(&same_second, Check::Everything));
+    }
+
+    /// A question that waited for a key past the token's expiry, or past that of its logout.
+    #[test]
+    fn a_token_that_expired_meanwhile_is_not_valid_logged_out_or_not() {
+        let mut world = World::at(1000);
+        let (token, other) = (world.token(1, Kind::Session), world.token(2, Kind::Session));
+        world.apply(|ctx| revoke(ctx, token.user_id, &[token])).expect("room for one token");
+        world.now += LIFE;
+        assert!(!world.is_valid(&token, Check::Everything));
+        assert!(!world.is_valid(&other, Check::WholeUserOnly));
     }
 
     #[test]
