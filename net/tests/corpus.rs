@@ -6,7 +6,7 @@ mod fuzz;
 
 #[test]
 fn the_corpus_holds() {
-    for (target, run) in [("http", fuzz::http as fn(&[u8])), ("ws", fuzz::ws)] {
+    for (target, run) in [("http", fuzz::http as fn(&[u8])), ("tls", fuzz::tls), ("ws", fuzz::ws)] {
         let folder = format!("{}/fuzz/corpus/{target}", env!("CARGO_MANIFEST_DIR"));
         let files = std::fs::read_dir(&folder).expect("the corpus is committed");
         let inputs: Vec<_> = files.map(|file| file.expect("a readable folder").path()).collect();

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use base::{Code, json};
-use domain::identity::{device, session, username};
+use domain::identity::alias::{self, Kind};
+use domain::identity::{account, password, session};
 use domain::play::relay;
 
 /// A refusal on its way to a client: the code is the contract, the text helps a human.
@@ -70,27 +71,79 @@ impl Error {
     }
 }
 
-impl From<device::Error> for Error {
-    fn from(error: device::Error) -> Error {
+impl From<alias::Error> for Error {
+    fn from(error: alias::Error) -> Error {
         let message = match error {
-            device::Error::Empty => "Device ID is required.",
-            device::Error::Characters => {
-                "Device ID must not hold white space or control characters."
+            alias::Error::Empty(kind) => format!("{} is required.", noun(kind)),
+            alias::Error::Characters(Kind::Username) => {
+                "Username must not hold control characters or '[]'.".to_owned()
             }
-            device::Error::Length => "Device ID must be 10 to 128 bytes long.",
-            device::Error::Taken(_) => "Device ID is in use by another account.",
+            alias::Error::Characters(kind) => {
+                format!("{} must not hold white space or control characters.", noun(kind))
+            }
+            alias::Error::Format => "Email address has no valid form.".to_owned(),
+            alias::Error::Length(kind) => {
+                let range = match kind {
+                    Kind::Username => "1 to 128",
+                    Kind::Device => "10 to 128",
+                    Kind::Custom => "6 to 128",
+                    Kind::Email => "10 to 255",
+                    Kind::Apple
+                    | Kind::Facebook
+                    | Kind::FacebookInstantGame
+                    | Kind::GameCenter
+                    | Kind::Google
+                    | Kind::Steam => "1 to 128",
+                };
+                format!("{} must be {range} bytes long.", noun(kind))
+            }
+            alias::Error::Taken(kind, _) => {
+                format!("{} is in use by another account.", noun(kind))
+            }
         };
         Error::new(error.code(), message)
     }
 }
 
-impl From<username::Error> for Error {
-    fn from(error: username::Error) -> Error {
+fn noun(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Username => "Username",
+        Kind::Device => "Device ID",
+        Kind::Custom => "Custom ID",
+        Kind::Email => "Email address",
+        Kind::Apple => "Apple ID",
+        Kind::Facebook => "Facebook ID",
+        Kind::FacebookInstantGame => "Facebook Instant Game ID",
+        Kind::GameCenter => "Game Center ID",
+        Kind::Google => "Google ID",
+        Kind::Steam => "Steam ID",
+    }
+}
+
+impl From<password::Error> for Error {
+    fn from(error: password::Error) -> Error {
         let message = match error {
-            username::Error::Empty => "Username must not be empty.",
-            username::Error::Characters => "Username must not hold control characters or '[]'.",
-            username::Error::Length => "Username must be at most 128 bytes long.",
-            username::Error::Taken => "Username is in use already.",
+            password::Error::Short => "Password must be at least 8 bytes long.",
+            password::Error::Long => "Password must be at most 72 bytes long.",
+            password::Error::Wrong => "Invalid credentials.",
+        };
+        Error::new(error.code(), message)
+    }
+}
+
+impl From<account::Error> for Error {
+    fn from(error: account::Error) -> Error {
+        let message = match error {
+            account::Error::NotFound => "User account not found.",
+            account::Error::Changed => "The account is being changed by another request.",
+            account::Error::Nothing => "Nothing to update.",
+            account::Error::Long(name) => {
+                return Error::new(error.code(), format!("Field {name} is too long."));
+            }
+            account::Error::NoLanguage => "Field lang_tag must not be empty.",
+            account::Error::NotLinked => "It is not linked to the account.",
+            account::Error::Last => "The last way to sign in cannot be unlinked.",
+            account::Error::TooManyDevices => "The account has too many devices.",
         };
         Error::new(error.code(), message)
     }

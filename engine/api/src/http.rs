@@ -1,12 +1,13 @@
 //! HTTP without a socket: routing, query parameters, responses.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use base::json::Json;
-use base::{Code, json};
+use base::{ClientAddress, Code, json};
 use bytes::Bytes;
 
-use crate::convert::identity;
+use crate::convert::account;
 use crate::error::Error;
 use crate::json::{Malformed, Message, Unknown, names};
 use crate::ops::{Auth, Operation};
@@ -26,6 +27,17 @@ pub struct Request {
     pub body: Bytes,
     /// Whether this is a well-formed WebSocket handshake.
     pub websocket: bool,
+    /// Where the client is, if that tells it apart from others.
+    pub client: Option<ClientAddress>,
+}
+
+/// A request whose row is found, and which is not decoded yet.
+#[derive(Debug)]
+pub struct Found<'a> {
+    pub row: &'static Operation,
+    route: &'static crate::ops::Http,
+    query: &'a str,
+    is_form: bool,
 }
 
 /// A routed request, as a row's decoder sees it.
@@ -46,6 +58,10 @@ impl Call<'_> {
         }
         let value = Json::parse_first(self.body).map_err(|error| Malformed(error.0))?;
         Message::new(value, Unknown::Ignored)
+    }
+
+    pub(crate) fn message(&self) -> Result<Message, Error> {
+        self.body_message().map_err(Error::from)
     }
 }
 
@@ -181,11 +197,8 @@ impl Router {
         Router { routes }
     }
 
-    /// The row and its decoded request.
-    pub fn route(
-        &self,
-        request: &Request,
-    ) -> Result<(&'static Operation, crate::request::Request), Error> {
+    /// The row of a request.
+    pub fn find<'a>(&self, request: &'a Request) -> Result<Found<'a>, Error> {
         let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
         let Some(path) = percent_decode(path, Plus::IsPlus) else {
             return Err(Error::invalid("Malformed path: bad percent-encoding."));
@@ -211,13 +224,20 @@ impl Router {
             let is_plain = rows.iter().any(|row| matches!(row.auth, Auth::Open | Auth::Handshake));
             return Err(if is_plain && path != "/healthcheck" { not_found() } else { no_method() });
         };
-        let Some(route) = &row.http else {
-            return Err(not_found());
-        };
+        match &row.http {
+            Some(route) => Ok(Found { row, route, query, is_form }),
+            None => Err(not_found()),
+        }
+    }
+}
 
+impl Found<'_> {
+    /// What is asked for.
+    pub fn decode(&self, request: &Request) -> Result<crate::request::Request, Error> {
+        let &Found { row, route, query, is_form } = self;
         let mut query = match row.auth {
             Auth::Handshake => Query::parse_leniently(query),
-            Auth::Open | Auth::ServerKey | Auth::Session => Query::parse(query)?,
+            Auth::Open | Auth::ServerKey | Auth::Session | Auth::Runtime => Query::parse(query)?,
         };
         if is_form && route.method == "GET" {
             let body = std::str::from_utf8(&request.body);
@@ -230,7 +250,7 @@ impl Router {
             body: &request.body,
             websocket: request.websocket,
         };
-        Ok((row, (route.decode)(&call)?))
+        (route.decode)(&call)
     }
 }
 
@@ -263,6 +283,9 @@ impl Response {
         if *reply == Reply::Root {
             return Response { status: 200, headers: Vec::new(), body: String::new() };
         }
+        if let Reply::Document { json } = reply {
+            return Response::json(200, json.to_string());
+        }
         let mut response = Response::json(200, encode(reply));
         response.headers.push(("Grpc-Metadata-Content-Type", "application/grpc".into()));
         response
@@ -274,6 +297,14 @@ impl Response {
         if error.code == Code::Unauthenticated {
             response.headers.push(("WWW-Authenticate", error.message.clone().into_owned()));
         }
+        response
+    }
+
+    /// The answer of a call that came too soon: when to come again, in whole seconds.
+    pub fn too_often(error: &Error, after: Duration) -> Response {
+        let mut response = Response::error(error);
+        let secs = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+        response.headers.push(("Retry-After", secs.to_string()));
         response
     }
 
@@ -301,14 +332,16 @@ fn encode(reply: &Reply) -> String {
         | Reply::Pong
         | Reply::Status { .. }
         | Reply::Match { .. }
-        | Reply::MatchmakerTicket { .. } => {}
+        | Reply::MatchmakerTicket { .. }
+        | Reply::Document { .. } => {}
         Reply::Session { created, token, refresh_token } => {
             o.flag("created", *created);
             o.text("token", token);
             o.text("refresh_token", refresh_token);
         }
-        Reply::Account { user } => identity::account(user, o),
-        Reply::Users { users } => o.list("users", users, identity::user),
+        Reply::Account { user } => account::account(user, o),
+        Reply::Users { users } => o.list("users", users, account::user),
+        Reply::ServerToken { token } => o.text("token", token),
     })
 }
 

@@ -128,6 +128,11 @@ impl Message {
         self.items(field)?.into_iter().map(|item| text(item, field)).collect()
     }
 
+    pub fn message(&mut self, field: &str) -> Read<Option<Message>> {
+        let unknown = self.unknown;
+        self.take(field)?.map(|value| Message::new(value, unknown)).transpose()
+    }
+
     pub fn messages(&mut self, field: &str) -> Read<Vec<Message>> {
         let unknown = self.unknown;
         self.items(field)?.into_iter().map(|item| Message::new(item, unknown)).collect()

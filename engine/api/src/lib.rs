@@ -15,6 +15,7 @@
 //! Decides anything about the game: it decodes structure, the features judge values.
 
 pub mod convert;
+pub mod cors;
 pub mod error;
 pub mod http;
 pub mod json;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::convert::{identity, matchmaking, play, status};
+use crate::convert::{account, identity, matchmaking, play, status};
 use crate::error::Error;
 use crate::http::{Call, Router};
 use crate::json::{Malformed, Message};
@@ -30,12 +30,14 @@ pub enum Auth {
     ServerKey,
     /// `Authorization: Bearer` with a session token, or an open socket.
     Session,
+    /// To be server code: no client can call it.
+    Runtime,
     /// The socket's handshake: a session token from the header or the query, refused in plain text.
     Handshake,
 }
 
 /// Which allowance a call draws on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rate {
     /// Not limited: answers without touching state.
     Free,
@@ -107,6 +109,14 @@ pub static OPERATIONS: &[Operation] = &[
         realtime: None,
     },
     Operation {
+        name: "server_keys_get",
+        doc: "The public keys of tokens for dedicated servers, as a JSON Web Key Set.",
+        auth: Auth::Open,
+        rate: Rate::Free,
+        http: http("GET", "/.well-known/jwks.json", |_| Ok(Request::ServerKeysGet)),
+        realtime: None,
+    },
+    Operation {
         name: "socket_open",
         doc: "Opens a realtime session over WebSocket.",
         auth: Auth::Handshake,
@@ -116,10 +126,92 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         name: "authenticate_device",
-        doc: "Signs in by a device id, and creates the account when there is none.",
+        doc: "Signs in by a device id; creates the account when there is none.",
         auth: Auth::ServerKey,
         rate: Rate::Sign,
-        http: http("POST", "/v2/account/authenticate/device", identity::authenticate_device),
+        http: http("POST", "/v2/account/authenticate/device", |call| {
+            account::authenticate(call, account::device)
+        }),
+        realtime: None,
+    },
+    Operation {
+        name: "authenticate_custom",
+        doc: "Signs in by a custom id, or an ID token of a configured issuer; creates the account when there is none.",
+        auth: Auth::ServerKey,
+        rate: Rate::Sign,
+        http: http("POST", "/v2/account/authenticate/custom", |call| {
+            account::authenticate(call, account::custom)
+        }),
+        realtime: None,
+    },
+    Operation {
+        name: "authenticate_email",
+        doc: "Signs in by an e-mail address or a username, and a password; creates the account when there is none.",
+        auth: Auth::ServerKey,
+        rate: Rate::Sign,
+        http: http("POST", "/v2/account/authenticate/email", |call| {
+            account::authenticate(call, account::email)
+        }),
+        realtime: None,
+    },
+    Operation {
+        name: "authenticate_apple",
+        doc: "Signs in by an identity token of Apple; creates the account when there is none.",
+        auth: Auth::ServerKey,
+        rate: Rate::Sign,
+        http: http("POST", "/v2/account/authenticate/apple", |call| {
+            account::authenticate(call, account::apple)
+        }),
+        realtime: None,
+    },
+    Operation {
+        name: "authenticate_facebook",
+        doc: "Signs in by a token of Facebook; creates the account when there is none.",
+        auth: Auth::ServerKey,
+        rate: Rate::Sign,
+        http: http("POST", "/v2/account/authenticate/facebook", |call| {
+            account::authenticate(call, account::facebook)
+        }),
+        realtime: None,
+    },
+    Operation {
+        name: "authenticate_facebook_instant_game",
+        doc: "Signs in by the signed player information of a Facebook Instant Game; creates the account when there is none.",
+        auth: Auth::ServerKey,
+        rate: Rate::Sign,
+        http: http("POST", "/v2/account/authenticate/facebookinstantgame", |call| {
+            account::authenticate(call, account::facebook_instant_game)
+        }),
+        realtime: None,
+    },
+    Operation {
+        name: "authenticate_game_center",
+        doc: "Signs in by a signature of Game Center; creates the account when there is none.",
+        auth: Auth::ServerKey,
+        rate: Rate::Sign,
+        http: http("POST", "/v2/account/authenticate/gamecenter", |call| {
+            account::authenticate(call, account::game_center)
+        }),
+        realtime: None,
+    },
+    Operation {
+        name: "authenticate_google",
+        doc: "Signs in by an ID token of Google; creates the account when there is none.",
+        auth: Auth::ServerKey,
+        rate: Rate::Sign,
+        http: http("POST", "/v2/account/authenticate/google", |call| {
+            account::authenticate(call, account::google)
+        }),
+        realtime: None,
+    },
+    Operation {
+        name: "authenticate_steam",
+        doc: "Signs in by a session ticket of Steam; creates the account when there is none.",
+        auth: Auth::ServerKey,
+        rate: Rate::Sign,
+        http: http("POST", "/v2/account/authenticate/steam", |call| {
+            account::authenticate(call, account::steam)
+        }),
         realtime: None,
     },
     Operation {
@@ -139,6 +231,14 @@ pub static OPERATIONS: &[Operation] = &[
         realtime: None,
     },
     Operation {
+        name: "server_token_get",
+        doc: "A token by which a dedicated server can tell who its player is.",
+        auth: Auth::Session,
+        rate: Rate::Sign,
+        http: http("GET", "/v2/session/server_token", account::server_token_get),
+        realtime: None,
+    },
+    Operation {
         name: "account_get",
         doc: "The caller's own account.",
         auth: Auth::Session,
@@ -147,11 +247,221 @@ pub static OPERATIONS: &[Operation] = &[
         realtime: None,
     },
     Operation {
+        name: "account_update",
+        doc: "Changes the caller's own account.",
+        auth: Auth::Session,
+        rate: Rate::Write,
+        http: http("PUT", "/v2/account", account::account_update),
+        realtime: None,
+    },
+    Operation {
+        name: "account_delete",
+        doc: "Deletes the caller's own account.",
+        auth: Auth::Session,
+        rate: Rate::Write,
+        http: http("DELETE", "/v2/account", |_| Ok(Request::AccountDelete)),
+        realtime: None,
+    },
+    Operation {
+        name: "link_device",
+        doc: "Lets a device id sign in to the account.",
+        auth: Auth::Session,
+        rate: Rate::Write,
+        http: http("POST", "/v2/account/link/device", |call| account::link(call, account::device)),
+        realtime: None,
+    },
+    Operation {
+        name: "link_custom",
+        doc: "Lets a custom id, or an ID token of a configured issuer sign in to the account.",
+        auth: Auth::Session,
+        rate: Rate::Write,
+        http: http("POST", "/v2/account/link/custom", |call| account::link(call, account::custom)),
+        realtime: None,
+    },
+    Operation {
+        name: "link_email",
+        doc: "Lets an e-mail address or a username, and a password sign in to the account.",
+        auth: Auth::Session,
+        rate: Rate::Write,
+        http: http("POST", "/v2/account/link/email", |call| account::link(call, account::email)),
+        realtime: None,
+    },
+    Operation {
+        name: "link_apple",
+        doc: "Lets an identity token of Apple sign in to the account.",
+        auth: Auth::Session,
+        rate: Rate::Write,
+        http: http("POST", "/v2/account/link/apple", |call| account::link(call, account::apple)),
+        realtime: None,
+    },
+    Operation {
+        name: "link_facebook",
+        doc: "Lets a token of Facebook sign in to the account.",
+        auth: Auth::Session,
+        rate: Rate::Write,
+        http: http("POST", "/v2/account/link/facebook", |call| {
+            account::link(call, account::facebook)
+        }),
+        realtime: None,
+    },
+    Operation {
+        name: "link_facebook_instant_game",
+        doc: "Lets the signed player information of a Facebook Instant Game sign in to the account.",
+        auth: Auth::Session,
+        rate: Rate::Write,
+        http: http("POST", "/v2/account/link/facebookinstantgame", |call| {
+            account::link(call, account::facebook_instant_game)
+        }),
+        realtime: None,
+    },
+    Operation {
+        name: "link_game_center",
+        doc: "Lets a signature of Game Center sign in to the account.",
+        auth: Auth::Session,
+        rate: Rate::Write,
+        http: http("POST", "/v2/account/link/gamecenter", |call| {
+            account::link(call, account::game_center)
+        }),
+        realtime: None,
+    },
+    Operation {
+        name: "link_google",
+        doc: "Lets an ID token of Google sign in to the account.",
+        auth: Auth::Session,
+        rate: Rate::Write,
+        http: http("POST", "/v2/account/link/google", |call| account::link(call, account::google)),
+        realtime: None,
+    },
+    Operation {
+        name: "link_steam",
+        doc: "Lets a session ticket of Steam sign in to the account.",
+        auth: Auth::Session,
+        rate: Rate::Write,
+        http: http("POST", "/v2/account/link/steam", |call| {
+            account::link(call, account::steam_in_account)
+        }),
+        realtime: None,
+    },
+    Operation {
+        name: "unlink_device",
+        doc: "Lets a device id sign in to the account no more.",
+        auth: Auth::Session,
+        rate: Rate::Write,
+        http: http("POST", "/v2/account/unlink/device", |call| {
+            account::unlink(call, account::device)
+        }),
+        realtime: None,
+    },
+    Operation {
+        name: "unlink_custom",
+        doc: "Lets a custom id, or an ID token of a configured issuer sign in to the account no more.",
+        auth: Auth::Session,
+        rate: Rate::Write,
+        http: http("POST", "/v2/account/unlink/custom", |call| {
+            account::unlink(call, account::custom)
+        }),
+        realtime: None,
+    },
+    Operation {
+        name: "unlink_email",
+        doc: "Lets an e-mail address or a username, and a password sign in to the account no more.",
+        auth: Auth::Session,
+        rate: Rate::Write,
+        http: http("POST", "/v2/account/unlink/email", |call| {
+            account::unlink(call, account::email)
+        }),
+        realtime: None,
+    },
+    Operation {
+        name: "unlink_apple",
+        doc: "Lets an identity token of Apple sign in to the account no more.",
+        auth: Auth::Session,
+        rate: Rate::Write,
+        http: http("POST", "/v2/account/unlink/apple", |call| {
+            account::unlink(call, account::apple)
+        }),
+        realtime: None,
+    },
+    Operation {
+        name: "unlink_facebook",
+        doc: "Lets a token of Facebook sign in to the account no more.",
+        auth: Auth::Session,
+        rate: Rate::Write,
+        http: http("POST", "/v2/account/unlink/facebook", |call| {
+            account::unlink(call, account::facebook)
+        }),
+        realtime: None,
+    },
+    Operation {
+        name: "unlink_facebook_instant_game",
+        doc: "Lets the signed player information of a Facebook Instant Game sign in to the account no more.",
+        auth: Auth::Session,
+        rate: Rate::Write,
+        http: http("POST", "/v2/account/unlink/facebookinstantgame", |call| {
+            account::unlink(call, account::facebook_instant_game)
+        }),
+        realtime: None,
+    },
+    Operation {
+        name: "unlink_game_center",
+        doc: "Lets a signature of Game Center sign in to the account no more.",
+        auth: Auth::Session,
+        rate: Rate::Write,
+        http: http("POST", "/v2/account/unlink/gamecenter", |call| {
+            account::unlink(call, account::game_center)
+        }),
+        realtime: None,
+    },
+    Operation {
+        name: "unlink_google",
+        doc: "Lets an ID token of Google sign in to the account no more.",
+        auth: Auth::Session,
+        rate: Rate::Write,
+        http: http("POST", "/v2/account/unlink/google", |call| {
+            account::unlink(call, account::google)
+        }),
+        realtime: None,
+    },
+    Operation {
+        name: "unlink_steam",
+        doc: "Lets a session ticket of Steam sign in to the account no more.",
+        auth: Auth::Session,
+        rate: Rate::Write,
+        http: http("POST", "/v2/account/unlink/steam", |call| {
+            account::unlink(call, account::steam)
+        }),
+        realtime: None,
+    },
+    Operation {
         name: "users_get",
         doc: "The public part of accounts, by id and by username.",
         auth: Auth::Session,
         rate: Rate::Read,
         http: http("GET", "/v2/user", identity::users_get),
+        realtime: None,
+    },
+    Operation {
+        name: "account_export",
+        doc: "Everything that is kept of an account, as one document.",
+        auth: Auth::Runtime,
+        rate: Rate::Free,
+        http: None,
+        realtime: None,
+    },
+    Operation {
+        name: "users_ban",
+        doc: "Bans accounts, ends their tokens and closes their sockets.",
+        auth: Auth::Runtime,
+        rate: Rate::Free,
+        http: None,
+        realtime: None,
+    },
+    Operation {
+        name: "users_unban",
+        doc: "Lifts bans.",
+        auth: Auth::Runtime,
+        rate: Rate::Free,
+        http: None,
         realtime: None,
     },
     Operation {
@@ -310,7 +620,7 @@ mod tests {
                 target: route.path.into(),
                 ..http::Request::default()
             };
-            let code = operations.router.route(&request).err().map(|error| error.code);
+            let code = operations.router.find(&request).err().map(|error| error.code);
             !matches!(code, Some(Code::NotFound | Code::Unimplemented))
         });
         let by_realtime = row.realtime.as_ref().is_some_and(|binding| {
@@ -326,7 +636,8 @@ mod tests {
         for row in OPERATIONS {
             let (by_http, by_realtime) = calls(&all, row);
             assert_eq!((by_http, by_realtime), (row.http.is_some(), row.realtime.is_some()));
-            assert!(by_http || by_realtime, "{} can be called somehow", row.name);
+            let is_called = by_http || by_realtime;
+            assert_ne!(is_called, row.auth == Auth::Runtime, "{} can be called somehow", row.name);
 
             let without = Operations::of(OPERATIONS.iter().filter(|other| other.name != row.name));
             assert_eq!(calls(&without, row), (false, false), "{}", row.name);

@@ -133,7 +133,9 @@ pub fn reply(cid: &str, reply: &Reply) -> String {
         | Reply::Root
         | Reply::Session { .. }
         | Reply::Account { .. }
-        | Reply::Users { .. } => {}
+        | Reply::Users { .. }
+        | Reply::ServerToken { .. }
+        | Reply::Document { .. } => {}
         Reply::Pong => o.object("pong", |_| {}),
         Reply::Status { presences } => {
             o.object("status", |o| {
@@ -174,6 +176,9 @@ pub fn event(event: &Event) -> String {
                 play::match_presence(*match_id, joins, leaves, o);
             });
         }
+        Event::Notification(notification) => o.object("notifications", |o| {
+            o.list("notifications", [notification], status::notification);
+        }),
         Event::MatchData { match_id, sender, data } => match_data(*match_id, sender, data, o),
     })
 }

@@ -1,5 +1,7 @@
 //! What operations answer, before it is written in a wire format.
 
+use std::sync::Arc;
+
 use base::{TicketId, UserId};
 use domain::identity::account::User;
 use domain::play::relay::Joined;
@@ -21,6 +23,13 @@ pub enum Reply {
     },
     Users {
         users: Vec<UserView>,
+    },
+    ServerToken {
+        token: String,
+    },
+    /// A whole JSON document.
+    Document {
+        json: Arc<str>,
     },
     Pong,
     Status {

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use base::UserId;
 use bytes::Bytes;
+use domain::identity::provider::Proof;
 use domain::identity::token::Vars;
 
 /// One call of an operation.
@@ -10,31 +12,107 @@ use domain::identity::token::Vars;
 pub enum Request {
     Root,
     Healthcheck,
-    AuthenticateDevice(AuthenticateDevice),
-    SessionRefresh { token: String, vars: Vars },
-    SessionLogout { token: String, refresh_token: String },
+    /// The public keys of tokens for dedicated servers.
+    ServerKeysGet,
+    Authenticate(Authenticate),
+    SessionRefresh {
+        token: String,
+        vars: Vars,
+    },
+    SessionLogout {
+        token: String,
+        refresh_token: String,
+    },
+    /// A token that a dedicated server of this audience can verify by itself.
+    ServerTokenGet {
+        audience: String,
+    },
     AccountGet,
-    UsersGet { ids: Vec<String>, usernames: Vec<String>, facebook_ids: Vec<String> },
+    AccountUpdate(AccountUpdate),
+    AccountDelete,
+    Link(Credentials),
+    /// Empty texts stand for whatever is linked.
+    Unlink(Credentials),
+    AccountExport {
+        user: UserId,
+    },
+    UsersBan {
+        users: Vec<UserId>,
+    },
+    UsersUnban {
+        users: Vec<UserId>,
+    },
+    UsersGet {
+        ids: Vec<String>,
+        usernames: Vec<String>,
+        facebook_ids: Vec<String>,
+    },
     SocketOpen(SocketOpen),
     Ping,
     Pong,
-    StatusFollow { user_ids: Vec<String>, usernames: Vec<String> },
-    StatusUnfollow { user_ids: Vec<String> },
-    StatusUpdate { status: Option<String> },
+    StatusFollow {
+        user_ids: Vec<String>,
+        usernames: Vec<String>,
+    },
+    StatusUnfollow {
+        user_ids: Vec<String>,
+    },
+    StatusUpdate {
+        status: Option<String>,
+    },
     MatchmakerAdd(MatchmakerAdd),
-    MatchmakerRemove { ticket: String },
-    MatchCreate { name: String },
-    MatchJoin { target: Option<MatchTarget> },
-    MatchLeave { match_id: String },
+    MatchmakerRemove {
+        ticket: String,
+    },
+    MatchCreate {
+        name: String,
+    },
+    MatchJoin {
+        target: Option<MatchTarget>,
+    },
+    MatchLeave {
+        match_id: String,
+    },
     MatchDataSend(MatchDataSend),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AuthenticateDevice {
-    pub id: String,
+pub struct Authenticate {
+    pub credentials: Credentials,
     pub vars: Vars,
     pub create: bool,
     pub username: String,
+}
+
+/// What a client shows to sign in, or to be able to later. Its `Debug` form shows no secret.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Credentials {
+    Device { id: String },
+    Custom { id: String },
+    Email { email: String, password: String },
+    Proof(Proof),
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Credentials::Device { id } => write!(f, "Device({id:?})"),
+            Credentials::Custom { id } => write!(f, "Custom({id:?})"),
+            Credentials::Email { email, .. } => write!(f, "Email({email:?}, …)"),
+            Credentials::Proof(proof) => proof.fmt(f),
+        }
+    }
+}
+
+/// New values; `None` leaves what is there, an empty text clears it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AccountUpdate {
+    pub username: Option<String>,
+    pub display_name: Option<String>,
+    pub avatar_url: Option<String>,
+    pub lang_tag: Option<String>,
+    pub location: Option<String>,
+    pub timezone: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

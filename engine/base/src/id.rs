@@ -50,6 +50,11 @@ impl fmt::Display for ShardId {
     }
 }
 
+/// What tells clients apart by where they come from: an IPv6 address as its network of 64 bits, an
+/// IPv4 address in its mapped form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ClientAddress(pub [u8; 16]);
+
 /// The slot of a durable key: FNV-1a over its bytes, then a fold. Part of format version 1.
 pub fn slot_of(key: &[u8]) -> u16 {
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
@@ -121,6 +126,8 @@ macro_rules! ids {
 ids! {
     /// A match that players join. Random ones carry their birth, named ones are of version 5.
     MatchId,
+    /// Something that a user was told.
+    NotificationId,
     /// One realtime session, of version 1 as in Nakama.
     SessionId,
     /// One waiting matchmaker ticket.

@@ -24,6 +24,9 @@ pub mod timer;
 
 pub use change::{BatchId, Change, Frame, Offset, Table};
 pub use code::Code;
-pub use id::{ConnectionId, MatchId, SessionId, ShardId, TicketId, TokenId, UserId};
+pub use id::{
+    ClientAddress, ConnectionId, MatchId, NotificationId, SessionId, ShardId, TicketId, TokenId,
+    UserId,
+};
 pub use rng::Rng;
 pub use time::{Instant, Now, UnixTime};

@@ -6,7 +6,23 @@ use std::time::Duration;
 // Identity. Lengths of text are bytes of UTF-8.
 pub const DEVICE_ID_MIN: usize = 10;
 pub const DEVICE_ID_MAX: usize = 128;
+pub const CUSTOM_ID_MIN: usize = 6;
+pub const CUSTOM_ID_MAX: usize = 128;
+pub const EMAIL_MIN: usize = 10;
+pub const EMAIL_MAX: usize = 255;
+pub const PASSWORD_MIN: usize = 8;
+pub const PASSWORD_MAX: usize = 72;
+/// A player's id at a provider.
+pub const PROVIDER_ID_MAX: usize = 128;
 pub const USERNAME_MAX: usize = 128;
+/// Devices of one account; over it, code 8. An account and what leads to it go in one batch.
+pub const DEVICES_MAX: usize = 64;
+/// Values of an account, in characters.
+pub const DISPLAY_NAME_MAX: usize = 255;
+pub const AVATAR_URL_MAX: usize = 512;
+pub const LANG_TAG_MAX: usize = 18;
+pub const LOCATION_MAX: usize = 255;
+pub const TIMEZONE_MAX: usize = 255;
 /// Entries of the `vars` of one token, and bytes of one name or value: they travel in every
 /// request.
 pub const VARS_MAX: usize = 64;
@@ -15,13 +31,23 @@ pub const VAR_TEXT_MAX: usize = 1024;
 pub const USERS_PER_REQUEST_MAX: usize = 1000;
 /// Tokens that a user can have logged out one by one before they expire; over it, code 8.
 pub const REVOKED_TOKENS_MAX: usize = 256;
+/// Seconds by which the wall clock may be set back without reviving a token that was logged out.
+pub const CLOCK_SLACK: u64 = 3600;
 /// Verified tokens that a shard remembers, and the longest that it does.
 pub const VERIFIED_TOKENS_MAX: usize = 8192;
 pub const VERIFIED_TOKEN_SIZE_MAX: usize = 1024;
+/// Passwords that wait to be hashed or compared, of all shards; over it, code 8.
+pub const PASSWORDS_MAX: usize = 128;
+/// How often an edit of an account is planned again when another one was faster.
+pub const EDIT_TRIES_MAX: u32 = 8;
+/// What a client names the server that a token is for.
+pub const AUDIENCE_MAX: usize = 255;
 /// Draws of a random username before account creation gives up.
 pub const USERNAME_DRAWS_MAX: u32 = 8;
 
 // Realtime.
+/// Open sockets of one user; over it a new one is closed.
+pub const SESSIONS_PER_USER_MAX: usize = 128;
 pub const STATUS_MAX: usize = 2048;
 /// Users that one socket follows; over it, error 3.
 pub const FOLLOWS_MAX: usize = 1000;
@@ -61,6 +87,9 @@ pub const HOLD_QUEUE_MAX: usize = 64;
 pub const HELD_OUTPUTS_MAX: usize = 65_536;
 /// How long a coordinator waits for its participants, and a dispatched request for its answer.
 pub const TASK_DEADLINE: Duration = Duration::from_secs(10);
+/// Addresses and users that a shard counts requests of at a time; over it new ones are not
+/// counted.
+pub const RATE_ENTRIES_MAX: usize = 65_536;
 /// Undurable batches of one shard; over it writes are refused with code 8.
 pub const UNDURABLE_BATCHES_MAX: usize = 16_384;
 /// Records that a shard keeps in memory; what is not applied yet may go over it.

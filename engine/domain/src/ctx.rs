@@ -43,6 +43,13 @@ impl<E> Stop<E> {
     }
 }
 
+impl Stop<Never> {
+    /// The same stop, for a command that can be refused.
+    pub fn never<E>(self) -> Stop<E> {
+        self.map(|never| match never {})
+    }
+}
+
 /// What `apply` gives.
 pub type Applied<T, E> = Result<T, Stop<E>>;
 
@@ -75,5 +82,54 @@ impl<'a> Ctx<'a> {
     /// Writes a key.
     pub fn put(&mut self, table: Table, key: &[u8], value: Vec<u8>) {
         self.push(Effect::Change(Change { table: table.0, key: key.to_vec(), value: Some(value) }));
+    }
+
+    /// Deletes a key.
+    pub fn delete(&mut self, table: Table, key: &[u8]) {
+        self.push(Effect::Change(Change { table: table.0, key: key.to_vec(), value: None }));
+    }
+}
+
+/// A view of everything that was written, for tests of features.
+#[cfg(test)]
+pub(crate) mod world {
+    use std::collections::BTreeMap;
+
+    use base::UnixTime;
+
+    use super::*;
+
+    pub(crate) struct World {
+        pub(crate) now: u64,
+        rows: BTreeMap<(Table, Vec<u8>), Bytes>,
+    }
+
+    impl Default for World {
+        fn default() -> World {
+            World { now: 1000, rows: BTreeMap::new() }
+        }
+    }
+
+    impl View for BTreeMap<(Table, Vec<u8>), Bytes> {
+        fn get(&mut self, table: Table, key: &[u8]) -> Result<Option<Bytes>, Unavailable> {
+            Ok(BTreeMap::get(self, &(table, key.to_vec())).cloned())
+        }
+    }
+
+    impl World {
+        pub(crate) fn apply<T>(&mut self, command: impl FnOnce(&mut Ctx<'_>) -> T) -> T {
+            let now = Now { wall: UnixTime::from_secs(self.now), ..Now::default() };
+            let (mut rng, mut effects) = (Rng::from_seed([0; 32]), Vec::new());
+            let result = command(&mut Ctx::new(now, &mut rng, &mut self.rows, &mut effects));
+            for effect in effects {
+                let Effect::Change(change) = effect else { panic!("only changes: {effect:?}") };
+                let key = (Table(change.table), change.key);
+                match change.value {
+                    Some(value) => drop(self.rows.insert(key, value.into())),
+                    None => drop(self.rows.remove(&key)),
+                }
+            }
+            result
+        }
     }
 }

@@ -4,6 +4,7 @@ use base::{Change, MatchId, SessionId};
 
 use crate::play::relay;
 use crate::presence::Presence;
+use crate::social::notification::Notification;
 use crate::social::status::StatusPresence;
 
 /// Taken out of a [`crate::ctx::Ctx`] by the shard alone.
@@ -20,5 +21,6 @@ pub enum Effect {
 pub enum Event {
     StatusPresence { joins: Vec<StatusPresence>, leaves: Vec<StatusPresence> },
     MatchPresence { match_id: MatchId, joins: Vec<Presence>, leaves: Vec<Presence> },
+    Notification(Notification),
     MatchData { match_id: MatchId, sender: Presence, data: relay::Data },
 }

@@ -14,6 +14,8 @@ use futures_util::task::AtomicWaker;
 pub(crate) enum Mail {
     Message(shard::Message),
     Store(store::Event),
+    /// From a thread beside the cores.
+    Input(shard::Input),
     /// Stop taking work, finish what there is.
     Drain,
 }

@@ -1,11 +1,18 @@
 //! Configuration: defaults, then the file, then flags.
 
+mod rates;
+mod social;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use base::id::SHARDS_MAX;
 use serde::Deserialize;
+
+use rates::RateLimit;
+use social::Social;
 
 /// A game backend in one binary: accounts, matchmaking, relayed matches, durable in one folder.
 #[derive(clap::Parser, Debug)]
@@ -42,6 +49,9 @@ pub(crate) struct Config {
     pub production: bool,
     pub session: Session,
     pub socket: Socket,
+    pub password: Password,
+    pub social: Social,
+    pub rate_limit: RateLimit,
     pub matchmaker: Matchmaker,
     pub placement: Placement,
 }
@@ -57,6 +67,27 @@ pub(crate) struct Session {
     pub refresh_encryption_key: String,
     /// Life of a refresh token.
     pub refresh_token_expiry_sec: u64,
+    /// Earlier keys of session tokens: tokens of theirs are good until they expire.
+    pub earlier_encryption_keys: Vec<String>,
+    /// Earlier keys of refresh tokens.
+    pub earlier_refresh_encryption_keys: Vec<String>,
+    /// A sign-in ends all earlier tokens of its user.
+    pub single_session: bool,
+    /// A new socket closes the older ones of its user.
+    pub single_socket: bool,
+    /// PEM files of Ed25519 private keys: the first signs tokens for dedicated servers, all of them
+    /// are published. Empty: one that is made in the data folder.
+    pub server_token_key_files: Vec<PathBuf>,
+    /// Life of a token for a dedicated server.
+    pub server_token_expiry_sec: u64,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Password {
+    /// Threads that hash passwords, 19 MiB each when the first password comes; 0: one for every
+    /// four cores.
+    pub threads: usize,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -86,6 +117,51 @@ pub(crate) struct Socket {
     pub close_ack_wait_ms: u64,
     /// Messages that wait for a slow reader before it is dropped.
     pub outgoing_queue_size: usize,
+    /// Proxies of our own in front of us, for `X-Forwarded-For`.
+    pub proxy_count: usize,
+    /// Bytes that wait for a slow reader before it is dropped.
+    pub outgoing_buffer_size_bytes: usize,
+    /// WebSocket frames of one client in a second, and at once; 0 does not count them.
+    pub max_frames_per_sec: u32,
+    /// Header fields of every response that does not set them itself: `Name=value`.
+    pub response_headers: Vec<Header>,
+    /// PEM file of the certificate and what follows it in its chain. Empty: no TLS.
+    pub ssl_certificate: PathBuf,
+    /// PEM file of its private key. Both are read again when they change, and at SIGHUP.
+    pub ssl_private_key: PathBuf,
+}
+
+/// A header field of responses, written `Name=value`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Header(pub (String, String));
+
+impl TryFrom<String> for Header {
+    type Error = anyhow::Error;
+
+    fn try_from(text: String) -> Result<Header> {
+        text.parse()
+    }
+}
+
+impl FromStr for Header {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Header> {
+        let Some((name, value)) = text.split_once('=') else {
+            bail!("response_headers: {text:?} is not Name=value");
+        };
+        let is_framing = ["connection", "content-length", "transfer-encoding"]
+            .iter()
+            .any(|framing| name.eq_ignore_ascii_case(framing));
+        ensure!(
+            !name.is_empty() && name.bytes().all(net::http::is_token) && !is_framing,
+            "response_headers: {name:?} is no name of a field that may be set"
+        );
+        let is_plain = value.chars().all(|letter| letter == '\t' || !letter.is_control());
+        ensure!(is_plain, "response_headers: the value of {name} has control characters");
+        Ok(Header((name.to_owned(), value.trim().to_owned())))
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -144,6 +220,9 @@ impl Default for Config {
             shards: 0,
             production: false,
             session: Session::default(),
+            password: Password::default(),
+            social: Social::default(),
+            rate_limit: RateLimit::default(),
             socket: Socket::default(),
             matchmaker: Matchmaker::default(),
             placement: Placement::default(),
@@ -158,6 +237,12 @@ impl Default for Session {
             token_expiry_sec: 60,
             refresh_encryption_key: REFRESH_ENCRYPTION_KEY.into(),
             refresh_token_expiry_sec: 3600,
+            earlier_encryption_keys: Vec::new(),
+            earlier_refresh_encryption_keys: Vec::new(),
+            single_session: false,
+            single_socket: false,
+            server_token_key_files: Vec::new(),
+            server_token_expiry_sec: 60,
         }
     }
 }
@@ -177,6 +262,12 @@ impl Default for Socket {
             ping_backoff_threshold: 20,
             close_ack_wait_ms: 2_000,
             outgoing_queue_size: 64,
+            proxy_count: 1,
+            outgoing_buffer_size_bytes: 1 << 20,
+            max_frames_per_sec: 20_000,
+            response_headers: Vec::new(),
+            ssl_certificate: PathBuf::new(),
+            ssl_private_key: PathBuf::new(),
         }
     }
 }
@@ -229,14 +320,39 @@ impl Config {
         ] {
             ensure!(!value.is_empty(), "{key} must not be empty");
         }
+        let Session { encryption_key, refresh_encryption_key, .. } = &self.session;
+        let session_keys = self.session.earlier_encryption_keys.iter().chain([encryption_key]);
+        let refresh_keys: Vec<_> = self
+            .session
+            .earlier_refresh_encryption_keys
+            .iter()
+            .chain([refresh_encryption_key])
+            .collect();
+        for key in session_keys {
+            ensure!(
+                !key.is_empty() && !refresh_keys.contains(&key),
+                "session.encryption_key and session.refresh_encryption_key have to differ, and \
+                 no earlier key can be empty or of both"
+            );
+        }
         ensure!(
-            self.session.encryption_key != self.session.refresh_encryption_key,
-            "session.encryption_key and session.refresh_encryption_key have to differ"
+            refresh_keys.iter().all(|key| !key.is_empty()),
+            "session.earlier_refresh_encryption_keys has an empty key"
         );
+        let threads = self.password.threads;
+        ensure!(threads <= 64, "password.threads is {threads}, and has to be 0 to 64");
+        self.social.check()?;
+        let has_path = |path: &PathBuf| !path.as_os_str().is_empty();
+        ensure!(
+            has_path(&self.socket.ssl_certificate) == has_path(&self.socket.ssl_private_key),
+            "socket.ssl_certificate and socket.ssl_private_key go together: one of them is empty"
+        );
+        self.rate_limit.check()?;
         let Socket { pong_wait_ms, ping_period_ms, .. } = self.socket;
         for (key, value, most) in [
             ("session.token_expiry_sec", self.session.token_expiry_sec, YEARS_100),
             ("session.refresh_token_expiry_sec", self.session.refresh_token_expiry_sec, YEARS_100),
+            ("session.server_token_expiry_sec", self.session.server_token_expiry_sec, YEARS_100),
             ("socket.max_message_size_bytes", self.socket.max_message_size_bytes as u64, 16 << 20),
             ("socket.max_request_size_bytes", self.socket.max_request_size_bytes as u64, 64 << 20),
             ("socket.read_timeout_ms", self.socket.read_timeout_ms, DAY_MS),
@@ -248,6 +364,11 @@ impl Config {
             ("socket.ping_backoff_threshold", self.socket.ping_backoff_threshold.into(), 1 << 31),
             ("socket.close_ack_wait_ms", self.socket.close_ack_wait_ms, DAY_MS),
             ("socket.outgoing_queue_size", self.socket.outgoing_queue_size as u64, 1 << 20),
+            (
+                "socket.outgoing_buffer_size_bytes",
+                self.socket.outgoing_buffer_size_bytes as u64,
+                1 << 30,
+            ),
             ("matchmaker.max_tickets", self.matchmaker.max_tickets as u64, 1 << 20),
             ("matchmaker.interval_sec", self.matchmaker.interval_sec, DAY_MS / 1000),
             ("matchmaker.max_intervals", self.matchmaker.max_intervals.into(), 1 << 31),
@@ -312,6 +433,7 @@ mod tests {
             token_expiry_sec = 7200
             [socket]
             outgoing_queue_size = 16
+            response_headers = ["X-Extra=one", "X-Empty=", "X-Two=a=b "]
             [matchmaker]
             mode = "compatible"
             interval_sec = 1
@@ -323,6 +445,10 @@ mod tests {
         config.check().expect("the values are in range");
         assert_eq!(config.session.token_expiry_sec, 7200);
         assert_eq!(config.matchmaker.mode, Mode::Compatible);
+        let headers: Vec<_> =
+            config.socket.response_headers.iter().map(|header| &header.0).collect();
+        let expected = [("X-Extra", "one"), ("X-Empty", ""), ("X-Two", "a=b")];
+        assert!(headers.into_iter().map(|(name, value)| (&**name, &**value)).eq(expected));
         assert_eq!(config.default_keys().len(), 3);
     }
 
@@ -342,6 +468,15 @@ mod tests {
         check("shards = 257", "at most 256");
         check("shards = 2\n[placement]\nqueue = 2", "placement.queue is 2");
         check("name = \"\"", "name has to be");
+        check("[socket]\nresponse_headers = [\"X\"]", "\"X\" is not Name=value");
+        check("[socket]\nresponse_headers = [\"A: b=c\"]", "\"A: b\" is no name");
+        check("[socket]\nresponse_headers = [\"=c\"]", "\"\" is no name");
+        check("[socket]\nresponse_headers = [\"Content-Length=1\"]", "is no name of a field");
+        check("[socket]\nresponse_headers = [\"X=a\\r\\nY: b\"]", "control characters");
+        check("[socket]\nmax_frames_per_sec = -1", "max_frames_per_sec");
+        check("[socket]\noutgoing_buffer_size_bytes = 0", "outgoing_buffer_size_bytes is 0");
+        check("[socket]\nssl_certificate = \"a.pem\"", "socket.ssl_private_key go together");
+        check("[socket]\nssl_private_key = \"a.key\"", "socket.ssl_private_key go together");
         check("production = true", "socket.server_key, session.encryption_key");
         check("listen = \"nowhere\"", "listen");
     }

@@ -11,7 +11,7 @@ use base::timer::Timers;
 use base::{Instant, Now, ShardId, UnixTime};
 use shard::{Input, Output, Shard};
 
-use crate::bus::mailbox;
+use crate::bus::{Mail, mailbox};
 use crate::config::{Config, Sessions};
 use crate::gateway::Socket;
 use crate::process::Shared;
@@ -87,6 +87,11 @@ impl Driver {
 
     pub(crate) fn config(&self) -> &Config {
         &self.shared.config
+    }
+
+    /// What begins connections where TLS is configured.
+    pub(crate) fn tls(&self) -> Option<&net::tls::Acceptor> {
+        self.shared.tls.as_deref()
     }
 
     pub(crate) fn now(&self) -> Instant {
@@ -237,10 +242,32 @@ impl Driver {
                 // No hook is registered, so no shard asks for one.
                 tracing::error!(operation = call.operation, "a hook without a script");
             }
+            Output::Password { call, work } => {
+                if !self.shared.passwords.submit(self.id, call, work) {
+                    let outcome = shard::PasswordOutcome::Busy;
+                    self.mail_to_self(Input::Password { call, outcome });
+                }
+            }
+            Output::Proof { call, proof } => {
+                let (bus, id) = (self.shared.bus.clone(), self.id);
+                self.shared.sidecar.verify(proof, move |outcome| {
+                    let input = Input::Proof { call, outcome };
+                    mailbox(&bus, id).send_always(Mail::Input(input));
+                });
+            }
+            Output::Called { call, .. } => {
+                // No server code is there, so nobody has called.
+                tracing::error!(call, "an answer to a call that nobody made");
+            }
             Output::Damaged { table } => {
                 tracing::error!(table = table.0, "a stored record does not decode");
             }
         }
+    }
+
+    /// An input for the time when all outputs are carried out.
+    fn mail_to_self(&self, input: Input) {
+        mailbox(&self.shared.bus, self.id).send_always(Mail::Input(input));
     }
 
     fn with_socket(&mut self, connection: u64, act: impl FnOnce(&Socket)) {

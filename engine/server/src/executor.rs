@@ -110,6 +110,7 @@ fn take_batch(driver: &mut Driver, inbox: &Mailbox, first: Mail) {
         match mail {
             Mail::Message(message) => driver.take(shard::Input::Message { message }),
             Mail::Store(event) => driver.take(from_store(event)),
+            Mail::Input(input) => driver.take(input),
             Mail::Drain => driver.drain(),
         }
         taken += 1;
@@ -130,7 +131,7 @@ fn from_store(event: store::Event) -> shard::Input {
 }
 
 /// 32 bytes that nobody can guess.
-fn seed() -> [u8; 32] {
+pub(crate) fn seed() -> [u8; 32] {
     let mut seed = [0; 32];
     for half in seed.chunks_exact_mut(16) {
         half.copy_from_slice(uuid::Uuid::new_v4().as_bytes());

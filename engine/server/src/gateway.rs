@@ -1,5 +1,10 @@
 //! Connections: bytes from the socket into the codecs, events into the shard, and back.
 
+mod edge;
+mod outgoing;
+mod request;
+mod transport;
+
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
@@ -8,13 +13,19 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use api::cors;
 use api::http::Response;
 use base::Instant;
-use base::limits::{CONNECTIONS_MAX, HTTP_HEAD_MAX, HTTP_HEADERS_MAX};
+use base::limits::CONNECTIONS_MAX;
 use bytes::Bytes;
+use net::tls::Acceptor;
 use net::{http, rt, ws};
 use shard::Input;
 
+use self::edge::{Edge, Shape};
+use self::outgoing::Outgoing;
+use self::transport::Transport;
+use crate::address::client_address;
 use crate::driver::Driver;
 
 /// What all connections of one core read into: a connection that waits borrows nothing of it.
@@ -23,6 +34,8 @@ const SCRATCH_SIZE: usize = 64 * 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 /// A peer that has so many bytes to take is not read from until it takes them.
 const OUTGOING_PAUSE: usize = 64 * 1024;
+/// The close code of a peer that does what it may not.
+const POLICY: u16 = 1008;
 /// How long a refused peer's bytes are still taken and dropped. Closing with bytes unread would
 /// reset the connection, and the peer might never read why.
 const LINGER: Duration = Duration::from_secs(2);
@@ -30,11 +43,12 @@ const LINGER: Duration = Duration::from_secs(2);
 /// Accepts connections until it is cancelled.
 pub(crate) async fn accept(listener: std::net::TcpListener, driver: Rc<RefCell<Driver>>) {
     let listener = rt::listener(listener);
+    let edge = Rc::new(Edge::new(driver.borrow().config()));
     let scratch = Rc::new(RefCell::new(vec![0; SCRATCH_SIZE]));
     loop {
         match rt::accept(&listener).await {
             Ok(connection) if driver.borrow().connection_count() < CONNECTIONS_MAX => {
-                let serve = serve(connection, driver.clone(), scratch.clone());
+                let serve = serve(connection, edge.clone(), driver.clone(), scratch.clone());
                 glommio::spawn_local(serve).detach();
             }
             Ok(_) => tracing::warn!(limit = CONNECTIONS_MAX, "connection refused: too many"),
@@ -49,15 +63,16 @@ pub(crate) async fn accept(listener: std::net::TcpListener, driver: Rc<RefCell<D
 
 async fn serve(
     connection: rt::Connection,
+    edge: Rc<Edge>,
     driver: Rc<RefCell<Driver>>,
     scratch: Rc<RefCell<Vec<u8>>>,
 ) {
     let socket = {
         let mut driver = driver.borrow_mut();
-        let limits = Limits::new(driver.config());
         let now = driver.now();
         let is_draining = driver.is_draining();
-        let socket = driver.add_socket(|number| Socket::new(number, connection, limits, now));
+        let connection = Transport::new(connection, driver.tls().map(Acceptor::accept));
+        let socket = driver.add_socket(|number| Socket::new(number, connection, edge, now));
         if is_draining {
             socket.drain();
         }
@@ -94,36 +109,6 @@ fn dispatch(socket: &Rc<Socket>, driver: &Rc<RefCell<Driver>>) {
     driver.flush();
 }
 
-/// What the configuration says about one connection.
-#[derive(Clone, Copy, Debug)]
-struct Limits {
-    http: http::Limits,
-    ws: ws::Limits,
-    read_timeout: Duration,
-    write_timeout: Duration,
-    idle_timeout: Duration,
-    write_wait: Duration,
-    close_ack_wait: Duration,
-    outgoing_max: usize,
-}
-
-impl Limits {
-    fn new(config: &crate::config::Config) -> Limits {
-        let socket = &config.socket;
-        let body = socket.max_request_size_bytes;
-        Limits {
-            http: http::Limits { head: HTTP_HEAD_MAX, headers: HTTP_HEADERS_MAX, body },
-            ws: ws::Limits { message: socket.max_message_size_bytes },
-            read_timeout: Duration::from_millis(socket.read_timeout_ms),
-            write_timeout: Duration::from_millis(socket.write_timeout_ms),
-            idle_timeout: Duration::from_millis(socket.idle_timeout_ms),
-            write_wait: Duration::from_millis(socket.write_wait_ms),
-            close_ack_wait: Duration::from_millis(socket.close_ack_wait_ms),
-            outgoing_max: socket.outgoing_queue_size,
-        }
-    }
-}
-
 /// One connection, shared by its task, which reads and waits, and the driver, which writes.
 #[derive(Debug)]
 pub(crate) struct Socket {
@@ -137,13 +122,12 @@ pub(crate) struct Socket {
 
 #[derive(Debug)]
 struct State {
-    connection: rt::Connection,
-    limits: Limits,
+    connection: Transport,
+    edge: Rc<Edge>,
     protocol: Protocol,
-    /// Bytes that the peer has not taken yet, from `taken` on, and the messages that they end.
-    outgoing: Vec<u8>,
-    taken: usize,
-    outgoing_count: usize,
+    outgoing: Outgoing,
+    /// Until when the WebSocket was given back frames.
+    frames_allowed: Instant,
     end: End,
     /// The peer was refused: linger before closing.
     is_refused: bool,
@@ -173,9 +157,7 @@ enum Protocol {
 
 #[derive(Debug)]
 struct Answering {
-    keep_alive: bool,
-    version_minor: u8,
-    is_head: bool,
+    shape: Shape,
     /// The response that accepts the request's WebSocket handshake, if it is one.
     handshake: Option<Vec<u8>>,
 }
@@ -226,16 +208,15 @@ enum Event {
 }
 
 impl Socket {
-    fn new(number: u64, connection: rt::Connection, limits: Limits, now: Instant) -> Socket {
-        let decoder = http::Decoder::new(limits.http);
-        let deadline = now.after(limits.read_timeout); // for the first request
+    fn new(number: u64, connection: Transport, edge: Rc<Edge>, now: Instant) -> Socket {
+        let decoder = http::Decoder::new(edge.limits.http);
+        let deadline = now.after(edge.limits.read_timeout); // for the first request
         let state = State {
             connection,
-            limits,
+            edge,
             protocol: Protocol::Http { decoder, answering: None },
-            outgoing: Vec::new(),
-            taken: 0,
-            outgoing_count: 0,
+            outgoing: Outgoing::default(),
+            frames_allowed: now,
             end: End::Open,
             is_refused: false,
             is_undecoded: false,
@@ -275,14 +256,14 @@ impl Socket {
         self.waker.replace(None);
         let state = &mut *self.state.borrow_mut();
         state.is_reading = false;
-        let left = state.left();
+        let sent = state.connection.sent();
         if state.end == End::Aborted || state.poll_write(cx).is_err() {
             return Poll::Ready(Progress::Over);
         }
-        if state.left() < left {
+        if state.connection.sent() > sent {
             driver.borrow_mut().mark_dirty(self); // for its deadline
         }
-        if state.end == End::Flushing && state.outgoing.is_empty() {
+        if state.end == End::Flushing && state.left() == 0 {
             let _ = state.connection.shutdown(Shutdown::Write); // the peer may be gone already
             if !state.is_refused {
                 return Poll::Ready(Progress::Over);
@@ -310,8 +291,12 @@ impl Socket {
             }
             Poll::Ready(Ok(count)) if count > 0 => {
                 if state.end != End::Lingering {
-                    state.feed(&scratch[..count]);
+                    state.feed(&mut scratch[..count], &driver);
                 }
+                Poll::Ready(Progress::Read)
+            }
+            Poll::Ready(Ok(_)) if state.end != End::Lingering => {
+                state.end = End::Flushing; // it may still read
                 Poll::Ready(Progress::Read)
             }
             Poll::Ready(_) => Poll::Ready(Progress::Over),
@@ -330,7 +315,7 @@ impl Socket {
         state.settle(now);
         // The task has to see to the rest: more to write, an end, input that is wanted again.
         let wants_input = state.wants_input() && !state.is_reading;
-        if !state.outgoing.is_empty() || state.end != End::Open || wants_input {
+        if state.left() > 0 || state.end != End::Open || wants_input {
             self.wake();
         }
         let deadline = state.deadline?;
@@ -358,7 +343,7 @@ impl Socket {
                 Some(deadline)
             }
             None => {
-                state.armed = now.after(state.limits.idle_timeout);
+                state.armed = now.after(state.edge.limits.idle_timeout);
                 Some(state.armed)
             }
         }
@@ -378,19 +363,14 @@ impl Socket {
             return;
         };
         let rest = decoder.take_rest();
-        state.outgoing.extend_from_slice(&handshake);
+        state.outgoing.buffer().extend_from_slice(&handshake);
         state.is_undecoded = true;
-        state.protocol = Protocol::WebSocket(ws::Codec::new(state.limits.ws, rest));
+        let codec = ws::Codec::new(state.edge.limits.ws, rest);
+        state.protocol = Protocol::WebSocket(codec);
     }
 
     pub(crate) fn send(&self, text: &[u8]) {
-        let state = &mut *self.state.borrow_mut();
-        if let Protocol::WebSocket(codec) = &mut state.protocol
-            && let Ok(text) = std::str::from_utf8(text)
-        {
-            codec.send_text(text);
-            state.outgoing_count += 1;
-        }
+        self.state.borrow_mut().send(text);
     }
 
     pub(crate) fn ping(&self) {
@@ -427,7 +407,16 @@ impl Socket {
 impl State {
     /// Bytes that the peer has still to take.
     fn left(&self) -> usize {
-        self.outgoing.len() - self.taken
+        self.outgoing.size() + self.connection.unsent()
+    }
+
+    /// Bytes that could still be dropped, with those that the codec has still to give.
+    fn waiting(&self) -> usize {
+        let output = match &self.protocol {
+            Protocol::WebSocket(codec) => codec.output_size(),
+            Protocol::Http { .. } => 0,
+        };
+        self.outgoing.size() + output
     }
 
     fn wants_input(&self) -> bool {
@@ -442,12 +431,39 @@ impl State {
         }
     }
 
-    fn feed(&mut self, bytes: &[u8]) {
+    fn feed(&mut self, bytes: &mut [u8], driver: &Driver) {
         self.is_undecoded = true;
-        match &mut self.protocol {
-            Protocol::Http { decoder, .. } => decoder.feed(bytes),
-            Protocol::WebSocket(codec) => codec.feed(bytes),
+        let protocol = &mut self.protocol;
+        let decrypted = self.connection.decrypt(bytes, |plaintext| match protocol {
+            Protocol::Http { decoder, .. } => decoder.feed(plaintext),
+            Protocol::WebSocket(codec) => codec.feed(plaintext),
+        });
+        if let Err(failure) = decrypted {
+            let peer = self.connection.peer();
+            tracing::debug!(%peer, error = &failure as &dyn std::error::Error, "refused");
+            self.end = End::Flushing;
+            self.is_refused = true; // more of it may be on the way
+        } else if let Protocol::WebSocket(codec) = &self.protocol
+            && codec.wants_allowance()
+        {
+            self.allow_frames(driver.now());
         }
+    }
+
+    /// Gives the codec back the frames of the time that has passed.
+    fn allow_frames(&mut self, now: Instant) {
+        let Protocol::WebSocket(codec) = &mut self.protocol else {
+            return;
+        };
+        let Some(rate) = self.edge.frame_rate else {
+            return codec.allow(u32::MAX);
+        };
+        let passed = now.since(self.frames_allowed).as_nanos();
+        let frames = u32::try_from(passed * u128::from(rate) / 1_000_000_000).unwrap_or(u32::MAX);
+        codec.allow(frames);
+        // What is left of a frame's time counts for the next.
+        let time = u64::from(frames) * 1_000_000_000 / u64::from(rate);
+        self.frames_allowed = self.frames_allowed.after(Duration::from_nanos(time));
     }
 
     fn next_event(&mut self) -> Option<Event> {
@@ -461,22 +477,13 @@ impl State {
 
     fn decode(&mut self) -> Option<Event> {
         match &mut self.protocol {
-            Protocol::Http { decoder, answering } => match decoder.poll() {
+            Protocol::Http { decoder, .. } => match decoder.poll() {
                 Ok(None) => None,
                 Ok(Some(http::Event::Continue)) => {
-                    self.outgoing.extend_from_slice(http::CONTINUE);
+                    self.outgoing.buffer().extend_from_slice(http::CONTINUE);
                     Some(Event::Answered)
                 }
-                Ok(Some(http::Event::Request(request))) => {
-                    *answering = Some(Answering {
-                        keep_alive: request.keep_alive && !self.is_draining,
-                        version_minor: request.version_minor,
-                        is_head: request.method == "HEAD",
-                        handshake: handshake(&request),
-                    });
-                    let is_handshake = answering.as_ref().is_some_and(|a| a.handshake.is_some());
-                    Some(Event::Request(to_api(request, is_handshake)))
-                }
+                Ok(Some(http::Event::Request(request))) => Some(self.take_request(request)),
                 Err(error) => {
                     self.refuse(&error);
                     Some(Event::Answered)
@@ -487,12 +494,62 @@ impl State {
                 ws::Event::Binary(_) => Event::Binary,
                 ws::Event::Ping => Event::Answered,
                 ws::Event::Pong => Event::Pong,
-                ws::Event::Closed { .. } | ws::Event::Failed(_) => {
+                ws::Event::Closed { .. } => {
                     self.end = End::Flushing;
+                    Event::Answered
+                }
+                ws::Event::Failed(failure) => {
+                    let peer = self.connection.peer();
+                    tracing::debug!(%peer, error = &failure as &dyn std::error::Error, "refused");
+                    self.end = End::Flushing;
+                    self.is_refused = true; // more of it may be on the way
                     Event::Answered
                 }
             }),
         }
+    }
+
+    /// What the gateway answers by itself never reaches the shard.
+    fn take_request(&mut self, mut request: http::Request) -> Event {
+        let Protocol::Http { answering, .. } = &mut self.protocol else {
+            return Event::Answered;
+        };
+        let first = |name| request.header(name).next();
+        let is_preflight = request.method == "OPTIONS";
+        let verdict = cors::judge(&cors::Request {
+            method: &request.method,
+            origin: first("origin"),
+            wanted_method: is_preflight.then(|| first("access-control-request-method")).flatten(),
+            wanted_headers: is_preflight.then(|| first("access-control-request-headers")).flatten(),
+        });
+        let handshake = request::handshake(&request);
+        let websocket = handshake.is_some();
+        let shape = Shape {
+            keep_alive: request.keep_alive && !self.is_draining,
+            version_minor: request.version_minor,
+            is_head: request.method == "HEAD",
+            coding: request::coding(&request),
+            allow_origin: verdict == cors::Verdict::Allow,
+        };
+        *answering = Some(Answering { shape, handshake });
+        if let cors::Verdict::Answer(response) = verdict {
+            self.respond(&response);
+            return Event::Answered;
+        }
+        let body = std::mem::take(&mut request.body);
+        match http::inflate(&request, body, self.edge.limits.http.body) {
+            Ok(body) => request.body = body,
+            Err(error) => {
+                self.respond(&Response::error(&request::inflate_error(error)));
+                return Event::Answered;
+            }
+        }
+        let client = client_address(
+            self.connection.peer().ip(),
+            request.header("x-forwarded-for"),
+            self.edge.proxy_count,
+        );
+        Event::Request(request::to_api(request, websocket, client))
     }
 
     /// Answers bytes that are no request, and reads nothing more.
@@ -504,7 +561,7 @@ impl State {
         let mut response =
             Response::error(&api::Error::new(code, format!("Bad request: {error}.")));
         response.status = error.status();
-        self.encode(&response, false, 1, false);
+        self.edge.encode(self.outgoing.buffer(), &response, Shape::REFUSAL);
         self.end = End::Flushing;
         self.is_refused = true;
     }
@@ -516,34 +573,33 @@ impl State {
         let Some(request) = answering.take() else {
             return;
         };
-        let keep_alive = request.keep_alive && !self.is_draining;
+        let keep_alive = request.shape.keep_alive && !self.is_draining;
         if self.left() == 0 {
             self.stop_waiting(); // the next request has its own time
         }
-        self.encode(response, keep_alive, request.version_minor, request.is_head);
+        let edge = self.edge.clone();
+        edge.encode(self.outgoing.buffer(), response, Shape { keep_alive, ..request.shape });
         if !keep_alive {
             self.end = End::Flushing;
         }
     }
 
-    fn encode(
-        &mut self,
-        response: &Response,
-        keep_alive: bool,
-        version_minor: u8,
-        head_only: bool,
-    ) {
-        let headers: Vec<_> =
-            response.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let response = http::Response {
-            status: response.status,
-            headers: &headers,
-            body: response.body.as_bytes(),
-            keep_alive,
-            version_minor,
-            head_only,
+    /// Sends a message, or finds out that the peer is too slow for it.
+    fn send(&mut self, text: &[u8]) {
+        let Protocol::WebSocket(codec) = &mut self.protocol else {
+            return;
         };
-        http::encode(&mut self.outgoing, &response);
+        let Ok(text) = std::str::from_utf8(text) else {
+            return;
+        };
+        if self.end != End::Open {
+            return;
+        }
+        codec.send_text(text);
+        self.outgoing.end_message(codec.output_size());
+        if self.is_behind() {
+            self.write_now(); // the peer may be fast, and the messages many
+        }
     }
 
     /// Writes as much as the kernel takes at once.
@@ -551,33 +607,48 @@ impl State {
         if let Protocol::WebSocket(codec) = &mut self.protocol
             && codec.has_output()
         {
-            self.outgoing.append(&mut codec.take_output());
+            self.outgoing.buffer().append(&mut codec.take_output());
         }
-        if self.outgoing.is_empty() || self.end == End::Aborted {
+        if self.left() == 0 || self.end == End::Aborted {
             return;
         }
-        match self.connection.try_write(&self.outgoing[self.taken..]) {
-            Ok(count) => self.wrote(count),
+        let sent = self.connection.sent();
+        match self.connection.try_write(self.outgoing.unwritten()) {
+            Ok(count) => self.outgoing.advance(count),
             Err(_) => self.end = End::Aborted,
         }
-        if self.outgoing_count > self.limits.outgoing_max {
-            tracing::info!(peer = %self.connection.peer(), "slow reader dropped");
-            self.end = End::Aborted;
+        self.wrote_since(sent);
+        if self.is_behind() && self.end == End::Open {
+            self.drop_slow_reader();
         }
     }
 
-    fn wrote(&mut self, count: usize) {
-        if count > 0 && self.wait == Wait::Take {
-            self.stop_waiting(); // it takes bytes: the rest has its own time
+    /// Whether a WebSocket's peer has more to take than it may have.
+    fn is_behind(&self) -> bool {
+        let limits = &self.edge.limits;
+        matches!(self.protocol, Protocol::WebSocket(_))
+            && (self.outgoing.message_count() > limits.outgoing_count
+                || self.waiting() > limits.outgoing_size)
+    }
+
+    /// Tells the peer why it is dropped: behind the message that it is in the middle of, if there
+    /// is one. Everything after that is gone.
+    fn drop_slow_reader(&mut self) {
+        let (messages, bytes) = (self.outgoing.message_count(), self.waiting());
+        tracing::info!(peer = %self.connection.peer(), messages, bytes, "slow reader dropped");
+        self.end = End::Aborted;
+        if let Protocol::WebSocket(codec) = &mut self.protocol
+            && self.outgoing.cut()
+        {
+            codec.close(POLICY, "slow reader");
+            self.outgoing.buffer().append(&mut codec.take_output());
+            self.end = End::Closing;
         }
-        self.taken += count;
-        if self.taken >= self.outgoing.len() {
-            self.outgoing = Vec::new();
-            self.taken = 0;
-            self.outgoing_count = 0;
-        } else if self.taken > self.outgoing.len() / 2 {
-            self.outgoing.drain(..self.taken);
-            self.taken = 0;
+    }
+
+    fn wrote_since(&mut self, sent: u64) {
+        if self.connection.sent() > sent && self.wait == Wait::Take {
+            self.stop_waiting(); // it takes bytes: the rest has its own time
         }
     }
 
@@ -586,14 +657,16 @@ impl State {
         self.deadline = None;
     }
 
-    /// Writes what is left, waiting for room.
+    /// Writes what is left, waiting for room; behind the last of it, that it was the last.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        while !self.outgoing.is_empty() {
-            match self.connection.poll_write(cx, &self.outgoing[self.taken..]) {
-                Poll::Ready(count) => self.wrote(count?),
+        let sent = self.connection.sent();
+        while self.left() > 0 || (self.end == End::Flushing && self.connection.close()) {
+            match self.connection.poll_write(cx, self.outgoing.unwritten()) {
+                Poll::Ready(count) => self.outgoing.advance(count?),
                 Poll::Pending => break,
             }
         }
+        self.wrote_since(sent);
         Ok(())
     }
 
@@ -603,12 +676,14 @@ impl State {
             (_, End::Aborted) => Wait::Nothing,
             (_, End::Closing) => Wait::CloseFrame,
             (_, End::Lingering) => Wait::Linger,
-            _ if !self.outgoing.is_empty() => Wait::Take,
+            _ if self.left() > 0 => Wait::Take,
             (_, End::Flushing) if self.is_refused => Wait::Linger,
             (_, End::Flushing) => Wait::Nothing,
             (Protocol::WebSocket(_) | Protocol::Http { answering: Some(_), .. }, _) => {
                 Wait::Nothing
             }
+            // The handshake has the first request's time.
+            (Protocol::Http { .. }, End::Open) if self.connection.is_handshaking() => Wait::Request,
             (Protocol::Http { decoder, .. }, End::Open) if decoder.is_idle() => Wait::Idle,
             (Protocol::Http { .. }, End::Open) => Wait::Request,
         };
@@ -619,31 +694,13 @@ impl State {
         let is_http = matches!(self.protocol, Protocol::Http { .. });
         let time = match wait {
             Wait::Nothing => None,
-            Wait::Idle => Some(self.limits.idle_timeout),
-            Wait::Request => Some(self.limits.read_timeout),
-            Wait::Take if is_http => Some(self.limits.write_timeout),
-            Wait::Take => Some(self.limits.write_wait),
-            Wait::CloseFrame => Some(self.limits.close_ack_wait),
+            Wait::Idle => Some(self.edge.limits.idle_timeout),
+            Wait::Request => Some(self.edge.limits.read_timeout),
+            Wait::Take if is_http => Some(self.edge.limits.write_timeout),
+            Wait::Take => Some(self.edge.limits.write_wait),
+            Wait::CloseFrame => Some(self.edge.limits.close_ack_wait),
             Wait::Linger => Some(LINGER),
         };
         self.deadline = time.map(|time| now.after(time));
-    }
-}
-
-fn handshake(request: &http::Request) -> Option<Vec<u8>> {
-    request.header("upgrade").next()?;
-    ws::accept(request).ok()
-}
-
-fn to_api(request: http::Request, websocket: bool) -> api::http::Request {
-    let first = |name| request.header(name).next().map(str::to_owned);
-    api::http::Request {
-        authorization: request.header("authorization").map(str::to_owned).collect(),
-        content_type: first("content-type"),
-        method_override: first("x-http-method-override"),
-        method: request.method,
-        target: request.target,
-        body: request.body,
-        websocket,
     }
 }

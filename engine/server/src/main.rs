@@ -12,12 +12,16 @@
 //! # Never
 //! Decides anything about the game: inputs go into a shard, its outputs are carried out.
 
+mod address;
 mod bus;
+mod certificate;
 mod config;
 mod driver;
 mod executor;
 mod gateway;
+mod password;
 mod process;
+mod server_key;
 
 use std::process::ExitCode;
 

@@ -10,13 +10,17 @@ use api::ops::Operations;
 use base::ShardId;
 use base::id::SHARDS_MAX;
 use base::limits::{BATCH_BYTES_MAX, TASKS_MAX, UNDURABLE_BATCHES_MAX};
+use crossbeam_channel::Sender;
 use domain::identity::token;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::bus::{self, Bus, Mail, mailbox};
+use crate::certificate::Certificate;
 use crate::config::{Config, Mode};
 use crate::executor::{self, Core};
+use crate::password::{self, Passwords};
+use crate::server_key;
 
 /// How long a shard's tick may stand still before it is reported, and before the process gives up:
 /// a restart, or a standby, serves better than a core that does not run.
@@ -28,7 +32,11 @@ const WATCH_PERIOD: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub config: Config,
+    /// Begins connections where TLS is configured.
+    pub tls: Option<Arc<net::tls::Acceptor>>,
     pub bus: Bus,
+    pub passwords: Passwords,
+    pub sidecar: sidecar::Handle,
     /// Ticks of each shard, for the watchdog.
     pub ticks: Vec<AtomicU64>,
     /// Whether each shard has nothing left to do, while draining.
@@ -46,14 +54,20 @@ pub(crate) fn run(config: &Config) -> Result<()> {
         queue: SHARDS_MAX * UNDURABLE_BATCHES_MAX.max(TASKS_MAX),
         batch_bytes: 16 * BATCH_BYTES_MAX,
     };
+    let certificate = Certificate::start(config)?;
     // The port first: a refused start leaves no trace in the data folder.
     let listeners = net::listener::bind(config.listen, config.shards)?;
     let opened = store::Store::open(&config.data_dir, settings)?;
     let address = listeners.first().context("at least one shard listens")?.local_addr()?;
 
+    let bus = bus::bus(config.shards);
+    let sidecar = sidecar::Sidecar::start(config.social.settings())?;
     let shared = Arc::new(Shared {
         config: config.clone(),
-        bus: bus::bus(config.shards),
+        tls: certificate.as_ref().map(|certificate| certificate.acceptor.clone()),
+        passwords: start_passwords(config, bus.clone())?,
+        sidecar: sidecar.handle(),
+        bus,
         ticks: (0..config.shards).map(|_| AtomicU64::new(0)).collect(),
         quiet: (0..config.shards).map(|_| AtomicBool::new(false)).collect(),
         sessions: AtomicUsize::new(0),
@@ -71,7 +85,7 @@ pub(crate) fn run(config: &Config) -> Result<()> {
         }),
     )?;
 
-    let shard_config = Arc::new(shard_config(config, opened.incarnation));
+    let shard_config = Arc::new(shard_config(config, opened.incarnation)?);
     let operations = Arc::new(Operations::all());
     let cores = executor::allowed_cores();
     let mut threads = Vec::new();
@@ -88,7 +102,7 @@ pub(crate) fn run(config: &Config) -> Result<()> {
         threads.push(executor::start(core)?);
     }
     watch(shared.clone())?;
-    drain_on_signal(shared.bus.clone())?;
+    listen_to_signals(shared.bus.clone(), certificate.map(|certificate| certificate.reload))?;
     print_banner(config, address, opened.incarnation);
 
     for thread in threads {
@@ -99,9 +113,28 @@ pub(crate) fn run(config: &Config) -> Result<()> {
     Ok(())
 }
 
-fn shard_config(config: &Config, incarnation: u32) -> shard::Config {
+fn start_passwords(config: &Config, bus: Bus) -> Result<Passwords> {
+    let threads = match config.password.threads {
+        0 => executor::allowed_cores().len().div_ceil(4).max(1),
+        threads => threads,
+    };
+    let sink: password::Sink = Arc::new(move |shard, call, outcome| {
+        let input = shard::Input::Password { call, outcome };
+        mailbox(&bus, shard).send_always(Mail::Input(input));
+    });
+    Ok(password::start(threads, &sink)?)
+}
+
+fn shard_config(config: &Config, incarnation: u32) -> Result<shard::Config> {
     let millis = Duration::from_millis;
-    shard::Config {
+    let secs = Duration::from_secs;
+    let session = &config.session;
+    let keys = |newest: &str, earlier: &[String]| {
+        let earlier: Vec<_> = earlier.iter().map(String::as_bytes).collect();
+        token::Keys::new(newest.as_bytes(), &earlier)
+    };
+    let sidecar = config.social.settings();
+    Ok(shard::Config {
         placement: shard::Placement {
             count: config.shards,
             incarnation,
@@ -110,10 +143,22 @@ fn shard_config(config: &Config, incarnation: u32) -> shard::Config {
         },
         name: config.name.clone(),
         server_key: config.socket.server_key.clone(),
-        session_key: token::Key::new(config.session.encryption_key.as_bytes()),
-        refresh_key: token::Key::new(config.session.refresh_encryption_key.as_bytes()),
-        token_life: Duration::from_secs(config.session.token_expiry_sec),
-        refresh_token_life: Duration::from_secs(config.session.refresh_token_expiry_sec),
+        session_keys: keys(&session.encryption_key, &session.earlier_encryption_keys),
+        refresh_keys: keys(
+            &session.refresh_encryption_key,
+            &session.earlier_refresh_encryption_keys,
+        ),
+        server_keys: server_key::load(config)?,
+        token_life: secs(session.token_expiry_sec),
+        refresh_token_life: secs(session.refresh_token_expiry_sec),
+        server_token_life: secs(session.server_token_expiry_sec),
+        single_session: session.single_session,
+        single_socket: session.single_socket,
+        providers: shard::Providers {
+            apple: sidecar.is_apple_configured(),
+            steam: sidecar.is_steam_configured(),
+            oidc_issuers: config.social.oidc.iter().map(|issuer| issuer.name.clone()).collect(),
+        },
         ping_period: millis(config.socket.ping_period_ms),
         pong_wait: millis(config.socket.pong_wait_ms),
         ping_backoff_threshold: config.socket.ping_backoff_threshold,
@@ -126,8 +171,9 @@ fn shard_config(config: &Config, incarnation: u32) -> shard::Config {
             max_intervals: config.matchmaker.max_intervals,
             max_tickets: config.matchmaker.max_tickets,
         },
+        rates: config.rate_limit.rates(),
         hooks: shard::Hooks::default(),
-    }
+    })
 }
 
 /// Starts the thread that notices a core whose tick stands still.
@@ -155,12 +201,18 @@ fn watch(shared: Arc<Shared>) -> Result<()> {
 }
 
 /// Starts the thread that turns the first SIGTERM or SIGINT into a drain, and the second into an
-/// end.
-fn drain_on_signal(bus: Bus) -> Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+/// end. SIGHUP, where there is a certificate, has it read again.
+fn listen_to_signals(bus: Bus, reload: Option<Sender<()>>) -> Result<()> {
+    let hangup = reload.as_ref().map(|_| SIGHUP);
+    let mut signals = Signals::new([SIGTERM, SIGINT].into_iter().chain(hangup))?;
     let listen = move || {
-        for (count, signal) in signals.forever().enumerate() {
-            if count > 0 {
+        let mut is_draining = false;
+        for signal in signals.forever() {
+            if let (SIGHUP, Some(reload)) = (signal, &reload) {
+                let _ = reload.try_send(()); // one that waits already is enough
+                continue;
+            }
+            if std::mem::replace(&mut is_draining, true) {
                 tracing::warn!(signal, "stopping at once");
                 std::process::exit(1);
             }
@@ -184,12 +236,14 @@ fn print_banner(config: &Config, address: std::net::SocketAddr, incarnation: u32
     };
     let text = format!(
         "Ringmaster {version}\n\
-         \x20 HTTP, WebSocket  http://{address}\n\
+         \x20 HTTP, WebSocket  {scheme}://{address}\n\
          \x20 data folder      {data} (start {incarnation})\n\
          \x20 shards           {shards}\n\
          \x20 default keys     {default_keys}\n\
          \x20 try              curl -u {key}: -d '{{\"id\":\"my-first-device\"}}' \
-         http://{address}/v2/account/authenticate/device\n",
+         {scheme}://{address}/v2/account/authenticate/device\n",
+        scheme =
+            if config.socket.ssl_certificate.as_os_str().is_empty() { "http" } else { "https" },
         version = env!("CARGO_PKG_VERSION"),
         data = config.data_dir.display(),
         shards = config.shards,

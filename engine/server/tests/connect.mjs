@@ -1,4 +1,5 @@
 // Players for the tests' scripts: the stock SDK, and every event kept until somebody asks for it.
+import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { createRequire } from 'node:module';
 
@@ -14,9 +15,12 @@ const EVENTS = [
     'ondisconnect', 'onmatchdata', 'onmatchmakermatched', 'onmatchpresence', 'onstatuspresence',
 ];
 
+export const newClient = () => new Client('defaultkey', host, port);
+export const refused = (status, call) => assert.rejects(call, error => error.status === status);
+
 /// A signed-in player without a socket.
 export async function signIn() {
-    const client = new Client('defaultkey', host, port);
+    const client = newClient();
     const device = randomUUID();
     const session = await client.authenticateDevice(device);
     return { client, device, session };

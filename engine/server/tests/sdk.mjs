@@ -1,10 +1,9 @@
 // The stock SDK: sessions, users, statuses and matches.
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { connect, joinOf, leaveOf, signIn } from './connect.mjs';
+import { connect, joinOf, leaveOf, refused, signIn } from './connect.mjs';
 
 const claims = token => JSON.parse(atob(token.split('.')[1]));
-const refused = (status, call) => assert.rejects(call, error => error.status === status);
 const failed = (code, call) => assert.rejects(call, error => error.code === code);
 
 await sessions();

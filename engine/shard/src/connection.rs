@@ -6,7 +6,7 @@ use std::sync::Arc;
 use api::http::Response;
 use base::{ConnectionId, Instant, ShardId};
 use bytes::Bytes;
-use domain::identity::token::Claims;
+use domain::identity::token::{Claims, Kind};
 
 use crate::message::Message;
 use crate::output::Output;
@@ -61,8 +61,9 @@ impl Shard {
         self.connections.insert(number, Connection { home, ping, deadline, received: 0 });
         self.timers.set(ping.min(deadline), Timer::Connection(number));
         let connection = ConnectionId { shard: self.id, number };
-        let (user_id, username) = (claims.user_id, Arc::from(claims.username.as_str()));
-        let attach = Message::Attach { connection, user_id, username, online };
+        let bearer = self.bearer(claims, Kind::Session);
+        let username = Arc::from(claims.username.as_str());
+        let attach = Message::Attach { connection, bearer, username, online };
         self.send(home, attach, &depends);
     }
 

@@ -5,17 +5,20 @@ use std::time::Duration;
 
 use api::Error;
 use api::reply::UserView;
-use base::{Code, Frame, MatchId, SessionId, UserId};
+use base::limits::SESSIONS_PER_USER_MAX;
+use base::{Code, Frame, MatchId, NotificationId, SessionId, UserId};
 use bytes::Bytes;
-use domain::ctx::{Applied, Ctx, Never, Stop};
-use domain::effect::Effect;
+use domain::ctx::{Applied, Ctx, Stop};
+use domain::effect::{Effect, Event};
+use domain::identity::alias::{self, Kind};
 use domain::identity::token::MatchClaims;
-use domain::identity::{account, device, session, username};
+use domain::identity::{account, session};
 use domain::play::relay::{self, Relay};
 use domain::presence::Presence;
+use domain::social::notification::{self, Notification};
 use domain::social::status::{self, Status, StatusPresence};
 
-use crate::message::{Answer, Claim, Entry, Errand, Message, Query, Taken, TaskId};
+use crate::message::{Answer, Claim, Entry, Errand, Login, Message, Query, TaskId};
 use crate::output::Output;
 use crate::view::Depends;
 use crate::{Shard, Timer};
@@ -32,7 +35,8 @@ const MATCH_TOKEN_LIFE: u64 = 30;
 /// A refusal that keeps its meaning until the message is written.
 enum Refusal {
     Plain(Error),
-    Taken(Taken),
+    Taken(Kind, UserId),
+    Changed,
     Revoked,
 }
 
@@ -57,16 +61,21 @@ impl Shard {
         let ctx = &mut Ctx::new(self.now, &mut self.rng, &mut self.view, &mut effects);
         let answer = match answer_durable(ctx, statuses, &query) {
             Ok(answer) => answer,
-            Err(Stop::Unavailable) => match self.park(task, query, depends.clone()) {
-                Ok(()) => return,
-                Err(refused) => Answer::Refused(Error::exhausted(refused)),
-            },
+            Err(Stop::Unavailable) => {
+                if let Err(refused) = self.park(task, query, depends.clone()) {
+                    let answer = Answer::Refused(Error::exhausted(refused));
+                    let answered = Message::Answer { task: task.number, answer };
+                    self.send(task.shard, answered, &depends);
+                }
+                return;
+            }
             Err(Stop::Damaged(table)) => {
                 self.outputs.push_back(Output::Damaged { table });
                 Answer::Refused(Error::internal())
             }
             Err(Stop::Refused(Refusal::Plain(error))) => Answer::Refused(error),
-            Err(Stop::Refused(Refusal::Taken(taken))) => Answer::Taken(taken),
+            Err(Stop::Refused(Refusal::Taken(kind, owner))) => Answer::Taken(kind, owner),
+            Err(Stop::Refused(Refusal::Changed)) => Answer::Changed,
             Err(Stop::Refused(Refusal::Revoked)) => Answer::Revoked,
         };
         depends = self.view.depends();
@@ -87,21 +96,18 @@ impl Shard {
                 answer
             }
         };
+        if let (Query::SetDisabled { users, is_disabled: true }, Answer::Done) = (&query, &answer) {
+            for user in users {
+                self.kick(*user, Some(notification::Code::Banned), &depends);
+            }
+        }
         self.send(task.shard, Message::Answer { task: task.number, answer }, &depends);
     }
 
     /// Answers what lives in memory only; `None` when the question is about durable entities.
     fn answer_transient(&mut self, query: &Query, depends: &Depends) -> Option<Answer> {
         Some(match query {
-            Query::Open { me, online } => {
-                let session = me.session_id;
-                let command = status::Command::Follow { session };
-                self.apply_status(me.user_id, command, depends);
-                if *online {
-                    self.set_status(me, Some(String::new()), depends);
-                }
-                Answer::Done
-            }
+            Query::Open { me, online } => self.open(me, *online, depends),
             Query::SetStatus { me, text } => {
                 self.set_status(me, text.clone(), depends);
                 Answer::Done
@@ -131,14 +137,56 @@ impl Shard {
                 Ok(()) => Answer::Done,
                 Err(error) => Answer::Refused(ticket_error(error)),
             },
-            Query::Device(_)
-            | Query::Usernames(_)
+            Query::Owners(_)
             | Query::Login(_)
             | Query::Refresh(_)
             | Query::Guarded { .. }
             | Query::Users(_)
+            | Query::SignedIn { .. }
+            | Query::SetDisabled { .. }
             | Query::Prepare(_) => return None,
         })
+    }
+
+    /// A session opens.
+    fn open(&mut self, me: &Presence, online: bool, depends: &Depends) -> Answer {
+        let user = me.user_id;
+        if self.config.single_socket {
+            self.kick(user, Some(notification::Code::SingleSocket), depends);
+        } else if self
+            .statuses
+            .get(&user)
+            .is_some_and(|s| s.sessions().len() >= SESSIONS_PER_USER_MAX)
+        {
+            return Answer::Refused(Error::exhausted("The user has too many sockets."));
+        }
+        let command = status::Command::Open { session: me.session_id };
+        self.apply_status(user, command, depends);
+        if online {
+            self.set_status(me, Some(String::new()), depends);
+        }
+        Answer::Done
+    }
+
+    /// Ends every session of the user that is open here. They leave the status when they are over.
+    pub(crate) fn kick(
+        &mut self,
+        user: UserId,
+        notice: Option<notification::Code>,
+        depends: &Depends,
+    ) {
+        let Some(status) = self.statuses.get(&user) else { return };
+        let sessions = status.sessions().to_vec();
+        let text = notice.map(|code| {
+            let id = NotificationId::random(&mut self.rng);
+            let notification = Notification { id, code, create_time: self.now.wall };
+            Bytes::from(api::realtime::event(&Event::Notification(notification)))
+        });
+        for session in sessions {
+            if let Some(home) = self.config.placement.of_session(session) {
+                self.send(home, Message::End { session, text: text.clone() }, depends);
+            }
+        }
     }
 
     fn set_status(&mut self, me: &Presence, text: Option<String>, depends: &Depends) {
@@ -234,7 +282,7 @@ impl Shard {
                 mid: api::convert::play::match_id_text(id),
                 exp: self.now.wall.secs() + MATCH_TOKEN_LIFE,
             };
-            let token = self.config.session_key.sign_match(&claims);
+            let token = self.config.session_keys.sign_match(&claims);
             let users = api::realtime::matched_users(&formed.tickets);
             self.formed.push_back(Formed { tickets: formed.tickets, users, token, told: 0 });
         }
@@ -284,10 +332,10 @@ fn answer_durable(
     query: &Query,
 ) -> Applied<Answer, Refusal> {
     match query {
-        Query::Device(id) => device::find(ctx, id).map(Answer::User).map_err(never),
-        Query::Usernames(names) => {
-            let found = all(names.iter().map(|name| username::find(ctx, name).map_err(never)));
-            found.map(Answer::UserIds)
+        Query::Owners(aliases) => {
+            let found =
+                all(aliases.iter().map(|alias| alias::find(ctx, alias).map_err(Stop::never)));
+            found.map(Answer::Owners)
         }
         Query::Login(user) => login(ctx, *user),
         Query::Refresh(bearer) => {
@@ -304,13 +352,25 @@ fn answer_durable(
                     Ok(Answer::Done)
                 }
                 Errand::LogoutAll => {
-                    session::revoke_all(ctx, bearer.user_id).map_err(|s| s.map(Into::into))?;
+                    session::revoke_all(ctx, bearer.user_id).map_err(Stop::never)?;
                     Ok(Answer::Done)
                 }
             }
         }
         Query::Users(users) => {
             all(users.iter().map(|user| view_user(ctx, statuses, *user))).map(Answer::Users)
+        }
+        Query::SignedIn { user, signed_in } => {
+            account::sign_in(ctx, *user, signed_in).map_err(Stop::never)?;
+            Ok(Answer::Done)
+        }
+        Query::SetDisabled { users, is_disabled } => {
+            let set = |user: &UserId| {
+                let found = account::set_disabled(ctx, *user, *is_disabled);
+                found.map(|found| found.then_some(())).map_err(Stop::never)
+            };
+            all(users.iter().map(set))?;
+            Ok(Answer::Done)
         }
         Query::Prepare(claim) => prepare(ctx, claim),
         Query::Open { .. }
@@ -341,8 +401,12 @@ fn all<T>(
 }
 
 fn login(ctx: &mut Ctx<'_>, user: UserId) -> Applied<Answer, Refusal> {
-    let found = account::read(ctx, user).map_err(never)?;
-    Ok(Answer::Login(found.map(|user| user.username)))
+    let found = account::read(ctx, user).map_err(Stop::never)?;
+    Ok(Answer::Login(found.map(|user| Login {
+        is_disabled: user.is_disabled(),
+        username: user.username,
+        password: user.password,
+    })))
 }
 
 fn guard(
@@ -350,7 +414,7 @@ fn guard(
     bearer: &session::Bearer,
     check: session::Check,
 ) -> Applied<(), Refusal> {
-    match session::is_valid(ctx, bearer, check).map_err(never)? {
+    match session::is_valid(ctx, bearer, check).map_err(Stop::never)? {
         true => Ok(()),
         false => Err(Stop::Refused(Refusal::Revoked)),
     }
@@ -361,7 +425,7 @@ fn view_user(
     statuses: &BTreeMap<UserId, Status>,
     id: UserId,
 ) -> Applied<Option<UserView>, Refusal> {
-    let found = account::read(ctx, id).map_err(never)?;
+    let found = account::read(ctx, id).map_err(Stop::never)?;
     let online = statuses.get(&id).is_some_and(|status| !status.online().is_empty());
     Ok(found.map(|user| UserView { id, user, online }))
 }
@@ -369,25 +433,28 @@ fn view_user(
 /// Prepares a claim: its changes are taken out of the effects and held.
 fn prepare(ctx: &mut Ctx<'_>, claim: &Claim) -> Applied<Answer, Refusal> {
     match claim {
-        Claim::Device { id, user } => device::claim(ctx, id, *user).map_err(|stop| {
+        Claim::Take { alias, user } => alias::claim(ctx, alias, *user).map_err(|stop| {
             stop.map(|error| match error {
-                device::Error::Taken(owner) => Refusal::Taken(Taken::Device(owner)),
+                alias::Error::Taken(kind, owner) => Refusal::Taken(kind, owner),
                 other => other.into(),
             })
         })?,
-        Claim::Username { name, user } => username::claim(ctx, name, *user).map_err(|stop| {
-            stop.map(|error| match error {
-                username::Error::Taken => Refusal::Taken(Taken::Username),
-                other => other.into(),
-            })
-        })?,
-        Claim::Account(new) => account::create(ctx, new),
+        Claim::Release { alias, user } => {
+            if !alias::release(ctx, alias, *user).map_err(Stop::never)? {
+                return Err(Stop::Refused(Refusal::Changed));
+            }
+        }
+        Claim::Create(new) => account::create(ctx, new),
+        Claim::Edit { user, edit, plan } => {
+            account::edit(ctx, *user, edit, plan).map_err(|stop| {
+                stop.map(|error| match error {
+                    account::Error::Changed => Refusal::Changed,
+                    other => other.into(),
+                })
+            })?;
+        }
     }
     Ok(Answer::Done)
-}
-
-fn never(stop: Stop<Never>) -> Stop<Refusal> {
-    stop.map(|never| match never {})
 }
 
 fn ticket_error(error: matchmaker::Error) -> Error {

@@ -1,80 +1,33 @@
-//! Signing in and out, users, and the socket's handshake: their steps.
+//! Tokens, users, and the socket's handshake: their steps.
 
 use std::collections::BTreeMap;
 
 use api::Error;
 use api::http::Response;
 use api::reply::Reply;
-use api::request::{AuthenticateDevice, SocketOpen};
-use base::limits::{VAR_TEXT_MAX, VARS_MAX};
+use api::request::SocketOpen;
+use base::limits::{AUDIENCE_MAX, VAR_TEXT_MAX, VARS_MAX};
 use base::{ShardId, TokenId, UserId};
-use domain::identity::device::DeviceId;
+use domain::identity::alias::Alias;
+use domain::identity::server_token::ServerClaims;
 use domain::identity::session::{Bearer, Check};
 use domain::identity::token::{Claims, Kind, Vars};
-use domain::identity::username::Username;
 
 use crate::Shard;
 use crate::connection::Handshake;
 use crate::message::{Errand, Message, Query};
 use crate::task::{Origin, State, Step};
 
-/// What a sign-in asks for, checked.
-#[derive(Debug)]
-pub(crate) struct SignIn {
-    pub(crate) device: DeviceId,
-    pub(crate) username: Option<Username>,
-    pub(crate) create: bool,
-    pub(crate) vars: Vars,
-}
-
 impl Shard {
-    // Signing in and out.
-
-    pub(crate) fn sign_in(&mut self, task: u64, request: AuthenticateDevice) -> Step {
-        let parsed = (|| {
-            let device = DeviceId::parse(&request.id)?;
-            let username = match request.username.as_str() {
-                "" => None,
-                text => Some(Username::parse(text)?),
-            };
-            check_vars(&request.vars)?;
-            Ok(SignIn { device, username, create: request.create, vars: request.vars })
-        })();
-        match parsed {
-            Err(error) => Step::Fail(error),
-            Ok(sign_in) => {
-                let home = self.config.placement.of_key(sign_in.device.key());
-                self.ask(task, home, Query::Device(sign_in.device.clone()));
-                Step::Wait(State::Lookup { sign_in })
-            }
-        }
-    }
-
-    pub(crate) fn login(&mut self, task: u64, user: UserId, vars: Vars) -> Step {
-        self.ask(task, self.config.placement.of_user(user), Query::Login(user));
-        Step::Wait(State::Login { user, vars })
-    }
-
-    pub(crate) fn new_session(
-        &mut self,
-        user_id: UserId,
-        username: String,
-        vars: Vars,
-        created: bool,
-    ) -> Reply {
-        let token_id = TokenId::random(&mut self.rng);
-        let issued_at = self.now.wall.secs();
-        let claims = Claims { token_id, user_id, username, vars, expiry: 0, issued_at };
-        self.session_reply(claims, created)
-    }
+    // Tokens.
 
     /// Signs both tokens; their expiry counts from now.
     pub(crate) fn session_reply(&self, claims: Claims, created: bool) -> Reply {
         let now = self.now.wall.secs();
         let mut claims = Claims { expiry: now + self.config.token_life.as_secs(), ..claims };
-        let token = self.config.session_key.sign(&claims);
+        let token = self.config.session_keys.sign(&claims);
         claims.expiry = now + self.config.refresh_token_life.as_secs();
-        let refresh_token = self.config.refresh_key.sign(&claims);
+        let refresh_token = self.config.refresh_keys.sign(&claims);
         Reply::Session { created, token, refresh_token }
     }
 
@@ -85,7 +38,7 @@ impl Shard {
         if let Err(error) = check_vars(&vars) {
             return Step::Fail(error);
         }
-        let Ok(claims) = self.config.refresh_key.verify(token, self.now.wall) else {
+        let Ok(claims) = self.config.refresh_keys.verify(token, self.now.wall) else {
             return Step::Fail(Error::unauthenticated("Refresh token invalid or expired."));
         };
         let bearer = self.bearer(&claims, Kind::Refresh);
@@ -104,8 +57,8 @@ impl Shard {
         let mut tokens = Vec::new();
         let config = self.config.clone();
         for (text, kind, key) in [
-            (token, Kind::Session, &config.session_key),
-            (refresh_token, Kind::Refresh, &config.refresh_key),
+            (token, Kind::Session, &config.session_keys),
+            (refresh_token, Kind::Refresh, &config.refresh_keys),
         ] {
             if text.is_empty() {
                 continue;
@@ -123,6 +76,28 @@ impl Shard {
         let errand = if tokens.is_empty() { Errand::LogoutAll } else { Errand::Logout(tokens) };
         self.ask_guarded(task, bearer, errand);
         Step::Wait(State::Logout)
+    }
+
+    pub(crate) fn server_token(&mut self, task: u64, bearer: Bearer, audience: String) -> Step {
+        if audience.len() > AUDIENCE_MAX {
+            let error = Error::invalid("Audience must be at most 255 bytes long.");
+            return self.refuse_after_guard(task, bearer, error);
+        }
+        self.ask_guarded(task, bearer, Errand::Account);
+        Step::Wait(State::ServerToken { audience })
+    }
+
+    pub(crate) fn server_token_reply(
+        &mut self,
+        user_id: UserId,
+        username: String,
+        audience: String,
+    ) -> Reply {
+        let token_id = TokenId::random(&mut self.rng);
+        let issued_at = self.now.wall.secs();
+        let expiry = issued_at + self.config.server_token_life.as_secs();
+        let claims = ServerClaims { token_id, user_id, username, audience, issued_at, expiry };
+        Reply::ServerToken { token: self.config.server_keys.sign(&claims) }
     }
 
     // Users.
@@ -146,16 +121,16 @@ impl Shard {
         count
     }
 
-    /// Asks which users bear these names; how many homes were asked.
-    pub(crate) fn scatter_names(&mut self, task: u64, names: Vec<Username>) -> usize {
+    /// Asks whom these aliases lead to; how many homes were asked.
+    pub(crate) fn scatter_aliases(&mut self, task: u64, aliases: Vec<Alias>) -> usize {
         let placement = self.config.placement;
-        self.scatter(task, names, |name| placement.of_key(name.key()), Query::Usernames)
+        self.scatter(task, aliases, |alias| placement.of_key(&alias.key()), Query::Owners)
     }
 
-    pub(crate) fn find_users(&mut self, task: u64, ids: Vec<UserId>, names: Vec<Username>) -> Step {
-        match self.scatter_names(task, names) {
+    pub(crate) fn find_users(&mut self, task: u64, ids: Vec<UserId>, aliases: Vec<Alias>) -> Step {
+        match self.scatter_aliases(task, aliases) {
             0 => self.read_users(task, ids),
-            _ => Step::Wait(State::UsersNames { ids }),
+            _ => Step::Wait(State::UsersAliases { ids }),
         }
     }
 
@@ -176,7 +151,7 @@ impl Shard {
             return self.refuse_handshake(task, 400);
         }
         let token = open.token.as_deref().unwrap_or_default();
-        let Ok(claims) = self.config.session_key.verify(token, self.now.wall) else {
+        let Ok(claims) = self.config.session_keys.verify(token, self.now.wall) else {
             return self.refuse_handshake(task, 401);
         };
         let bearer = self.bearer(&claims, Kind::Session);
@@ -230,11 +205,11 @@ pub(crate) fn parse_users(ids: &[String]) -> Option<Vec<UserId>> {
 }
 
 /// Names that no account can bear belong to nobody.
-pub(crate) fn parse_names(names: &[String]) -> Vec<Username> {
-    names.iter().filter_map(|name| Username::parse(name).ok()).collect()
+pub(crate) fn parse_names(names: &[String]) -> Vec<Alias> {
+    names.iter().filter_map(|name| Alias::username(name).ok()).collect()
 }
 
-fn check_vars(vars: &Vars) -> Result<(), Error> {
+pub(crate) fn check_vars(vars: &Vars) -> Result<(), Error> {
     let is_long = |(name, value): (&String, &String)| name.len().max(value.len()) > VAR_TEXT_MAX;
     if vars.len() > VARS_MAX || vars.iter().any(is_long) {
         return Err(Error::invalid("Too many session variables, or too long ones."));

@@ -1,11 +1,15 @@
 //! What happens to a shard.
 
 use api::http;
+use api::request::Request;
 use base::{BatchId, Offset, ShardId, Table};
 use bytes::Bytes;
 
+use domain::identity::provider::{Profile, Refusal};
+
 use crate::hook::Verdict;
 use crate::message::Message;
+use crate::output::PasswordOutcome;
 
 /// Connections are named by their number on this core; numbers are never used again.
 #[derive(Debug)]
@@ -35,6 +39,12 @@ pub enum Input {
     Loaded { table: Table, key: Bytes, value: Option<Bytes>, applied: Offset },
     /// What a hook said.
     Hooked { call: u64, verdict: Verdict },
+    /// The answer to [`crate::Output::Password`].
+    Password { call: u64, outcome: PasswordOutcome },
+    /// The answer to [`crate::Output::Proof`]: whose proof it is.
+    Proof { call: u64, outcome: Result<Profile, Refusal> },
+    /// Server code calls an operation; answered by [`crate::Output::Called`].
+    Call { call: u64, operation: &'static str, request: Request },
     /// A deadline of [`crate::Shard::poll_timeout`] has come.
     Timeout,
     /// Take no new work, tell the clients.

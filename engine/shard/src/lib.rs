@@ -17,9 +17,10 @@
 //! # Never
 //! Blocks, reads a clock, owns a socket, a file or a thread, names a runtime.
 
+mod batch;
 mod commit;
 mod connection;
-mod creation;
+mod edit;
 mod entity;
 mod hook;
 mod identity;
@@ -27,7 +28,9 @@ mod input;
 mod message;
 mod output;
 mod placement;
+mod rate;
 mod session;
+mod sign_in;
 mod task;
 mod verified;
 mod view;
@@ -44,6 +47,7 @@ use base::{ConnectionId, Instant, MatchId, Now, Rng, SessionId, ShardId, UserId}
 use bytes::Bytes;
 use domain::ctx::Ctx;
 use domain::effect::Effect;
+use domain::identity::server_token::ServerKeys;
 use domain::identity::token;
 use domain::play::relay::Relay;
 use domain::social::status::Status;
@@ -51,12 +55,14 @@ use domain::social::status::Status;
 pub use hook::{HookCall, Hooks, Stage, Verdict};
 pub use input::Input;
 pub use message::{Answer, Message, Query, TaskId};
-pub use output::Output;
+pub use output::{Output, PasswordOutcome, PasswordWork};
 pub use placement::Placement;
+pub use rate::{Limit, Limits, Rates};
 
 use commit::{Held, Holds, Parked, Waiting};
 use connection::{Connection, Handshake};
 use entity::Formed;
+use rate::Limiter;
 use session::Session;
 use task::Task;
 use verified::Verified;
@@ -69,10 +75,18 @@ pub struct Config {
     /// Name of this node; part of session ids.
     pub name: String,
     pub server_key: String,
-    pub session_key: token::Key,
-    pub refresh_key: token::Key,
+    pub session_keys: token::Keys,
+    pub refresh_keys: token::Keys,
+    pub server_keys: ServerKeys,
     pub token_life: Duration,
     pub refresh_token_life: Duration,
+    pub server_token_life: Duration,
+    /// A sign-in ends all earlier tokens of its user.
+    pub single_session: bool,
+    /// A new socket closes the older ones of its user.
+    pub single_socket: bool,
+    pub providers: Providers,
+    pub rates: Rates,
     /// A WebSocket is pinged this often, and closed when no answer came for so long.
     pub ping_period: Duration,
     pub pong_wait: Duration,
@@ -80,6 +94,15 @@ pub struct Config {
     pub ping_backoff_threshold: u32,
     pub matchmaker: matchmaker::Settings,
     pub hooks: Hooks,
+}
+
+/// Which providers can be asked, of those that need configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Providers {
+    pub apple: bool,
+    pub steam: bool,
+    /// Names of the OpenID Connect issuers whose ID tokens stand for custom ids.
+    pub oidc_issuers: Vec<String>,
 }
 
 /// What is due at a deadline.
@@ -103,6 +126,7 @@ pub struct Shard {
     rng: Rng,
 
     verified: Verified,
+    limiter: Limiter,
     view: View,
     next_batch: u64,
     held: Held,
@@ -159,6 +183,7 @@ impl Shard {
             now: Now::default(),
             rng: Rng::from_seed(seed).child("ids"),
             verified: Verified::default(),
+            limiter: Limiter::new(config.rates),
             view: View::default(),
             next_batch: 1,
             held: Held::default(),
@@ -206,6 +231,9 @@ impl Shard {
                 self.handle_loaded(table, key, value, applied);
             }
             Input::Hooked { call, verdict } => self.handle_hooked(call, verdict),
+            Input::Password { call, outcome } => self.handle_password(call, outcome),
+            Input::Proof { call, outcome } => self.handle_proof(call, outcome),
+            Input::Call { call, operation, request } => self.handle_call(call, operation, request),
             Input::Timeout => {}
             Input::Drain => self.handle_drain(),
         }
@@ -277,8 +305,8 @@ impl Shard {
             Message::Granted { connection, home, claims, online } => {
                 self.open_socket(connection, home, &claims, online);
             }
-            Message::Attach { connection, user_id, username, online } => {
-                self.open_session(connection, user_id, username, online, &depends);
+            Message::Attach { connection, bearer, username, online } => {
+                self.open_session(connection, bearer, username, online, &depends);
             }
             Message::Detach { connection } => self.handle_detached(connection),
             Message::Text { connection, text } => self.handle_session_text(connection, text),
@@ -295,6 +323,8 @@ impl Shard {
             }
             Message::Push { to, text } => self.push_local(&to, &text, &depends),
             Message::Status { user, command } => self.apply_status(user, command, &depends),
+            Message::Kick { user, notice } => self.kick(user, notice, &depends),
+            Message::End { session, text } => self.end_by_order(session, text, &depends),
             Message::MatchLeave { id, session } => self.leave_match(id, session, &depends),
             Message::MatchData { id, from, receivers, data } => {
                 let Some(relay) = self.relays.get(&id) else {

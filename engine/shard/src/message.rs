@@ -6,13 +6,13 @@ use std::sync::Arc;
 use api::reply::UserView;
 use base::{BatchId, ConnectionId, Frame, MatchId, SessionId, ShardId, TicketId, UserId};
 use bytes::Bytes;
-use domain::identity::account::NewAccount;
-use domain::identity::device::DeviceId;
+use domain::identity::account::{Edit, NewAccount, Plan, SignedIn};
+use domain::identity::alias::{Alias, Kind};
 use domain::identity::session::{Bearer, Check};
 use domain::identity::token::Claims;
-use domain::identity::username::Username;
 use domain::play::relay::{self, Joined, Receivers};
 use domain::presence::Presence;
+use domain::social::notification;
 use domain::social::status::{self, StatusPresence};
 
 /// A task on the shard that dispatched it.
@@ -53,7 +53,7 @@ pub enum Message {
     /// A connection asks for a session on the receiving shard.
     Attach {
         connection: ConnectionId,
-        user_id: UserId,
+        bearer: Bearer,
         username: Arc<str>,
         online: bool,
     },
@@ -95,6 +95,16 @@ pub enum Message {
         user: UserId,
         command: status::Command,
     },
+    /// The user may have no socket any more: their sessions end, after this notification.
+    Kick {
+        user: UserId,
+        notice: Option<notification::Code>,
+    },
+    /// The session is to end, after this text.
+    End {
+        session: SessionId,
+        text: Option<Bytes>,
+    },
     MatchLeave {
         id: MatchId,
         session: SessionId,
@@ -114,11 +124,9 @@ pub enum Message {
 /// What a home is asked.
 #[derive(Clone, Debug)]
 pub enum Query {
-    /// Whom the device signs in.
-    Device(DeviceId),
-    /// Whom the names belong to.
-    Usernames(Vec<Username>),
-    /// The username of an account that signs in.
+    /// Whom the aliases lead to.
+    Owners(Vec<Alias>),
+    /// What a sign-in to the account has to know of it.
     Login(UserId),
     /// The same, if the refresh token is still good.
     Refresh(Bearer),
@@ -129,6 +137,15 @@ pub enum Query {
         errand: Errand,
     },
     Users(Vec<UserId>),
+    SignedIn {
+        user: UserId,
+        signed_in: SignedIn,
+    },
+    /// Ban accounts, or lift their bans.
+    SetDisabled {
+        users: Vec<UserId>,
+        is_disabled: bool,
+    },
     /// Prepare a part of a batch and hold its keys until the batch is emitted or abandoned.
     Prepare(Claim),
     /// A session opens: it follows its own user, and is online if so wished.
@@ -173,31 +190,44 @@ pub enum Errand {
     LogoutAll,
 }
 
-/// A part of account creation, on the shard of the claimed key.
+/// A part of a batch over several shards, on the shard of the claimed key.
 #[derive(Clone, Debug)]
 pub enum Claim {
-    Device { id: DeviceId, user: UserId },
-    Username { name: Username, user: UserId },
-    Account(NewAccount),
+    /// The alias is to lead to the user.
+    Take {
+        alias: Alias,
+        user: UserId,
+    },
+    /// The user's alias is to lead nowhere.
+    Release {
+        alias: Alias,
+        user: UserId,
+    },
+    Create(Box<NewAccount>),
+    Edit {
+        user: UserId,
+        edit: Edit,
+        plan: Plan,
+    },
 }
 
 impl Claim {
     /// Participants are asked in ascending order of this, so that two batches never wait for each
     /// other.
     pub fn order(&self) -> (u16, u8, Vec<u8>) {
-        let (table, key): (u8, &[u8]) = match self {
-            Claim::Account(new) => (1, new.user_id.as_bytes()),
-            Claim::Device { id, .. } => (2, id.key()),
-            Claim::Username { name, .. } => (3, name.key()),
+        let table = match self {
+            Claim::Create(_) | Claim::Edit { .. } => 1,
+            Claim::Take { .. } | Claim::Release { .. } => 2,
         };
-        (base::id::slot_of(key), table, key.to_vec())
+        let key = self.key();
+        (base::id::slot_of(&key), table, key)
     }
 
-    pub fn key(&self) -> &[u8] {
+    pub fn key(&self) -> Vec<u8> {
         match self {
-            Claim::Account(new) => new.user_id.as_bytes(),
-            Claim::Device { id, .. } => id.key(),
-            Claim::Username { name, .. } => name.key(),
+            Claim::Create(new) => new.user_id.as_bytes().to_vec(),
+            Claim::Edit { user, .. } => user.as_bytes().to_vec(),
+            Claim::Take { alias, .. } | Claim::Release { alias, .. } => alias.key(),
         }
     }
 }
@@ -216,25 +246,30 @@ pub enum Entry {
 pub enum Answer {
     /// Nothing was done, for this reason.
     Refused(api::Error),
-    User(Option<UserId>),
-    UserIds(Vec<UserId>),
-    /// The account's username, if there is the account.
-    Login(Option<String>),
+    /// Those whom aliases lead to; no more than were asked for.
+    Owners(Vec<UserId>),
+    /// What a sign-in has to know, if there is the account.
+    Login(Option<Login>),
     /// The token is good no more.
     Revoked,
     Done,
     Account(Option<UserView>),
     Users(Vec<UserView>),
     Prepared(Frame),
-    Taken(Taken),
+    /// The claimed alias leads to this account already.
+    Taken(Kind, UserId),
+    /// The account is not what the claim was made for.
+    Changed,
     Statuses(Vec<StatusPresence>),
     Joined(Joined),
     Ticket(TicketId),
 }
 
-/// A claim that another account was faster with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Taken {
-    Device(UserId),
-    Username,
+/// An account that signs in.
+#[derive(Clone, Debug)]
+pub struct Login {
+    pub username: String,
+    /// Hash of the password; empty when there is none.
+    pub password: String,
+    pub is_disabled: bool,
 }

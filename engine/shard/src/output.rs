@@ -1,8 +1,11 @@
 //! What a shard wants done.
 
 use api::http;
+use api::reply::Reply;
 use base::{BatchId, Frame, Offset, ShardId, Table};
 use bytes::Bytes;
+use domain::identity::password::Password;
+use domain::identity::provider::Proof;
 
 use crate::hook::HookCall;
 use crate::message::Message;
@@ -30,6 +33,32 @@ pub enum Output {
     Load { table: Table, key: Bytes, at_least: Offset },
     /// Run a hook.
     Hook(HookCall),
+    /// Hash or compare a password, which takes long.
+    Password { call: u64, work: PasswordWork },
+    /// Find out whose proof it is.
+    Proof { call: u64, proof: Proof },
+    /// The answer to [`crate::Input::Call`].
+    Called { call: u64, result: Result<Reply, api::Error> },
     /// A stored record does not decode. A human must look.
     Damaged { table: Table },
+}
+
+/// What is to be done with a password.
+#[derive(Debug)]
+pub enum PasswordWork {
+    Hash(Password),
+    Verify { password: Password, hash: String },
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PasswordOutcome {
+    Hashed(String),
+    /// The password is the hash's. `rehashed`: a hash that is better than the one on record.
+    Right {
+        rehashed: Option<String>,
+    },
+    Wrong,
+    /// Too many passwords wait already.
+    Busy,
 }

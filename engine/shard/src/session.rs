@@ -15,6 +15,7 @@ use base::limits::{
 };
 use base::{Code, ConnectionId, MatchId, SessionId, TicketId, UserId};
 use bytes::Bytes;
+use domain::identity::session::Bearer;
 use domain::play::relay::{Data, Receivers};
 use domain::presence::Presence;
 use domain::social::status;
@@ -24,8 +25,12 @@ use crate::commit::Waiting;
 use crate::identity::{invalid_user_id, parse_names, parse_users};
 use crate::message::{Entry, Message, Query};
 use crate::output::Output;
+use crate::rate::Asker;
 use crate::task::{State, Step};
 use crate::view::Depends;
+
+/// Why a socket closes whose user may have none any more.
+pub(crate) const KICKED: &str = "server-side session disconnect";
 
 /// One realtime session. Lives on its home shard, which its id names.
 ///
@@ -56,11 +61,12 @@ impl Shard {
     pub(crate) fn open_session(
         &mut self,
         connection: ConnectionId,
-        user_id: UserId,
+        bearer: Bearer,
         username: Arc<str>,
         online: bool,
         depends: &Depends,
     ) {
+        let user_id = bearer.user_id;
         let session_id = self.session_ids.draw(self.now.wall);
         let me = Presence { user_id, session_id, username };
         let session = Session {
@@ -79,7 +85,7 @@ impl Shard {
         };
         self.sessions.insert(session_id, session);
         self.session_of.insert(connection, session_id);
-        self.begin_session_open(session_id, me, online, depends);
+        self.begin_session_open(session_id, me, bearer, online, depends);
     }
 
     pub(crate) fn handle_session_text(&mut self, connection: ConnectionId, text: Bytes) {
@@ -131,7 +137,14 @@ impl Shard {
             }
             Err(Fatal::Unrecognized { cid }) => return self.end_unrecognized(id, &cid),
         };
-        let name = envelope.row.name;
+        let row = envelope.row;
+        let Some(session) = self.sessions.get(&id) else { return };
+        let asker = Asker::User(session.me.user_id);
+        if let Err(too_often) = self.limiter.take(row.rate, asker, self.now.monotonic) {
+            let refusal = realtime::refusal(&envelope.cid, &too_often.error());
+            return self.tell(id, refusal, &Depends::default());
+        }
+        let name = row.name;
         let has_hook =
             self.config.hooks.before.contains(name) || self.config.hooks.after.contains(name);
         match envelope.request {
@@ -241,10 +254,11 @@ impl Shard {
             self.send(placement.of_match(match_id), leave, &depends);
         }
         let own = session.me.user_id;
-        let clear = status::Command::Clear { session: id };
-        self.send(placement.of_user(own), Message::Status { user: own, command: clear }, &depends);
         for user in session.follows {
-            let command = status::Command::Unfollow { session: id };
+            let command = match user == own {
+                true => status::Command::End { session: id },
+                false => status::Command::Unfollow { session: id },
+            };
             self.send(placement.of_user(user), Message::Status { user, command }, &depends);
         }
         if session.has_tickets {
@@ -254,13 +268,30 @@ impl Shard {
 
     /// Closes the session's socket with code 1000, as all of Nakama's refusals are.
     pub(crate) fn close_session(&mut self, id: SessionId, reason: &'static str) {
+        self.close_session_when(id, reason, &Depends::default());
+    }
+
+    pub(crate) fn close_session_when(
+        &mut self,
+        id: SessionId,
+        reason: &'static str,
+        depends: &Depends,
+    ) {
         let Some(session) = self.sessions.get(&id) else {
             return;
         };
         let ConnectionId { shard, number: connection } = session.connection;
         let close = Message::Close { connection, code: 1000, reason };
-        self.send(shard, close, &Depends::default());
+        self.send(shard, close, depends);
         self.end_session(id);
+    }
+
+    /// The user's home wants the session to end.
+    pub(crate) fn end_by_order(&mut self, id: SessionId, text: Option<Bytes>, depends: &Depends) {
+        if let Some(text) = text {
+            self.push_local(&[id], &text, depends);
+        }
+        self.close_session_when(id, KICKED, depends);
     }
 
     /// Ends a session over a message that is not for clients to send.
@@ -329,7 +360,7 @@ impl Shard {
         if usernames.len() > FOLLOWS_MAX {
             return Err(too_many_followed());
         }
-        Ok(match self.scatter_names(task, parse_names(usernames)) {
+        Ok(match self.scatter_aliases(task, parse_names(usernames)) {
             0 => self.follow_users(task, id, ids),
             _ => Step::Wait(State::FollowNames { session: id, ids }),
         })
@@ -461,7 +492,7 @@ impl Shard {
             None => return Err(Error::invalid("Neither a match id nor a token is given.")),
             Some(MatchTarget::Id(id)) => (id, Entry::Existing),
             Some(MatchTarget::Token(token)) => {
-                let claims = self.config.session_key.verify_match(&token, self.now.wall);
+                let claims = self.config.session_keys.verify_match(&token, self.now.wall);
                 let claims = claims.map_err(|_| Error::invalid("The match token is not valid."))?;
                 (claims.mid, Entry::Open)
             }

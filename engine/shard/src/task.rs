@@ -5,7 +5,7 @@
 
 use api::Error;
 use api::http::{self, Response};
-use api::ops::{Auth, Operation, Rate};
+use api::ops::{Auth, Operation, Operations, Rate};
 use api::realtime;
 use api::reply::{Reply, UserView};
 use api::request::{Request, SocketOpen};
@@ -13,17 +13,23 @@ use base::limits::{HELD_OUTPUTS_MAX, TASK_DEADLINE, TASKS_MAX, USERS_PER_REQUEST
 use base::{Code, Instant, MatchId, SessionId, ShardId, UserId};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use domain::identity::alias::{Alias, Kind as AliasKind};
+use domain::identity::password;
+use domain::identity::provider::{Profile, Refusal};
 use domain::identity::session::{Bearer, Check};
 use domain::identity::token::{Claims, Kind, Vars};
-use domain::identity::username::Username;
 use domain::social::status::StatusPresence;
 
+use crate::batch::Batch;
 use crate::connection::Handshake;
-use crate::creation::Creation;
+use crate::edit::{Editing, Then, Wanted};
 use crate::hook::{HookCall, Stage, Verdict};
-use crate::identity::{SignIn, invalid_user_id, parse_names, parse_users};
-use crate::message::{Answer, Errand, Message, Query, TaskId};
-use crate::output::Output;
+use crate::identity::{invalid_user_id, parse_names, parse_users};
+use crate::message::{Answer, Errand, Login, Message, Query, TaskId};
+use crate::output::{Output, PasswordOutcome};
+use crate::rate::{Asker, TooOften};
+use crate::session::KICKED;
+use crate::sign_in::{Proven, SignIn, banned, rejected, user_not_found};
 use crate::view::Depends;
 use crate::{Shard, Timer};
 
@@ -47,6 +53,8 @@ pub(crate) enum Origin {
     Http { connection: u64, home: ShardId },
     /// A realtime session of this shard.
     Session { session: SessionId, cid: String },
+    /// Server code.
+    Call { call: u64 },
 }
 
 #[derive(Debug)]
@@ -62,22 +70,64 @@ pub(crate) enum State {
     Hook {
         caller: Option<Bearer>,
     },
-    /// Whom does the device sign in?
+    /// Whose proof is it? For a sign-in.
+    Proof(Box<Proven>),
+    /// Whom does it lead to?
     Lookup {
-        sign_in: SignIn,
+        sign_in: Box<SignIn>,
     },
-    /// What is the account's name?
+    /// What is there to know of the account that signs in?
     Login {
         user: UserId,
+        sign_in: Box<SignIn>,
+    },
+    /// Is it the account's password?
+    Password {
+        user: UserId,
+        login: Login,
+        sign_in: Box<SignIn>,
+    },
+    /// The password of a new account is hashed.
+    HashForCreation {
+        sign_in: Box<SignIn>,
+    },
+    /// The account notes the sign-in.
+    SignedIn {
+        user: UserId,
+        username: String,
         vars: Vars,
     },
-    /// Participants prepare an account, one after another.
-    Create(Box<Creation>),
+    /// Is the token of an edit still good?
+    EditGuard {
+        user: UserId,
+        wanted: Box<Wanted>,
+    },
+    /// Whose proof is it? For an edit.
+    EditProof {
+        user: UserId,
+        kind: AliasKind,
+        then: Then,
+    },
+    /// The password of an address is hashed.
+    HashForLink {
+        user: UserId,
+        alias: Alias,
+    },
+    /// What is the account like?
+    Edit(Box<Editing>),
+    /// Participants prepare a batch, one after another.
+    Batch(Box<Batch>),
     Refresh {
         claims: Box<Claims>,
         vars: Vars,
     },
     Account,
+    ServerToken {
+        audience: String,
+    },
+    Export,
+    /// Bans, or their end, are on their way to the accounts.
+    Disable,
     /// The request is wrong; is the token at least good?
     Refusal {
         error: Error,
@@ -86,9 +136,9 @@ pub(crate) enum State {
     /// Is the token of a users request still good?
     UsersGuard {
         ids: Vec<UserId>,
-        names: Vec<Username>,
+        aliases: Vec<Alias>,
     },
-    UsersNames {
+    UsersAliases {
         ids: Vec<UserId>,
     },
     UsersRead {
@@ -130,6 +180,24 @@ pub(crate) enum Step {
     Ended,
 }
 
+/// Why a request does not become a task.
+enum Refused {
+    Because(Error),
+    TooOften(TooOften),
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Refused {
+        Refused::Because(error)
+    }
+}
+
+impl From<TooOften> for Refused {
+    fn from(too_often: TooOften) -> Refused {
+        Refused::TooOften(too_often)
+    }
+}
+
 impl Shard {
     // From the transport to the first step.
 
@@ -141,17 +209,44 @@ impl Shard {
     ) {
         let origin = Origin::Http { connection, home };
         let operations = self.operations.clone();
-        let routed = operations.router.route(request);
-        let checked = routed.and_then(|(row, decoded)| {
-            let bearer = self.authenticate(row, &request.authorization)?;
-            Ok((row, bearer, decoded))
-        });
-        match checked {
-            _ if self.is_draining => {
-                self.respond(connection, Response::error(&shutting_down()), &Depends::default());
+        let response = match self.check_request(&operations, request) {
+            _ if self.is_draining => Response::error(&shutting_down()),
+            Ok((row, bearer, decoded)) => return self.begin_task(origin, row, bearer, decoded),
+            Err(Refused::Because(error)) => Response::error(&error),
+            Err(Refused::TooOften(too_often)) => {
+                Response::too_often(&too_often.error(), too_often.0)
             }
-            Err(error) => self.respond(connection, Response::error(&error), &Depends::default()),
-            Ok((row, bearer, decoded)) => self.begin_task(origin, row, bearer, decoded),
+        };
+        self.respond(connection, response, &Depends::default());
+    }
+
+    fn check_request(
+        &mut self,
+        operations: &Operations,
+        request: &http::Request,
+    ) -> Result<(&'static Operation, Option<Bearer>, Request), Refused> {
+        let found = operations.router.find(request)?;
+        let (row, now) = (found.row, self.now.monotonic);
+        if let Some(address) = request.client {
+            self.limiter.take(row.rate, Asker::Address(address), now)?;
+        }
+        let decoded = found.decode(request)?;
+        let bearer = self.authenticate(row, &request.authorization)?;
+        if let Some(bearer) = bearer {
+            self.limiter.take(row.rate, Asker::User(bearer.user_id), now)?;
+        }
+        Ok((row, bearer, decoded))
+    }
+
+    /// Begins a call of server code.
+    pub(crate) fn handle_call(&mut self, call: u64, operation: &str, request: Request) {
+        let origin = Origin::Call { call };
+        match self.operations.by_name(operation) {
+            Some(row) => self.begin_task(origin, row, None, request),
+            None => {
+                let result = Err(Error::new(Code::NotFound, "There is no such operation."));
+                self.output(Output::Called { call, result }, &Depends::default());
+            }
         }
     }
 
@@ -172,6 +267,7 @@ impl Shard {
         &mut self,
         session: SessionId,
         me: domain::presence::Presence,
+        bearer: Bearer,
         online: bool,
         depends: &Depends,
     ) {
@@ -182,7 +278,11 @@ impl Shard {
             return self.close_session(session, "server is overloaded");
         };
         let home = self.config.placement.of_user(me.user_id);
+        // Its user knows of it from the start, so that nothing that ends the user's sessions misses
+        // it; what the token's home says comes later, and may close it.
         self.ask(task, home, Query::Open { me, online });
+        let (check, errand) = (Check::WholeUserOnly, Errand::Nothing);
+        self.ask(task, home, Query::Guarded { bearer, check, errand });
         self.wait(task, State::SessionOpen);
     }
 
@@ -194,7 +294,7 @@ impl Shard {
         authorization: &[String],
     ) -> Result<Option<Bearer>, Error> {
         match row.auth {
-            Auth::Open | Auth::Handshake => Ok(None),
+            Auth::Open | Auth::Handshake | Auth::Runtime => Ok(None),
             Auth::ServerKey => {
                 let [header] = authorization else {
                     return Err(Error::unauthenticated("Server key required"));
@@ -220,7 +320,7 @@ impl Shard {
                 if let Some(bearer) = self.verified.find(token, self.now.wall) {
                     return Ok(Some(bearer));
                 }
-                let claims = self.config.session_key.verify(token, self.now.wall);
+                let claims = self.config.session_keys.verify(token, self.now.wall);
                 let claims = claims.map_err(|_| invalid_token())?;
                 let bearer = self.bearer(&claims, Kind::Session);
                 self.verified.keep(token, bearer);
@@ -299,10 +399,18 @@ impl Shard {
     // Hooks.
 
     fn run_before_hook(&mut self, task: u64, row: &'static Operation, request: Request) {
-        let depends = self.tasks.get(&task).map(|task| task.depends.clone()).unwrap_or_default();
         let stage = Stage::Before { request };
-        self.output(Output::Hook(HookCall { call: task, operation: row.name, stage }), &depends);
-        self.await_one(task);
+        let call = HookCall { call: task, operation: row.name, stage };
+        self.output_of(task, Output::Hook(call));
+    }
+
+    /// Has something done outside, which the task waits for.
+    pub(crate) fn output_of(&mut self, task: u64, output: Output) {
+        let depends = self.tasks.get(&task).map(|task| task.depends.clone()).unwrap_or_default();
+        self.output(output, &depends);
+        if let Some(task) = self.tasks.get_mut(&task) {
+            task.awaited += 1;
+        }
     }
 
     pub(crate) fn handle_hooked(&mut self, call: u64, verdict: Verdict) {
@@ -310,7 +418,7 @@ impl Shard {
         let State::Hook { caller } = task.state else { return };
         task.awaited = 0;
         let session = match &task.origin {
-            Origin::Http { .. } => None,
+            Origin::Http { .. } | Origin::Call { .. } => None,
             Origin::Session { session, cid } => Some((*session, cid.clone())),
         };
         let step = match (verdict, session) {
@@ -331,6 +439,64 @@ impl Shard {
         self.finish_step(call, step);
     }
 
+    // Answers from outside.
+
+    pub(crate) fn handle_password(&mut self, call: u64, outcome: PasswordOutcome) {
+        let Some(state) = self.take_state(call) else { return };
+        let step = match (state, outcome) {
+            (State::Password { .. }, PasswordOutcome::Wrong) => {
+                Step::Fail(password::Error::Wrong.into())
+            }
+            (State::Password { user, login, sign_in }, PasswordOutcome::Right { rehashed }) => {
+                let rehashed = rehashed.map(|new| (login.password, new));
+                self.note_sign_in(call, user, login.username, *sign_in, rehashed)
+            }
+            (State::HashForCreation { sign_in }, PasswordOutcome::Hashed(hash)) => {
+                self.create(call, sign_in, Some(hash))
+            }
+            (State::HashForLink { user, alias }, PasswordOutcome::Hashed(hash)) => {
+                self.link_email(call, user, alias, hash)
+            }
+            (_, PasswordOutcome::Busy) => {
+                Step::Fail(Error::exhausted("Too many passwords wait to be checked."))
+            }
+            (state, outcome) => unexpected(&state, &outcome),
+        };
+        self.finish_step(call, step);
+    }
+
+    pub(crate) fn handle_proof(&mut self, call: u64, outcome: Result<Profile, Refusal>) {
+        let Some(state) = self.take_state(call) else { return };
+        let step = match (state, outcome) {
+            (State::Proof(proven), Ok(profile)) => self.sign_in_as(call, *proven, profile),
+            (State::EditProof { user, kind, then }, Ok(profile)) => {
+                self.edit_as(call, user, kind, then, &profile)
+            }
+            (_, Err(Refusal::Busy)) => {
+                Step::Fail(Error::exhausted("Too many credentials wait for their provider."))
+            }
+            (_, Err(Refusal::Unavailable)) => {
+                Step::Fail(Error::new(Code::Unavailable, "The provider does not answer."))
+            }
+            // Nakama has a code of its own for this one.
+            (State::Proof(proven), Err(Refusal::Rejected))
+                if proven.kind == AliasKind::FacebookInstantGame =>
+            {
+                Step::Fail(Error { code: Code::DataLoss, ..rejected() })
+            }
+            (_, Err(Refusal::Rejected)) => Step::Fail(rejected()),
+            (state, outcome) => unexpected(&state, &outcome),
+        };
+        self.finish_step(call, step);
+    }
+
+    /// The state of a task that an answer has come for, unless the task is over.
+    fn take_state(&mut self, call: u64) -> Option<State> {
+        let task = self.tasks.get_mut(&call)?;
+        task.awaited = task.awaited.saturating_sub(1);
+        Some(std::mem::replace(&mut task.state, State::New))
+    }
+
     // The steps.
 
     fn first_step(&mut self, task: u64, bearer: Option<Bearer>, request: Request) -> Step {
@@ -339,7 +505,34 @@ impl Shard {
             Request::Healthcheck => Step::Done(Reply::Empty),
             Request::Pong => Step::Ended,
             Request::Ping => Step::Done(Reply::Pong),
-            Request::AuthenticateDevice(request) => self.sign_in(task, request),
+            Request::ServerKeysGet => {
+                Step::Done(Reply::Document { json: self.config.server_keys.jwks() })
+            }
+            Request::Authenticate(request) => self.authenticate_with(task, request),
+            Request::AccountUpdate(update) => {
+                self.begin_edit(task, bearer, Shard::wanted_update(update))
+            }
+            Request::AccountDelete => self.begin_edit(task, bearer, Ok(Wanted::delete())),
+            Request::Link(credentials) => {
+                let wanted = self.wanted_link(credentials);
+                self.begin_edit(task, bearer, wanted)
+            }
+            Request::Unlink(credentials) => {
+                let wanted = self.wanted_unlink(credentials);
+                self.begin_edit(task, bearer, wanted)
+            }
+            Request::AccountExport { user } => {
+                self.ask(task, self.config.placement.of_user(user), Query::Users(vec![user]));
+                Step::Wait(State::Export)
+            }
+            Request::UsersBan { users } => self.disable(task, users, true),
+            Request::UsersUnban { users } => self.disable(task, users, false),
+            Request::ServerTokenGet { audience } => {
+                let Some(bearer) = bearer else {
+                    return Step::Fail(invalid_token());
+                };
+                self.server_token(task, bearer, audience)
+            }
             Request::SessionRefresh { token, vars } => self.refresh(task, &token, vars),
             Request::SocketOpen(open) => self.ask_handshake(task, open),
             Request::SessionLogout { token, refresh_token } => {
@@ -366,9 +559,11 @@ impl Shard {
                 let Some(ids) = parse_users(&ids) else {
                     return self.refuse_after_guard(task, bearer, invalid_user_id());
                 };
-                let names = parse_names(&usernames);
+                let mut aliases = parse_names(&usernames);
+                let facebook = |id: &String| Alias::provided(AliasKind::Facebook, id).ok();
+                aliases.extend(facebook_ids.iter().filter_map(facebook));
                 self.ask_guarded(task, bearer, Errand::Nothing);
-                Step::Wait(State::UsersGuard { ids, names })
+                Step::Wait(State::UsersGuard { ids, aliases })
             }
             Request::StatusFollow { .. }
             | Request::StatusUnfollow { .. }
@@ -396,8 +591,16 @@ impl Shard {
         let row = task.row;
         let state = std::mem::replace(&mut task.state, State::New);
         let step = match (state, answer) {
-            // A creation that is refused has held something: it has a way of its own to end.
-            (State::Create(creation), answer) => self.creation_step(number, creation, answer),
+            // A batch that is refused has held something: it has a way of its own to end.
+            (State::Batch(batch), answer) => self.batch_step(number, batch, answer),
+            (State::SessionOpen, Answer::Refused(_)) => {
+                self.refuse_session(number, "server is overloaded");
+                Step::Ended
+            }
+            (State::SessionOpen, Answer::Revoked) => {
+                self.refuse_session(number, KICKED);
+                Step::Ended
+            }
             (State::MatchJoin { id, .. }, Answer::Refused(error)) => {
                 self.forget_match(number, id);
                 Step::Fail(error)
@@ -411,21 +614,43 @@ impl Shard {
                 self.run_before_hook(number, row, request);
                 Step::Wait(State::Hook { caller: Some(bearer) })
             }
-            (State::Lookup { sign_in }, Answer::User(found)) => match found {
-                Some(user) => self.login(number, user, sign_in.vars),
-                None if sign_in.create => self.create(number, sign_in),
-                None => Step::Fail(Error::new(Code::NotFound, "User account not found.")),
-            },
-            (State::Login { user, vars }, Answer::Login(Some(username))) => {
-                Step::Done(self.new_session(user, username, vars, false))
+            (State::Lookup { sign_in }, Answer::Owners(found)) => {
+                self.looked_up(number, sign_in, found.first().copied())
+            }
+            (State::Login { user, sign_in }, Answer::Login(Some(login))) => {
+                self.check_login(number, user, sign_in, login)
             }
             (State::Login { .. } | State::Refresh { .. }, Answer::Login(None))
-            | (State::Account, Answer::Account(None)) => {
-                Step::Fail(Error::new(Code::NotFound, "User account not found."))
+            | (State::Account | State::ServerToken { .. }, Answer::Account(None)) => {
+                Step::Fail(user_not_found())
             }
-            (State::Refresh { claims, vars }, Answer::Login(Some(username))) => {
+            (State::SignedIn { user, username, vars }, Answer::Done) => {
+                Step::Done(self.new_session(user, username, vars, false))
+            }
+            (State::EditGuard { user, wanted }, Answer::Done) => {
+                self.go_on_editing(number, user, *wanted)
+            }
+            (State::Edit(editing), Answer::Users(found)) => {
+                self.plan_edit(number, editing, found.first().map(|view| &view.user))
+            }
+            (State::Export, Answer::Users(found)) => match found.first() {
+                Some(user) => {
+                    let json = api::convert::account::export(user).into();
+                    Step::Done(Reply::Document { json })
+                }
+                None => Step::Fail(user_not_found()),
+            },
+            (State::Disable, Answer::Done) if is_last => Step::Done(Reply::Empty),
+            (State::Disable, Answer::Done) => Step::Wait(State::Disable),
+            (State::ServerToken { audience }, Answer::Account(Some(found))) => {
+                Step::Done(self.server_token_reply(found.id, found.user.username, audience))
+            }
+            (State::Refresh { .. }, Answer::Login(Some(login))) if login.is_disabled => {
+                Step::Fail(banned())
+            }
+            (State::Refresh { claims, vars }, Answer::Login(Some(login))) => {
                 let vars = if vars.is_empty() { claims.vars } else { vars };
-                let claims = Claims { username, vars, ..*claims };
+                let claims = Claims { username: login.username, vars, ..*claims };
                 Step::Done(self.session_reply(claims, false))
             }
             (State::Account, Answer::Account(Some(user))) => Step::Done(Reply::Account { user }),
@@ -435,13 +660,15 @@ impl Shard {
             ) => Step::Done(Reply::Empty),
             (State::Unfollow, Answer::Done) if is_last => Step::Done(Reply::Empty),
             (State::Unfollow, Answer::Done) => Step::Wait(State::Unfollow),
-            (State::UsersGuard { ids, names }, Answer::Done) => self.find_users(number, ids, names),
-            (State::UsersNames { mut ids }, Answer::UserIds(found)) => {
+            (State::UsersGuard { ids, aliases }, Answer::Done) => {
+                self.find_users(number, ids, aliases)
+            }
+            (State::UsersAliases { mut ids }, Answer::Owners(found)) => {
                 ids.extend(found);
                 if is_last {
                     self.read_users(number, ids)
                 } else {
-                    Step::Wait(State::UsersNames { ids })
+                    Step::Wait(State::UsersAliases { ids })
                 }
             }
             (State::UsersRead { mut found }, Answer::Users(more)) => {
@@ -455,8 +682,9 @@ impl Shard {
             (State::SocketGuard { open, claims }, Answer::Done) => {
                 self.grant_handshake(number, &open, claims)
             }
-            (State::SessionOpen, Answer::Done) => Step::Ended,
-            (State::FollowNames { session, mut ids }, Answer::UserIds(found)) => {
+            (State::SessionOpen, Answer::Done) if is_last => Step::Ended,
+            (State::SessionOpen, Answer::Done) => Step::Wait(State::SessionOpen),
+            (State::FollowNames { session, mut ids }, Answer::Owners(found)) => {
                 ids.extend(found);
                 if is_last {
                     self.follow_users(number, session, ids)
@@ -479,10 +707,7 @@ impl Shard {
             (State::TicketAdd, Answer::Ticket(ticket)) => {
                 Step::Done(Reply::MatchmakerTicket { ticket })
             }
-            (state, answer) => {
-                debug_assert!(false, "{state:?} does not wait for {answer:?}");
-                Step::Fail(Error::internal())
-            }
+            (state, answer) => unexpected(&state, &answer),
         };
         self.finish_step(number, step);
     }
@@ -524,6 +749,11 @@ impl Shard {
             Origin::Session { session, cid } => {
                 self.end_session_task(session, &cid, result.as_ref(), &task.depends);
             }
+            Origin::Call { call } => {
+                if let Some(result) = result {
+                    self.output(Output::Called { call, result }, &task.depends);
+                }
+            }
         }
     }
 
@@ -537,10 +767,18 @@ impl Shard {
         let Some(task) = self.tasks.get_mut(&number) else {
             return;
         };
-        if let State::Create(creation) = std::mem::replace(&mut task.state, State::New) {
-            self.abandon(number, &creation.participants);
-        }
-        self.finish_step(number, Step::Fail(Error::deadline()));
+        let step = match std::mem::replace(&mut task.state, State::New) {
+            State::Batch(batch) => {
+                self.abandon(number, &batch);
+                Step::Fail(Error::deadline())
+            }
+            State::SessionOpen => {
+                self.refuse_session(number, "server is overloaded");
+                Step::Ended
+            }
+            _ => Step::Fail(Error::deadline()),
+        };
+        self.finish_step(number, step);
     }
 
     pub(crate) fn respond(&mut self, connection: u64, response: Response, depends: &Depends) {
@@ -556,6 +794,26 @@ impl Shard {
     pub(crate) fn refuse_after_guard(&mut self, task: u64, bearer: Bearer, error: Error) -> Step {
         self.ask_guarded(task, bearer, Errand::Nothing);
         Step::Wait(State::Refusal { error })
+    }
+
+    /// A session is not let in: its socket closes.
+    fn refuse_session(&mut self, task: u64, reason: &'static str) {
+        let Some(Task { origin: Origin::Session { session, .. }, depends, .. }) =
+            self.tasks.get(&task)
+        else {
+            return;
+        };
+        let (session, depends) = (*session, depends.clone());
+        self.close_session_when(session, reason, &depends);
+    }
+
+    fn disable(&mut self, task: u64, users: Vec<UserId>, is_disabled: bool) -> Step {
+        let placement = self.config.placement;
+        let query = |users| Query::SetDisabled { users, is_disabled };
+        match self.scatter(task, users, |user| placement.of_user(*user), query) {
+            0 => Step::Done(Reply::Empty),
+            _ => Step::Wait(State::Disable),
+        }
     }
 
     /// Asks a home; the task awaits one answer more.
@@ -587,16 +845,16 @@ impl Shard {
         }
     }
 
-    pub(crate) fn await_one(&mut self, number: u64) {
-        if let Some(task) = self.tasks.get_mut(&number) {
-            task.awaited += 1;
-        }
-    }
-
     pub(crate) fn ask_guarded(&mut self, task: u64, bearer: Bearer, errand: Errand) {
         let home = self.config.placement.of_user(bearer.user_id);
         self.ask(task, home, Query::Guarded { bearer, check: Check::Everything, errand });
     }
+}
+
+/// An answer that nobody waits for: a bug, and no reason to let the client wait.
+fn unexpected(state: &State, answer: &dyn std::fmt::Debug) -> Step {
+    debug_assert!(false, "{state:?} does not wait for {answer:?}");
+    Step::Fail(Error::internal())
 }
 
 pub(crate) fn shutting_down() -> Error {

@@ -1,8 +1,14 @@
 //! HTTP/1.1 requests out of bytes, responses into bytes.
 
-use std::io::Write as _;
+mod chunked;
+mod head;
+mod response;
 
 use bytes::Bytes;
+
+use self::chunked::Chunked;
+use self::head::{Framing, Head};
+pub use self::response::{Response, encode};
 
 /// What a client that sent `Expect: 100-continue` waits for.
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -32,7 +38,7 @@ pub struct Request {
 
 impl Request {
     /// The values of all fields with this name, which is written in lower case.
-    pub fn header<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+    pub fn header<'a>(&'a self, name: &'a str) -> impl DoubleEndedIterator<Item = &'a str> {
         self.headers.iter().filter(move |(field, _)| field == name).map(|(_, value)| value.as_str())
     }
 
@@ -80,12 +86,21 @@ pub enum Error {
     AmbiguousLength,
     #[error("Transfer-Encoding is not supported")]
     TransferEncoding,
+    #[error("Transfer-Encoding must be chunked, alone and in HTTP/1.1")]
+    TransferCodings,
+    #[error("malformed chunk")]
+    Chunk,
+    #[error("malformed trailer, or one that no trailer may carry")]
+    Trailer,
+    #[error("Expect must be 100-continue")]
+    Expectation,
 }
 
 impl Error {
     /// The status to answer with before the connection is closed.
     pub fn status(&self) -> u16 {
         match self {
+            Error::Expectation => 417,
             Error::HeadTooLarge | Error::TooManyHeaders => 431,
             Error::TransferEncoding => 501,
             Error::Version => 505,
@@ -97,7 +112,10 @@ impl Error {
             | Error::HeaderText
             | Error::Host
             | Error::ContentLength
-            | Error::AmbiguousLength => 400,
+            | Error::AmbiguousLength
+            | Error::TransferCodings
+            | Error::Chunk
+            | Error::Trailer => 400,
         }
     }
 }
@@ -137,8 +155,17 @@ struct HeadScan {
 #[derive(Debug)]
 struct Waiting {
     request: Request,
-    length: usize,
+    body: Body,
     expects_continue: bool,
+}
+
+/// What is missing of a request.
+#[derive(Debug)]
+enum Body {
+    /// So many bytes, which stay in the buffer until they are all there.
+    Length(usize),
+    /// The rest of the chunks; those that came are taken out of the buffer.
+    Chunked(Chunked),
 }
 
 impl Decoder {
@@ -179,16 +206,18 @@ impl Decoder {
             Ok(_) => {}
             Err(error) => self.end(State::Failed(*error)),
         }
-        if self.start == self.buffer.len() {
-            self.buffer = Vec::new();
-            self.start = 0;
+        match &self.buffer[self.start..] {
+            [] => self.buffer = Vec::new(),
+            b"\r" if self.start > 0 => self.buffer = b"\r".to_vec(),
+            _ => return event,
         }
+        self.start = 0;
         event
     }
 
-    /// Whether no partial request is buffered.
+    /// Whether no request has begun. Empty lines, and half of one, are no beginning.
     pub fn is_idle(&self) -> bool {
-        self.waiting.is_none() && self.start == self.buffer.len()
+        self.waiting.is_none() && matches!(&self.buffer[self.start..], [] | b"\r")
     }
 
     /// The bytes after the last request, when the connection goes on in another protocol.
@@ -210,25 +239,54 @@ impl Decoder {
         let mut waiting = match self.waiting.take() {
             Some(waiting) => waiting,
             None => {
-                let Some(length) = self.find_head()? else {
+                let Some(Head { request, framing, expects_continue }) = self.take_head()? else {
                     return Ok(None);
                 };
-                let fields = self.head.lines - 2; // neither the request line nor the empty one
-                self.head = HeadScan::default();
-                let head = &self.buffer[self.start..self.start + length];
-                let waiting = decode_head(head, fields, self.limits)?;
-                self.start += length;
-                Box::new(waiting)
+                let body = match framing {
+                    Framing::Length(length) => {
+                        if self.buffer.len() - self.start >= length {
+                            return Ok(Some(self.finish(request, length)));
+                        }
+                        Body::Length(length)
+                    }
+                    Framing::Chunked => Body::Chunked(Chunked::new(self.limits)),
+                };
+                Box::new(Waiting { request, body, expects_continue })
             }
         };
-        if self.buffer.len() - self.start < waiting.length {
-            let asks = std::mem::take(&mut waiting.expects_continue);
-            self.waiting = Some(waiting);
-            return Ok(asks.then_some(Event::Continue));
+        let unread = &self.buffer[self.start..];
+        match &mut waiting.body {
+            Body::Length(length) if unread.len() >= *length => {
+                return Ok(Some(self.finish(waiting.request, *length)));
+            }
+            Body::Length(_) => {}
+            Body::Chunked(chunked) => {
+                self.start += chunked.decode(unread)?;
+                if chunked.is_complete() {
+                    let body = chunked.take();
+                    return Ok(Some(Event::Request(Request { body, ..waiting.request })));
+                }
+            }
         }
-        let mut request = waiting.request;
-        request.body = self.take_body(waiting.length);
-        Ok(Some(Event::Request(request)))
+        let asks = std::mem::take(&mut waiting.expects_continue);
+        self.waiting = Some(waiting);
+        Ok(asks.then_some(Event::Continue))
+    }
+
+    /// The request whose body is the next `length` bytes.
+    fn finish(&mut self, request: Request, length: usize) -> Event {
+        Event::Request(Request { body: self.take_body(length), ..request })
+    }
+
+    fn take_head(&mut self) -> Result<Option<Head>, Error> {
+        let Some(length) = self.find_head()? else {
+            return Ok(None);
+        };
+        let fields = self.head.lines - 2; // neither the request line nor the empty one
+        self.head = HeadScan::default();
+        let head = head::decode(&self.buffer[self.start..self.start + length], fields, self.limits);
+        self.start += length;
+        head.map(Some)
     }
 
     /// The length of the head once it is complete.
@@ -262,7 +320,9 @@ impl Decoder {
         }
         head.scanned = visible.len();
         if unread.len() >= self.limits.head {
-            return Err(Error::HeadTooLarge);
+            // Without a blank the method alone is that long: no request line at all.
+            let is_line = head.lines > 0 || visible.contains(&b' ');
+            return Err(if is_line { Error::HeadTooLarge } else { Error::RequestLine });
         }
         Ok(None)
     }
@@ -282,218 +342,12 @@ impl Decoder {
     }
 }
 
-fn decode_head(head: &[u8], fields: usize, limits: Limits) -> Result<Waiting, Error> {
-    let mut fields = vec![httparse::EMPTY_HEADER; fields];
-    let mut parsed = httparse::Request::new(&mut fields);
-    match parsed.parse(head) {
-        Ok(httparse::Status::Complete(length)) if length == head.len() => {}
-        Ok(_) => return Err(Error::RequestLine),
-        Err(error) => return Err(refusal(error, head)),
-    }
-    let (Some(method), Some(target), Some(version_minor)) =
-        (parsed.method, parsed.path, parsed.version)
-    else {
-        return Err(Error::RequestLine);
-    };
-    let target = decode_target(target)?;
-    let mut headers = Vec::with_capacity(parsed.headers.len());
-    for field in parsed.headers.iter() {
-        let value = std::str::from_utf8(field.value).map_err(|_| Error::HeaderText)?;
-        headers.push((field.name.to_ascii_lowercase(), value.trim_matches([' ', '\t']).to_owned()));
-    }
-    let mut request = Request {
-        method: method.to_owned(),
-        target,
-        headers,
-        body: Bytes::new(),
-        version_minor,
-        keep_alive: false,
-    };
-    check_host(&request)?;
-    let length = body_length(&request, limits.body)?;
-    request.keep_alive = !request.has_token("connection", "close")
-        && (version_minor == 1 || request.has_token("connection", "keep-alive"));
-    let expects_continue = version_minor == 1 && request.has_token("expect", "100-continue");
-    Ok(Waiting { request, length, expects_continue })
-}
-
-fn refusal(error: httparse::Error, head: &[u8]) -> Error {
-    match error {
-        httparse::Error::Version => {
-            let line = head.split(|byte| *byte == b'\r').next().unwrap_or(head);
-            let version = line.rsplit(|byte| *byte == b' ').next().unwrap_or(line);
-            let well_formed = version
-                .strip_prefix(b"HTTP/")
-                .is_some_and(|number| matches!(number, [b'0'..=b'9', b'.', b'0'..=b'9']));
-            // A supported version in the wrong place is a malformed line.
-            if well_formed && !matches!(version, b"HTTP/1.0" | b"HTTP/1.1") {
-                Error::Version
-            } else {
-                Error::RequestLine
-            }
-        }
-        httparse::Error::HeaderName | httparse::Error::HeaderValue => Error::Header,
-        httparse::Error::NewLine => Error::LineEnd,
-        httparse::Error::TooManyHeaders => Error::TooManyHeaders,
-        httparse::Error::Status | httparse::Error::Token => Error::RequestLine,
-    }
-}
-
-/// Reduces the absolute form to a path.
-fn decode_target(target: &str) -> Result<String, Error> {
-    if !target.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(Error::Target);
-    }
-    if target.starts_with('/') || target == "*" {
-        return Ok(target.to_owned());
-    }
-    let Some((scheme, rest)) = target.split_once("://") else {
-        return Err(Error::Target);
-    };
-    if !scheme.eq_ignore_ascii_case("http") || rest.is_empty() {
-        return Err(Error::Target);
-    }
-    match rest.find(['/', '?']) {
-        Some(0) => Err(Error::Target),
-        Some(at) if rest[at..].starts_with('/') => Ok(rest[at..].to_owned()),
-        Some(at) => Ok(format!("/{}", &rest[at..])),
-        None => Ok("/".to_owned()),
-    }
-}
-
-/// RFC 9112, 3.2: one Host in HTTP/1.1, at most one in HTTP/1.0, without what no host contains.
-fn check_host(request: &Request) -> Result<(), Error> {
-    let mut hosts = request.header("host");
-    let host = hosts.next();
-    let plausible = host.is_none_or(|host| {
-        host.bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(&byte))
-    });
-    if hosts.next().is_some() || !plausible || (host.is_none() && request.version_minor == 1) {
-        return Err(Error::Host);
-    }
-    Ok(())
-}
-
-fn body_length(request: &Request, limit: usize) -> Result<usize, Error> {
-    let mut lengths = request.header("content-length");
-    let length = lengths.next();
-    if request.header("transfer-encoding").next().is_some() {
-        return Err(match length {
-            Some(_) => Error::AmbiguousLength,
-            None => Error::TransferEncoding,
-        });
-    }
-    let Some(digits) = length else {
-        return Ok(0);
-    };
-    let only_digits = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    if lengths.next().is_some() || !only_digits {
-        return Err(Error::ContentLength);
-    }
-    let length = digits.parse().unwrap_or(u64::MAX); // digits that overflow
-    match usize::try_from(length) {
-        Ok(length) if length <= limit => Ok(length),
-        _ => Err(Error::BodyTooLarge { length, limit }),
-    }
-}
-
-/// One answer. It carries no Date: a server with a clock may add one (RFC 9110, 6.6.1).
-#[derive(Clone, Copy, Debug)]
-pub struct Response<'a> {
-    /// Three digits; anything else is sent as 500.
-    pub status: u16,
-    /// Content-Length, Transfer-Encoding and Connection are the encoder's own and are left out.
-    pub headers: &'a [(&'a str, &'a str)],
-    pub body: &'a [u8],
-    pub keep_alive: bool,
-    /// The request's: a client of HTTP/1.0 is told that the connection stays.
-    pub version_minor: u8,
-    /// The answer to HEAD: the length of the body without the body.
-    pub head_only: bool,
-}
-
-/// Appends the response. Bytes that would end a line or a name are replaced, so that no value can
-/// add a header field.
-pub fn encode(out: &mut Vec<u8>, response: &Response<'_>) {
-    let status = match response.status {
-        status @ 100..=999 => status,
-        _ => 500,
-    };
-    let bodiless = matches!(status, 100..=199 | 204 | 304);
-    let fields: usize =
-        response.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
-    out.reserve(96 + fields + response.body.len());
-    push_display(out, format_args!("HTTP/1.1 {status} {}\r\n", reason(status)));
-    for (name, value) in response.headers {
-        if is_framing(name) {
-            continue;
-        }
-        out.extend(name.bytes().map(|byte| if is_token(byte) { byte } else { b'-' }));
-        out.extend_from_slice(b": ");
-        out.extend(value.bytes().map(|byte| {
-            let control = byte != b'\t' && byte.is_ascii_control();
-            if control { b' ' } else { byte }
-        }));
-        out.extend_from_slice(b"\r\n");
-    }
-    if !response.keep_alive {
-        out.extend_from_slice(b"Connection: close\r\n");
-    } else if response.version_minor == 0 {
-        out.extend_from_slice(b"Connection: keep-alive\r\n");
-    }
-    if !bodiless {
-        push_display(out, format_args!("Content-Length: {}\r\n", response.body.len()));
-    }
-    out.extend_from_slice(b"\r\n");
-    if !bodiless && !response.head_only {
-        out.extend_from_slice(response.body);
-    }
-}
-
-fn push_display(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-    out.write_fmt(text).expect("writing to a Vec does not fail");
-}
-
-fn is_framing(name: &str) -> bool {
-    ["content-length", "transfer-encoding", "connection"]
-        .iter()
-        .any(|framing| name.eq_ignore_ascii_case(framing))
-}
-
-fn is_token(byte: u8) -> bool {
+/// Whether it is a character of names (RFC 9110, 5.6.2).
+pub fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-fn reason(status: u16) -> &'static str {
-    match status {
-        100 => "Continue",
-        101 => "Switching Protocols",
-        200 => "OK",
-        201 => "Created",
-        202 => "Accepted",
-        204 => "No Content",
-        304 => "Not Modified",
-        400 => "Bad Request",
-        401 => "Unauthorized",
-        403 => "Forbidden",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        408 => "Request Timeout",
-        409 => "Conflict",
-        413 => "Content Too Large",
-        415 => "Unsupported Media Type",
-        426 => "Upgrade Required",
-        429 => "Too Many Requests",
-        431 => "Request Header Fields Too Large",
-        500 => "Internal Server Error",
-        501 => "Not Implemented",
-        503 => "Service Unavailable",
-        504 => "Gateway Timeout",
-        505 => "HTTP Version Not Supported",
-        _ => "Unknown",
-    }
-}
-
+#[cfg(test)]
+mod probe;
 #[cfg(test)]
 mod tests;

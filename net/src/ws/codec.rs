@@ -4,6 +4,8 @@
 //! fragmented message is decoded: kept for the life of a connection it would hold its read buffer,
 //! as large as the largest message so far. An idle [`Codec`] is 120 bytes and nothing on the heap.
 
+mod utf8;
+
 use std::io::{self, Cursor, Read, Write};
 
 use bytes::Bytes;
@@ -12,6 +14,10 @@ use tungstenite::protocol::frame::{CloseFrame, Frame, FrameHeader};
 use tungstenite::protocol::{Role, WebSocketConfig};
 use tungstenite::{Message, Utf8Bytes, WebSocket};
 
+use self::utf8::Utf8;
+
+const TEXT: OpCode = OpCode::Data(Data::Text);
+const CONTINUE: OpCode = OpCode::Data(Data::Continue);
 /// Payload of a control frame (RFC 6455, 5.5).
 const CONTROL_MAX: usize = 125;
 /// What a close frame's two-byte code leaves for the reason.
@@ -21,6 +27,9 @@ const REASON_MAX: usize = CONTROL_MAX - 2;
 pub struct Limits {
     /// Bytes of one message, all its fragments together.
     pub message: usize,
+    /// Frames that may come at once, of any kind: a codec begins with so many allowed, and gets
+    /// back what [`Codec::allow`] gives it as time passes.
+    pub frames: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,15 +57,26 @@ pub enum Failure {
     Encoding,
     #[error("protocol error")]
     Protocol,
+    #[error("too many frames")]
+    TooMany,
 }
 
 impl Failure {
-    /// The close code that the peer is told, with an empty reason.
+    /// The close code that the peer is told.
     pub fn code(self) -> u16 {
         match self {
             Failure::TooLarge => 1009,
             Failure::Encoding => 1007,
             Failure::Protocol => 1002,
+            Failure::TooMany => 1008,
+        }
+    }
+
+    /// The reason beside it: none where the code says all.
+    fn reason(self) -> &'static str {
+        match self {
+            Failure::TooLarge | Failure::Encoding | Failure::Protocol => "",
+            Failure::TooMany => "too many frames",
         }
     }
 }
@@ -72,10 +92,39 @@ pub struct Codec {
     input: Vec<u8>,
     /// Where the undecoded bytes begin in `input`.
     start: usize,
-    /// Holds the fragments of an incomplete message, and exists only with one.
-    fragments: Option<Box<WebSocket<Pipe>>>,
+    /// Exists only with an incomplete message.
+    fragments: Option<Box<Fragments>>,
+    /// How far the text of an incomplete frame was looked at.
+    partial: Partial,
     output: Vec<u8>,
+    /// Frames that may still come.
+    allowance: u32,
     state: State,
+}
+
+/// The beginning of a message that has not come whole.
+#[derive(Debug)]
+struct Fragments {
+    /// Holds them.
+    socket: WebSocket<Pipe>,
+    size: usize,
+    /// Where a text stands after them.
+    text: Option<Utf8>,
+}
+
+#[derive(Debug, Default)]
+struct Partial {
+    scanned: usize,
+    text: Utf8,
+}
+
+/// One frame's bytes, and what its header says.
+#[derive(Debug)]
+struct Cut {
+    header: FrameHeader,
+    bytes: Vec<u8>,
+    /// Where the payload begins.
+    payload: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,9 +143,23 @@ impl Codec {
             input: rest,
             start: 0,
             fragments: None,
+            partial: Partial::default(),
             output: Vec::new(),
+            allowance: limits.frames,
             state: State::Open,
         }
+    }
+
+    /// Whether so many frames have come that it is time to look at the clock and [`allow`] more.
+    ///
+    /// [`allow`]: Codec::allow
+    pub fn wants_allowance(&self) -> bool {
+        self.allowance < self.limits.frames / 2
+    }
+
+    /// Lets so many more frames in, though never more at once than the limit.
+    pub fn allow(&mut self, frames: u32) {
+        self.allowance = self.allowance.saturating_add(frames).min(self.limits.frames);
     }
 
     /// Takes in bytes of the connection. Poll until nothing comes before feeding more: what is
@@ -117,7 +180,11 @@ impl Codec {
     pub fn poll(&mut self) -> Option<Event> {
         while self.state != State::Closed {
             let event = match self.take_frame() {
-                Ok(Some(frame)) => self.decode(frame),
+                Ok(Some(_)) if self.allowance == 0 => Some(self.fail(Failure::TooMany)),
+                Ok(Some(frame)) => {
+                    self.allowance -= 1;
+                    self.decode(frame)
+                }
                 Ok(None) => return None,
                 Err(failure) => Some(self.fail(failure)),
             };
@@ -160,6 +227,11 @@ impl Codec {
         !self.output.is_empty()
     }
 
+    /// How many bytes there are to write.
+    pub fn output_size(&self) -> usize {
+        self.output.len()
+    }
+
     /// The bytes to write, in order.
     pub fn take_output(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.output)
@@ -170,33 +242,67 @@ impl Codec {
         self.state == State::Closed
     }
 
-    /// The bytes of the next frame once they are complete.
-    fn take_frame(&mut self) -> Result<Option<Vec<u8>>, Failure> {
+    /// The next frame once it is complete.
+    fn take_frame(&mut self) -> Result<Option<Cut>, Failure> {
         let unread = &self.input[self.start..];
         let mut cursor = Cursor::new(unread);
-        let Some((_, payload)) = FrameHeader::parse(&mut cursor).map_err(|_| Failure::Protocol)?
+        let Some((header, size)) =
+            FrameHeader::parse(&mut cursor).map_err(|_| Failure::Protocol)?
         else {
             return Ok(None);
         };
-        let header = usize::try_from(cursor.position()).map_err(|_| Failure::Protocol)?;
-        let payload = usize::try_from(payload).map_err(|_| Failure::TooLarge)?;
-        if payload > self.frame_max() {
+        let payload = usize::try_from(cursor.position()).map_err(|_| Failure::Protocol)?;
+        let size = usize::try_from(size).map_err(|_| Failure::TooLarge)?;
+        let before = match &self.fragments {
+            Some(fragments) if header.opcode == CONTINUE => fragments.size,
+            _ => 0,
+        };
+        if size > self.frame_max() || (before > 0 && before + size > self.limits.message) {
             return Err(Failure::TooLarge);
         }
-        let length = header + payload;
+        let length = payload + size;
         if unread.len() < length {
+            self.check_partial(&header, payload, before + size)?;
             return Ok(None);
         }
+        self.partial = Partial::default();
         if unread.len() == length && self.start == 0 {
-            return Ok(Some(std::mem::take(&mut self.input)));
+            return Ok(Some(Cut { header, bytes: std::mem::take(&mut self.input), payload }));
         }
-        let frame = unread[..length].to_vec();
+        let bytes = unread[..length].to_vec();
         self.start += length;
         if self.start == self.input.len() {
             self.input = Vec::new();
             self.start = 0;
         }
-        Ok(Some(frame))
+        Ok(Some(Cut { header, bytes, payload }))
+    }
+
+    /// Refuses a text as soon as it cannot become one, however long its frame is. `size` is that of
+    /// the message up to the frame's end.
+    fn check_partial(
+        &mut self,
+        header: &FrameHeader,
+        payload: usize,
+        size: usize,
+    ) -> Result<(), Failure> {
+        let text = match &self.fragments {
+            None if header.opcode == TEXT => Some(Utf8::default()),
+            Some(fragments) if header.opcode == CONTINUE => fragments.text,
+            _ => None,
+        };
+        // What breaks another rule is refused for that, when the frame is whole.
+        let is_sound = !(header.rsv1 || header.rsv2 || header.rsv3) && size <= self.limits.message;
+        let (Some(text), Some(mask), true) = (text, header.mask, is_sound) else {
+            return Ok(());
+        };
+        if self.partial.scanned == 0 {
+            self.partial.text = text;
+        }
+        let payload = &self.input[self.start + payload..];
+        self.partial.text.read(payload, mask, self.partial.scanned).ok_or(Failure::Encoding)?;
+        self.partial.scanned = payload.len();
+        Ok(())
     }
 
     /// The largest payload of a frame that can be part of anything allowed.
@@ -205,12 +311,14 @@ impl Codec {
     }
 
     /// Lets tungstenite decode one whole frame.
-    fn decode(&mut self, frame: Vec<u8>) -> Option<Event> {
-        let fragmented = self.fragments.is_some();
-        let mut socket = match self.fragments.take() {
-            Some(mut socket) => {
-                *socket.get_mut() = Pipe(Cursor::new(frame));
-                socket
+    fn decode(&mut self, frame: Cut) -> Option<Event> {
+        let Cut { header, bytes, payload } = frame;
+        let is_fragmented = self.fragments.is_some();
+        let mut fragments = match self.fragments.take() {
+            Some(mut fragments) => {
+                fragments.add(&header, &bytes[payload..]);
+                *fragments.socket.get_mut() = Pipe(Cursor::new(bytes));
+                fragments
             }
             None => {
                 let config = WebSocketConfig::default()
@@ -219,21 +327,26 @@ impl Codec {
                     .max_message_size(Some(self.limits.message))
                     .max_frame_size(Some(self.frame_max()));
                 let pipe = Pipe::default();
+                let mut text = (header.opcode == TEXT).then(Utf8::default);
+                if let (Some(text), false) = (&mut text, header.is_final) {
+                    text.read(&bytes[payload..], header.mask.unwrap_or_default(), 0);
+                }
+                let size = bytes.len() - payload;
                 let socket =
-                    WebSocket::from_partially_read(pipe, frame, Role::Server, Some(config));
-                Box::new(socket)
+                    WebSocket::from_partially_read(pipe, bytes, Role::Server, Some(config));
+                Box::new(Fragments { socket, size, text })
             }
         };
-        let message = match socket.read() {
+        let message = match fragments.socket.read() {
             Ok(message) => message,
             Err(tungstenite::Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.fragments = Some(socket); // a fragment, not the last
+                self.fragments = Some(fragments); // a fragment, not the last
                 return None;
             }
             Err(error) => return Some(self.fail(failure(&error))),
         };
-        if fragmented && matches!(message, Message::Ping(_) | Message::Pong(_)) {
-            self.fragments = Some(socket); // a control frame between fragments
+        if is_fragmented && matches!(message, Message::Ping(_) | Message::Pong(_)) {
+            self.fragments = Some(fragments); // a control frame between fragments
         }
         self.event(message)
     }
@@ -264,7 +377,7 @@ impl Codec {
 
     fn fail(&mut self, failure: Failure) -> Event {
         if self.state == State::Open {
-            self.push_close(Some(failure.code()), "");
+            self.push_close(Some(failure.code()), failure.reason());
         }
         self.state = State::Closed;
         Event::Failed(failure)
@@ -287,6 +400,19 @@ impl Codec {
             code.map(|code| CloseFrame { code: CloseCode::from(code), reason: reason.into() }),
         );
         frame.format(&mut self.output).expect("writing to a Vec does not fail");
+    }
+}
+
+impl Fragments {
+    /// Counts one more frame, if it is one of the message's.
+    fn add(&mut self, header: &FrameHeader, payload: &[u8]) {
+        if header.opcode != CONTINUE {
+            return;
+        }
+        self.size += payload.len();
+        if let Some(text) = &mut self.text {
+            text.read(payload, header.mask.unwrap_or_default(), 0);
+        }
     }
 }
 

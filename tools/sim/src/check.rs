@@ -8,29 +8,50 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use base::json::Json;
 use base::{TokenId, UserId};
+use domain::identity::alias::{Alias, Kind};
 use domain::record::Record;
-use domain::record::device::Device;
+use domain::record::alias::AliasOwner;
 use domain::record::revocation::Revocation;
 use domain::record::user::User;
-use domain::record::username::UsernameOwner;
 
 use crate::cluster::client::{Login, claims, text_of};
 use crate::cluster::store::Store;
-use crate::cluster::{DEVICES, REFRESH_LIFE, REVOCATIONS, TOKEN_LIFE, USERNAMES, USERS};
+use crate::cluster::{ALIASES, REFRESH_LIFE, REVOCATIONS, TOKEN_LIFE, USERS};
 
-/// Devices, names and users point at each other: names and devices are unique, and a batch is
-/// durable as a whole.
+/// Aliases and users point at each other: an alias is one account's, and a batch is durable as a
+/// whole.
 pub fn invariant_rows_belong_together(store: &Store) {
-    let count = store.rows(USERS).count();
-    assert_eq!(store.rows(DEVICES).count(), count, "every account has one device");
-    assert_eq!(store.rows(USERNAMES).count(), count, "every account has one name");
+    let mut count = 0;
     for (key, value) in store.rows(USERS) {
         let user = decode::<User>(value);
-        let device = store.get(DEVICES, user.devices[0].as_bytes()).expect("the device is there");
-        assert_eq!(decode::<Device>(&device).user_id, key[..], "a device is one account's");
-        let name = store.get(USERNAMES, user.username.as_bytes()).expect("the name is there");
-        assert_eq!(decode::<UsernameOwner>(&name).user_id, key[..], "a name is one account's");
+        let name = (Kind::Username.number(), user.username.as_str());
+        let credentials = user.credentials.iter().map(|known| (known.kind, known.text.as_str()));
+        for (kind, text) in credentials.chain([name]) {
+            count += 1;
+            let row = store.get(ALIASES, &[&[kind], text.as_bytes()].concat());
+            let owner = decode::<AliasOwner>(&row.expect("an account's alias is there")).user_id;
+            assert_eq!(owner, key[..], "an alias is one account's");
+        }
+        assert!(!user.credentials.is_empty(), "every account can be signed in to");
     }
+    assert_eq!(store.rows(ALIASES).count(), count, "no alias is left behind");
+}
+
+/// A link that was acknowledged was durable: the alias has led to the user.
+pub fn invariant_linked(store: &Store, alias: &Alias, user_id: &str) {
+    let user = UserId::parse(user_id).expect("a user id");
+    let leads = |row: Option<&bytes::Bytes>| {
+        row.is_some_and(|row| decode::<AliasOwner>(row).user_id == *user.as_bytes())
+    };
+    assert!(store.ever(ALIASES, &alias.key(), leads), "an answer tells what is durable");
+}
+
+/// A deletion that was acknowledged was durable, and user ids are never used again.
+pub fn invariant_deleted(store: &Store, user_id: &str) {
+    let user = UserId::parse(user_id).expect("a user id");
+    assert!(store.get(USERS, user.as_bytes()).is_none(), "a deleted account stays deleted");
+    let is_gone = |row: Option<&bytes::Bytes>| row.is_none();
+    assert!(store.ever(USERS, user.as_bytes(), is_gone), "an answer tells what is durable");
 }
 
 /// What clients were told and may rely on.
@@ -49,8 +70,8 @@ pub struct Acknowledged {
 impl Acknowledged {
     /// A device signs in to one account for ever, and who was told of it finds it on disk.
     pub fn invariant_sign_in(&mut self, store: &Store, device: &str, login: &Login) {
-        let row = store.get(DEVICES, device.as_bytes());
-        let owner = decode::<Device>(&row.expect("an answer tells what is durable"));
+        let row = store.get(ALIASES, &device_key(device));
+        let owner = decode::<AliasOwner>(&row.expect("an answer tells what is durable"));
         let owner = UserId::from_bytes(owner.user_id).to_string();
         assert_eq!(owner, login.user_id, "an answer tells what is durable");
         let account = (login.user_id.clone(), login.username.clone());
@@ -66,7 +87,8 @@ impl Acknowledged {
     /// A sign-in is refused for its name only when the name is taken for certain. Its owner may be
     /// the same device, by another request at the same time.
     pub fn invariant_conflict(store: &Store, name: &str) {
-        assert!(store.get(USERNAMES, name.as_bytes()).is_some(), "a taken name is durable");
+        let key = Alias::username(name).expect("a name").key();
+        assert!(store.get(ALIASES, &key).is_some(), "a taken name is durable");
     }
 
     /// An acknowledged logout is on disk as long as the token would be good without it.
@@ -109,11 +131,21 @@ impl Acknowledged {
         );
     }
 
+    /// Whether every token of its age is dead.
+    pub fn is_revoked(store: &Store, login: &Login) -> bool {
+        revocation(store, &login.user_id).is_some_and(|row| issued(login) < row.issued_before)
+    }
+
+    /// Whether the session token may have died between its handshake and now.
+    pub fn may_be_refused(store: &Store, login: &Login, second: u64) -> bool {
+        issued(login) + TOKEN_LIFE <= second || is_logged_out(store, login, false)
+    }
+
     /// What was acknowledged is on disk, whatever happened since.
     pub fn invariant_is_durable(&self, store: &Store) {
         for (device, (user_id, username)) in &self.accounts {
-            let row = store.get(DEVICES, device.as_bytes()).expect("acknowledged accounts stay");
-            let owner = decode::<Device>(&row).user_id;
+            let row = store.get(ALIASES, &device_key(device)).expect("acknowledged accounts stay");
+            let owner = decode::<AliasOwner>(&row).user_id;
             assert_eq!(UserId::from_bytes(owner).to_string(), *user_id);
             let row = store.get(USERS, &owner).expect("acknowledged accounts stay");
             assert_eq!(decode::<User>(&row).username, *username);
@@ -127,6 +159,10 @@ impl Acknowledged {
     pub fn users(&self) -> impl Iterator<Item = &str> {
         self.accounts.values().map(|(user, _)| user.as_str())
     }
+}
+
+fn device_key(id: &str) -> Vec<u8> {
+    Alias::device(id).expect("a device").key()
 }
 
 fn is_logged_out(store: &Store, login: &Login, is_refresh: bool) -> bool {

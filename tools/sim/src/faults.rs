@@ -42,5 +42,6 @@ counters! {
     halted_links: "links between shards held up",
     lost_connections: "clients vanished",
     muted_clients: "clients that stopped answering pings",
+    clock_jumps: "jumps of the wall clock",
     frozen_moments: "moments in which the process did not get to run",
 }

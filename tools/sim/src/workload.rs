@@ -8,24 +8,31 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use base::limits::TASK_DEADLINE;
-use base::{ConnectionId, Rng, ShardId};
+use base::{ConnectionId, Rng, ShardId, UserId};
+use domain::identity::alias::Alias;
 use matchmaker::Mode;
-use shard::Hooks;
+use shard::{Hooks, Input, Rates};
 
 use crate::check::socket::{
     Question, Socket, invariant_data_arrived, invariant_members_are_known,
     invariant_statuses_are_known,
 };
 use crate::check::ticket::{Tickets, Wish};
-use crate::check::{Acknowledged, invariant_rows_belong_together};
-use crate::cluster::client::{
-    Heard, Login, account, device, device_named, handshake, logout, refresh, text_of, users,
+use crate::check::{
+    Acknowledged, invariant_deleted, invariant_linked, invariant_rows_belong_together,
 };
-use crate::cluster::{Cluster, Halted, INTERVAL, Options, Recording};
+use crate::cluster::client::{
+    Heard, Login, account, authenticate, bearer, device, device_named, handshake, link, logout,
+    refresh, text_of, unlink, users,
+};
+use crate::cluster::{ALIASES, Cluster, Halted, INTERVAL, Options, Recording, USERS};
 use crate::faults::Faults;
 
 const DEVICE_COUNT: u32 = 6;
 const NAMES: [&str; 5] = ["alice", "bob", "carol", "dave", "erin"];
+/// Aliases of accounts that are edited, deleted and banned; the others never are.
+const MOVING: u32 = 4;
+const MOVING_NAMES: [&str; 3] = ["mallory", "niaj", "olivia"];
 const ACTIONS: u32 = 250;
 /// Tokens that clients still use.
 const LOGINS: usize = 20;
@@ -82,6 +89,20 @@ enum Call {
         login: Login,
         is_online: bool,
     },
+    /// A sign-in to an account that others may be editing.
+    SignInMoving,
+    /// A change of one's own account.
+    Edit {
+        login: Login,
+        done: Option<Done>,
+    },
+}
+
+/// What an edit has done when it was acknowledged.
+#[derive(Debug)]
+enum Done {
+    Linked(Alias),
+    Deleted,
 }
 
 struct Workload {
@@ -89,12 +110,25 @@ struct Workload {
     rng: Rng,
     /// Of a thousand actions, so many are crashes.
     crashes: u32,
+    /// Whether the wall clock jumps.
+    jumps: bool,
+    /// The latest second that the wall clock has shown.
+    latest: u64,
     /// Crashes that were noticed.
     seen_crashes: u64,
     has_hooks: bool,
     calls: BTreeMap<ConnectionId, Call>,
     sockets: BTreeMap<ConnectionId, Socket>,
     logins: Vec<Login>,
+    /// Users whose accounts are edited.
+    moving: BTreeSet<String>,
+    has_single_socket: bool,
+    /// Users somebody has logged out as a whole.
+    logged_out: BTreeSet<String>,
+    /// By whose token each socket was opened.
+    opened: BTreeMap<ConnectionId, Login>,
+    /// Calls of server code so far.
+    called: u64,
     matches: BTreeSet<String>,
     tickets: Tickets,
     acknowledged: Acknowledged,
@@ -113,7 +147,11 @@ impl Workload {
             chosen.map(|name| (*name).to_owned()).collect()
         };
         let hooks = Hooks { before: hooked(2), after: hooked(3) };
+        let (single_session, has_single_socket) = (rng.below(8) == 0, rng.below(8) == 0);
         let options = Options {
+            single_session,
+            single_socket: has_single_socket,
+            rates: Rates::default(),
             seed,
             shards,
             mode: if rng.below(2) == 0 { Mode::Immediate } else { Mode::Compatible },
@@ -126,12 +164,19 @@ impl Workload {
         Workload {
             cluster: Cluster::new(options),
             crashes: [0, 4, 20][rng.below(3) as usize],
+            jumps: rng.below(3) == 0,
+            latest: 0,
             rng,
             seen_crashes: 0,
             has_hooks,
             calls: BTreeMap::new(),
             sockets: BTreeMap::new(),
             logins: Vec::new(),
+            moving: BTreeSet::new(),
+            has_single_socket,
+            logged_out: BTreeSet::new(),
+            opened: BTreeMap::new(),
+            called: 0,
             matches: BTreeSet::new(),
             tickets: Tickets::default(),
             acknowledged: Acknowledged::default(),
@@ -143,14 +188,18 @@ impl Workload {
 
     fn act(&mut self) {
         match self.rng.below(100) {
-            0..15 => self.sign_in(),
-            15..38 => self.call_as_somebody(),
+            0..10 => self.sign_in(),
+            10..14 => self.sign_in_moving(),
+            14..20 => self.edit(),
+            20..38 => self.call_as_somebody(),
             38..46 => self.open_socket(),
             46..50 => self.lose_connection(),
             50..87 => self.say_something(),
             87..93 => self.halt_or_let_go(),
             93..95 => self.let_time_pass(),
             95..97 => self.cluster.crowd(),
+            97 if self.jumps => self.jump(),
+            98 => self.ban(),
             _ => self.steps(200),
         }
         if self.rng.below(1000) < self.crashes {
@@ -166,6 +215,102 @@ impl Workload {
             Some(name) => device_named(&id, name),
         };
         self.call(request, Call::SignIn { device: id, name });
+    }
+
+    /// A credential that moves between accounts: its provider, body and alias.
+    fn any_credential(&mut self) -> (&'static str, String, Alias) {
+        let n = self.rng.below(MOVING);
+        let parsed =
+            |alias: Result<Alias, domain::identity::alias::Error>| alias.expect("well-formed");
+        match self.rng.below(4) {
+            0 => {
+                let id = format!("moving-device-{n}");
+                ("device", format!("{{\"id\":\"{id}\"}}"), parsed(Alias::device(&id)))
+            }
+            1 => {
+                let id = format!("moving-custom-{n}");
+                ("custom", format!("{{\"id\":\"{id}\"}}"), parsed(Alias::custom(&id)))
+            }
+            2 => {
+                let email = format!("moving-{n}@mail.example");
+                let password = ["password", "old-password"][self.rng.below(2) as usize];
+                let body = format!("{{\"email\":\"{email}\",\"password\":\"{password}\"}}");
+                ("email", body, parsed(Alias::email(&email)))
+            }
+            _ => {
+                let kind = domain::identity::alias::Kind::Google;
+                let id = ["google-0", "google-1", "unavailable", "rejected"][n as usize % 4];
+                let alias = parsed(Alias::provided(kind, id));
+                ("google", format!("{{\"token\":\"{id}\"}}"), alias)
+            }
+        }
+    }
+
+    fn sign_in_moving(&mut self) {
+        let (provider, body, _) = self.any_credential();
+        let query = match self.rng.below(3) {
+            0 => String::new(),
+            1 => "?create=false".to_owned(),
+            _ => format!("?username={}", MOVING_NAMES[self.rng.below(3) as usize]),
+        };
+        self.call(authenticate(provider, &query, &body), Call::SignInMoving);
+    }
+
+    fn edit(&mut self) {
+        let Some(login) = self.any_login() else { return };
+        if !self.moving.contains(&login.user_id) {
+            return;
+        }
+        let token = login.token.clone();
+        let (provider, body, alias) = self.any_credential();
+        match self.rng.below(8) {
+            0..3 => {
+                let done = Some(Done::Linked(alias));
+                self.call(link(&token, provider, &body), Call::Edit { login, done });
+            }
+            3..5 => {
+                let body = if self.rng.below(2) == 0 { "{}" } else { &body };
+                self.call(unlink(&token, provider, body), Call::Edit { login, done: None });
+            }
+            5..7 => {
+                let name = MOVING_NAMES[self.rng.below(3) as usize];
+                let body = format!("{{\"username\":\"{name}\",\"location\":\"{name}'s\"}}");
+                let update = bearer("PUT", "/v2/account", &token, &body);
+                self.call(update, Call::Edit { login, done: None });
+            }
+            _ => {
+                let delete = bearer("DELETE", "/v2/account", &token, "");
+                self.call(delete, Call::Edit { login, done: Some(Done::Deleted) });
+            }
+        }
+    }
+
+    /// Server code bans somebody, or lifts a ban.
+    fn ban(&mut self) {
+        let moving: Vec<_> = self.moving.iter().cloned().collect();
+        let Some(user) = self.any(&moving) else { return };
+        let users = vec![UserId::parse(&user).expect("a user id")];
+        let (operation, request) = match self.rng.below(2) {
+            0 => ("users_ban", api::request::Request::UsersBan { users }),
+            _ => ("users_unban", api::request::Request::UsersUnban { users }),
+        };
+        let shard = self.any_shard();
+        self.called += 1;
+        self.cluster.handle(shard, Input::Call { call: self.called, operation, request });
+    }
+
+    /// The wall clock is set, back or forth; no deadline moves.
+    fn jump(&mut self) {
+        let nanos = u64::from(1 + self.rng.below(1800)) * 1_000_000_000;
+        let wall = &mut self.cluster.now.wall.0;
+        *wall = if self.rng.below(2) == 0 { *wall + nanos } else { *wall - nanos };
+        let earliest = self.cluster.now.wall.secs();
+        self.cluster.faults.clock_jumps += 1;
+        for call in self.calls.values_mut() {
+            if let Call::LogoutAll { second, .. } = call {
+                *second = earliest.min(*second);
+            }
+        }
     }
 
     fn call_as_somebody(&mut self) {
@@ -195,6 +340,7 @@ impl Workload {
             }
             _ => {
                 let second = self.cluster.now.wall.secs();
+                self.logged_out.insert(login.user_id.clone());
                 self.call(logout(&token, ""), Call::LogoutAll { is_dead, login, second });
             }
         }
@@ -395,6 +541,8 @@ impl Workload {
             }
         }
         if self.cluster.faults.crashes != self.seen_crashes {
+            self.cluster.called.clear();
+            self.called = 0;
             self.seen_crashes = self.cluster.faults.crashes;
             assert!(self.calls.is_empty() && self.sockets.is_empty(), "a crash loses all clients");
             self.matches.clear();
@@ -415,10 +563,23 @@ impl Workload {
                 Heard::Ping => {}
                 Heard::Lost | Heard::Closed { .. } => {
                     if let Heard::Closed { reason, .. } = heard {
-                        let known = ["too many messages at once", "no pong in time"];
-                        assert!(known.contains(&reason), "a socket was closed: {reason}");
+                        let known = [
+                            "too many messages at once",
+                            "no pong in time",
+                            "server is overloaded",
+                        ];
+                        let is_kicked = self.has_single_socket
+                            || self.moving.contains(&socket.user)
+                            || self.opened.get(&connection).is_some_and(|login| {
+                                let latest = self.cluster.now.wall.secs().max(self.latest);
+                                Acknowledged::may_be_refused(&self.cluster.store, login, latest)
+                            });
+                        let is_known = known.contains(&reason)
+                            || (reason == "server-side session disconnect" && is_kicked);
+                        assert!(is_known, "a socket was closed: {reason}");
                     }
                     self.sockets.remove(&connection);
+                    self.opened.remove(&connection);
                 }
                 other => panic!("a socket heard {other:?}"),
             };
@@ -428,7 +589,8 @@ impl Workload {
         match (call, heard) {
             (_, Heard::Lost) => {}
             (Call::Handshake { login, is_online }, Heard::Upgraded) => {
-                self.sockets.insert(connection, Socket::new(login.user_id, is_online));
+                self.sockets.insert(connection, Socket::new(login.user_id.clone(), is_online));
+                self.opened.insert(connection, login);
             }
             (call, Heard::Response { status, body }) => self.judge_response(call, status, &body),
             (call, heard) => panic!("{call:?} was answered by {heard:?}"),
@@ -437,7 +599,8 @@ impl Workload {
 
     fn judge_response(&mut self, call: Call, status: u16, body: &str) {
         let store = &self.cluster.store;
-        let second = self.cluster.now.wall.secs();
+        self.latest = self.cluster.now.wall.secs().max(self.latest);
+        let second = self.latest;
         match (call, status) {
             // The deadline, and what a hook refused.
             (_, 504) => {}
@@ -451,6 +614,26 @@ impl Workload {
                 let name = name.expect("nobody is refused for a name that was drawn");
                 Acknowledged::invariant_conflict(store, name);
             }
+            (Call::SignInMoving, 200) => {
+                let login = Login::read(body);
+                self.moving.insert(login.user_id.clone());
+                self.logins.push(login);
+            }
+            // The provider, a wrong password, a ban, an account that is not there, a taken name.
+            (Call::SignInMoving, 401 | 403 | 404 | 409 | 503) => {}
+            (Call::Edit { login, done }, 200) => match done {
+                Some(Done::Linked(alias)) => invariant_linked(store, &alias, &login.user_id),
+                Some(Done::Deleted) => invariant_deleted(store, &login.user_id),
+                None => {}
+            },
+            // A name that is taken, what is linked elsewhere or nowhere, the provider.
+            (Call::Edit { .. }, 400 | 403 | 409 | 503) => {}
+            (Call::Edit { .. }, 401) if body.contains("provider") => {}
+            // The account was deleted in the second in which the token was issued.
+            (Call::Edit { login, .. } | Call::Bearer { login, .. }, 404) => {
+                invariant_deleted(store, &login.user_id);
+            }
+            (Call::Refresh { login }, 403 | 404) if self.moving.contains(&login.user_id) => {}
             (Call::Refresh { .. }, 200) => self.logins.push(Login::read(body)),
             (Call::Bearer { is_dead, .. }, 200) => {
                 Acknowledged::invariant_dead(is_dead);
@@ -467,7 +650,12 @@ impl Workload {
                 Acknowledged::invariant_refusal(store, &login, true, second);
             }
             // A token that expired meanwhile cannot be logged out.
-            (Call::Bearer { login, .. } | Call::Handshake { login, .. }, 401)
+            (
+                Call::Bearer { login, .. }
+                | Call::Handshake { login, .. }
+                | Call::Edit { login, .. },
+                401,
+            )
             | (Call::Logout { login, .. } | Call::LogoutAll { login, .. }, 400 | 401) => {
                 Acknowledged::invariant_refusal(store, &login, false, second);
             }
@@ -498,10 +686,13 @@ impl Workload {
         self.cluster.advance(TASK_DEADLINE);
         self.judge();
         assert!(self.calls.is_empty(), "every request is answered: {:?}", self.calls);
+        let called: BTreeSet<_> = self.cluster.called.iter().map(|(call, _)| *call).collect();
+        assert_eq!(called, (1..=self.called).collect(), "every call of server code is answered");
         self.sockets.values().for_each(Socket::invariant_is_answered);
         let sockets: Vec<_> = self.sockets.values().collect();
         invariant_members_are_known(&sockets);
         invariant_statuses_are_known(&sockets);
+        self.invariant_kicked();
         self.probe_data();
         for connection in std::mem::take(&mut self.sockets).into_keys() {
             self.cluster.disconnect(connection);
@@ -514,9 +705,29 @@ impl Workload {
         self.rest_without_clients();
     }
 
+    /// At rest a deleted user has no socket but by a token that the deletion spares, and with
+    /// `single_socket` nobody has two.
+    fn invariant_kicked(&self) {
+        let store = &self.cluster.store;
+        let mut users = BTreeSet::new();
+        for (connection, socket) in &self.sockets {
+            let is_first = users.insert(&socket.user);
+            assert!(is_first || !self.has_single_socket, "a newer socket closes the older");
+            let user = UserId::parse(&socket.user).expect("a user id");
+            let is_deleted = store.get(USERS, user.as_bytes()).is_none();
+            let login = &self.opened[connection];
+            // A logout ends tokens, not sockets.
+            if is_deleted && !self.logged_out.contains(&socket.user) {
+                let is_dead = Acknowledged::is_revoked(store, login);
+                assert!(!is_dead, "a deleted user's sockets are closed");
+            }
+        }
+    }
+
     fn rest_without_clients(&mut self) {
         assert!(self.cluster.is_quiet(), "everything has ended");
         self.probe_accounts();
+        self.probe_moving();
         self.probe_ghosts();
         self.cluster.drain();
         self.cluster.settle();
@@ -561,6 +772,23 @@ impl Workload {
                     Acknowledged::invariant_conflict(&self.cluster.store, name);
                 }
                 other => panic!("{id} cannot sign in: {other:?}: {body}"),
+            }
+        }
+    }
+
+    /// Every alias on disk signs in to the account that it leads to: no hold was left behind.
+    fn probe_moving(&mut self) {
+        let custom: Vec<_> = (0..MOVING).map(|n| format!("moving-custom-{n}")).collect();
+        for (n, id) in custom.iter().enumerate() {
+            let key = Alias::custom(id).expect("well-formed").key();
+            let owner = self.cluster.store.get(ALIASES, &key);
+            let request = authenticate("custom", "", &format!("{{\"id\":\"{id}\"}}"));
+            let shard = ShardId::nth(n % self.cluster.shard_count());
+            let (status, body) = self.call_until_heard(shard, &request);
+            match status {
+                200 => assert_eq!(Login::read(&body).created, owner.is_none(), "{body}"),
+                403 => assert!(owner.is_some(), "only accounts are banned: {body}"),
+                other => panic!("{id} cannot sign in: {other}: {body}"),
             }
         }
     }

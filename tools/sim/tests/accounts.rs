@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use base::ShardId;
 use base::limits::TASK_DEADLINE;
+use domain::identity::alias::Kind;
 use sim::cluster::client::{Login, device, device_named, device_with, users};
-use sim::cluster::{Cluster, DEVICES, Options, USERNAMES, USERS};
+use sim::cluster::{ALIASES, Cluster, Options, USERS};
 
 const A: ShardId = ShardId(0);
 const B: ShardId = ShardId(1);
@@ -60,7 +61,7 @@ fn a_username_counts_at_creation_only() {
         assert_eq!(Login::read(&body).username, "alice");
         let (_, body) = cluster.call(B, device_named("device-0001", "bob"));
         assert_eq!(Login::read(&body).username, "alice");
-        assert_eq!(cluster.store.rows(USERNAMES).count(), 1);
+        assert_eq!(cluster.store.aliases(Kind::Username), 1);
     });
 }
 
@@ -158,7 +159,7 @@ fn creations_with_one_device_at_once_end_as_one_account() {
         assert_eq!(logins.iter().filter(|login| login.created).count(), 1);
         assert!(logins.iter().all(|login| login.user_id == logins[0].user_id));
         assert_eq!(cluster.store.rows(USERS).count(), 1);
-        assert_eq!(cluster.store.rows(USERNAMES).count(), 1, "no name is left behind");
+        assert_eq!(cluster.store.aliases(Kind::Username), 1, "no name is left behind");
         assert!(cluster.is_quiet());
     });
 }
@@ -176,7 +177,7 @@ fn of_two_devices_with_one_name_one_is_refused() {
         assert_eq!(answers[0].0, 200);
         assert_eq!(answers[1].0, 409);
         assert!(answers[1].1.contains("\"code\":6"), "{answers:?}");
-        assert_eq!(cluster.store.rows(DEVICES).count(), 1, "the loser's device is free");
+        assert_eq!(cluster.store.aliases(Kind::Device), 1, "the loser's device is free");
         // The one that was refused has left no hold.
         for device_id in ["device-0001", "device-0002"] {
             cluster.sign_in(C, device_id);
@@ -209,15 +210,15 @@ fn crossed_creations_never_wait_for_each_other() {
             let (status, body) = cluster.answer(connection);
             assert!(status == 200 || status == 409, "{body}");
         }
-        assert_eq!(cluster.store.rows(USERS).count(), cluster.store.rows(USERNAMES).count());
-        assert_eq!(cluster.store.rows(USERS).count(), cluster.store.rows(DEVICES).count());
+        assert_eq!(cluster.store.rows(USERS).count(), cluster.store.aliases(Kind::Username));
+        assert_eq!(cluster.store.rows(USERS).count(), cluster.store.aliases(Kind::Device));
     }
 }
 
 #[test]
 fn an_abandoned_creation_leaves_no_hold() {
     in_any_order(|mut cluster| {
-        cluster.halted.tables.insert(USERNAMES);
+        cluster.halted.aliases.insert(Kind::Username);
         let late = cluster.connect(A);
         cluster.send(late, device_named("device-0001", "alice"));
         cluster.advance(TASK_DEADLINE);
@@ -225,7 +226,7 @@ fn an_abandoned_creation_leaves_no_hold() {
         assert_eq!(status, 504, "{body}");
         assert!(body.contains("\"code\":4"), "{body}");
 
-        cluster.halted.tables.clear();
+        cluster.halted.aliases.clear();
         cluster.settle();
         assert!(cluster.is_quiet());
         let (status, body) = cluster.call(B, device_named("device-0001", "bob"));
@@ -248,11 +249,11 @@ fn two_creations_that_expire_together_leave_no_hold() {
         cluster.settle();
         // Both are told that the device is unknown; then one holds it, and waits for the name.
         cluster.halted.loads = false;
-        cluster.halted.tables.insert(USERNAMES);
+        cluster.halted.aliases.insert(Kind::Username);
         cluster.settle();
         cluster.pass(TASK_DEADLINE); // one tick finds both of them expired
         cluster.settle();
-        cluster.halted.tables.clear();
+        cluster.halted.aliases.clear();
         cluster.settle();
         for connection in connections {
             assert_eq!(cluster.answer(connection).0, 504);
@@ -267,14 +268,14 @@ fn two_creations_that_expire_together_leave_no_hold() {
 #[test]
 fn a_creation_whose_abandonment_is_late_holds_its_keys_until_it_comes() {
     in_any_order(|mut cluster| {
-        cluster.halted.tables.insert(USERNAMES);
+        cluster.halted.aliases.insert(Kind::Username);
         let late = cluster.connect(A);
         cluster.send(late, device_named("device-0001", "alice"));
         cluster.settle();
         cluster.halted.bus.extend([(A, B), (A, C)]);
         cluster.advance(TASK_DEADLINE);
         assert_eq!(cluster.answer(late).0, 504);
-        cluster.halted.tables.clear();
+        cluster.halted.aliases.clear();
         cluster.halted.bus.clear();
         cluster.settle();
         assert_eq!(cluster.call(B, device_named("device-0001", "alice")).0, 200);
@@ -373,18 +374,18 @@ fn a_generated_name_that_is_taken_is_drawn_again() {
     let second = cluster.sign_in(A, "device-0001");
     assert!(second.created);
     assert_ne!(second.username, first);
-    assert_eq!(cluster.store.rows(USERNAMES).count(), 2);
+    assert_eq!(cluster.store.aliases(Kind::Username), 2);
     assert!(cluster.is_quiet());
 }
 
 #[test]
 fn a_record_that_does_not_decode_is_an_internal_error_and_is_reported() {
     let mut cluster = Cluster::new(Options::default());
-    cluster.store.damage(DEVICES, b"device-0001", b"torn");
+    cluster.store.damage(ALIASES, b"\x02device-0001", b"torn");
     let (status, body) = cluster.call(A, device("device-0001"));
     assert_eq!(status, 500);
     assert!(body.contains("\"code\":13"), "{body}");
-    assert_eq!(cluster.damaged, [DEVICES]);
+    assert_eq!(cluster.damaged, [ALIASES]);
     assert!(cluster.is_quiet());
 }
 

@@ -40,9 +40,9 @@ fn a_before_hook_can_change_a_request() {
         let connection = begin(&mut cluster, device("device-0001"));
         assert_eq!(cluster.heard(connection), []);
         let (shard, call, request) = stopped(&mut cluster);
-        let Request::AuthenticateDevice(mut request) = request else { panic!("{request:?}") };
+        let Request::Authenticate(mut request) = request else { panic!("{request:?}") };
         request.username = "renamed".into();
-        cluster.answer_hook(shard, call, Verdict::Continue(Request::AuthenticateDevice(request)));
+        cluster.answer_hook(shard, call, Verdict::Continue(Request::Authenticate(request)));
         assert_eq!(Login::read(&cluster.answer(connection).1).username, "renamed");
         assert!(cluster.is_quiet());
     }

@@ -8,7 +8,7 @@ use base::{Instant, Now, Offset, ShardId, UnixTime};
 use bytes::Bytes;
 use shard::{Input, Output, Shard};
 use sim::cluster::client::{device, device_with};
-use sim::cluster::{Cluster, DEVICES, Options};
+use sim::cluster::{ALIASES, Cluster, Options};
 
 const A: ShardId = ShardId(0);
 
@@ -30,7 +30,7 @@ fn what_was_loaded_can_be_evicted_when_snapshots_lag() {
                 match output {
                     Output::Load { table, key, .. } => {
                         loads += 1;
-                        let is_other = table == DEVICES && *key != b"device-0001"[..];
+                        let is_other = table == ALIASES && *key != b"\x02device-0001"[..];
                         let value = is_other.then(|| large.clone());
                         let applied = Offset(10);
                         inputs.push(Input::Loaded { table, key, value, applied });

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use base::limits::SESSION_QUEUE_MAX;
 use base::{ConnectionId, ShardId, UserId};
+use domain::identity::alias::Kind;
 use sim::cluster::client::{
     Heard, Login, account, bearer, device, device_named, handshake, logout, users,
 };
-use sim::cluster::{Cluster, Options, PONG_WAIT, REVOCATIONS, USERNAMES};
+use sim::cluster::{Cluster, Options, PONG_WAIT, REVOCATIONS};
 
 const A: ShardId = ShardId(0);
 const B: ShardId = ShardId(1);
@@ -149,7 +150,7 @@ fn what_is_no_envelope_closes_the_socket() {
 fn stuck_socket(cluster: &mut Cluster) -> ConnectionId {
     let login = player(cluster, "alice");
     let socket = cluster.open(B, B, &login.token);
-    cluster.halted.tables.insert(USERNAMES);
+    cluster.halted.aliases.insert(Kind::Username);
     cluster.say(socket, "{\"cid\":\"0\",\"status_follow\":{\"usernames\":[\"nobody\"]}}");
     cluster.settle();
     socket
@@ -166,7 +167,7 @@ fn a_flood_behind_an_envelope_that_waits_is_read_no_further_until_it_goes_on() {
         cluster.settle();
         assert!(cluster.is_paused(socket));
         assert_eq!(cluster.heard(socket), []);
-        cluster.halted.tables.clear();
+        cluster.halted.aliases.clear();
         cluster.settle();
         assert!(!cluster.is_paused(socket));
         let texts = cluster.texts(socket);
@@ -182,7 +183,7 @@ fn too_many_messages_in_spite_of_the_pause_close_the_socket() {
     in_any_order(|mut cluster| {
         let login = player(&mut cluster, "alice");
         let socket = cluster.open(B, C, &login.token);
-        cluster.halted.tables.insert(USERNAMES);
+        cluster.halted.aliases.insert(Kind::Username);
         cluster.say(socket, "{\"status_follow\":{\"usernames\":[\"nobody\"]}}");
         cluster.settle();
         // The pause does not reach the connection in time.
@@ -193,7 +194,7 @@ fn too_many_messages_in_spite_of_the_pause_close_the_socket() {
         cluster.halted.bus.clear();
         cluster.settle();
         check_closed(&cluster.heard(socket), 1000, "too many messages at once");
-        cluster.halted.tables.clear();
+        cluster.halted.aliases.clear();
         cluster.settle();
         assert!(cluster.is_quiet());
     });

@@ -14,6 +14,12 @@ const NODE_MIN: u32 = 20;
 /// The packages of the SDK examples, which the end-to-end tests start.
 const EXAMPLES: &str = "tools/examples";
 
+/// Where programs are installed that the gate needs.
+const TOOLS: &str = "target/tools";
+
+/// The version of cargo-deny whose configuration `deny.toml` is.
+const DENY: &str = "0.20.2";
+
 pub(crate) fn run(root: &Path) -> Result<()> {
     let begin = Instant::now();
     step("tools", || check_tools(root))?;
@@ -32,6 +38,7 @@ pub(crate) fn run(root: &Path) -> Result<()> {
         cargo(root, &arguments, &[])
     })?;
     step("tidy", || tidy::run(root))?;
+    step("deny", || deny(root))?;
     step("test", || cargo(root, &["test", "--workspace", "--locked"], &[]))?;
     step("sim", || sim::run(root, &["--seconds", "60"]))?;
     step("sim-faults", || sim::run_faults(root))?;
@@ -71,6 +78,27 @@ fn check_tools(root: &Path) -> Result<()> {
     );
     output_of(root, "npm", &["--version"]).context("npm is missing: it comes with Node.js")?;
     Ok(())
+}
+
+/// Licences, double dependencies and sources, after `deny.toml`. Known vulnerabilities are another
+/// command (`cargo deny check advisories`), since their database is not always in reach.
+fn deny(root: &Path) -> Result<()> {
+    let own = root.join(TOOLS).join("bin/cargo-deny");
+    let is_there = |program: &str| {
+        output_of(root, program, &["--version"])
+            .is_ok_and(|version| version.trim() == format!("cargo-deny {DENY}"))
+    };
+    let own_path = own.to_string_lossy().into_owned();
+    let program = if is_there("cargo-deny") {
+        "cargo-deny".to_owned()
+    } else {
+        if !is_there(&own_path) {
+            let arguments = ["install", "cargo-deny", "--locked", "--version", DENY, "--root"];
+            cargo(root, &[&arguments[..], &[TOOLS]].concat(), &[])?;
+        }
+        own_path
+    };
+    run_command(root, &program, &["check", "licenses", "bans", "sources"], &[])
 }
 
 /// The 20 in `v20.11.1`.

@@ -14,7 +14,8 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   ci     everything that has to pass before a commit
-  fuzz   CRATE TARGET [SECONDS | --keep]: net http, net ws, api request, api envelope, api token
+  fuzz   CRATE TARGET [SECONDS | --keep]: net http, net ws, net tls,
+         api request, api envelope, api token
   sim    --seed N | --seeds A..B | --seconds S | --replay FILE: whole clusters from a seed
   sim-faults   plants faults, each of which the simulator has to find
   tidy   the rules of the tree and of its text

@@ -4,7 +4,7 @@ use api::http;
 use api::ops::Operations;
 use base::json::Json;
 use base::{TokenId, UnixTime, UserId};
-use domain::identity::token::{Claims, Key, Vars};
+use domain::identity::token::{Claims, Keys, Vars};
 
 /// The first line is method and target, the rest the body: routing and decoding give a request or a
 /// refusal whose body is JSON.
@@ -21,7 +21,9 @@ pub fn request(data: &[u8]) {
             body: body.clone().into(),
             ..http::Request::default()
         };
-        if let Err(error) = Operations::all().router.route(&request) {
+        let operations = Operations::all();
+        let found = operations.router.find(&request);
+        if let Err(error) = found.and_then(|found| found.decode(&request)) {
             let response = http::Response::error(&error);
             assert!(response.status >= 400);
             assert!(Json::parse(response.body.as_bytes()).is_ok(), "{}", response.body);
@@ -41,7 +43,7 @@ pub fn envelope(data: &[u8]) {
 
 /// No text is a token unless the key signed it, and what the key signs comes back.
 pub fn token(data: &[u8]) {
-    let (key, now) = (Key::new(b"secret"), UnixTime::from_secs(1_700_000_000));
+    let (key, now) = (Keys::new(b"secret", &[]), UnixTime::from_secs(1_700_000_000));
     let text = String::from_utf8_lossy(data);
     assert!(key.verify(&text, now).is_err());
     assert!(key.verify_match(&text, now).is_err());

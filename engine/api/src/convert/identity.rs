@@ -1,23 +1,8 @@
-//! Accounts, users, sessions and the socket's handshake.
-
-use base::UnixTime;
-use base::json::Object;
+//! Sessions, users and the socket's handshake.
 
 use crate::error::Error;
 use crate::http::{Call, Query};
-use crate::json::Message;
-use crate::reply::UserView;
-use crate::request::{AuthenticateDevice, Request, SocketOpen};
-
-pub(crate) fn authenticate_device(call: &Call<'_>) -> Result<Request, Error> {
-    let mut body = call.message()?;
-    let id = body.text("id")?;
-    let vars = body.text_map("vars")?;
-    body.finish()?;
-    let create = call.query.flag("create")?.unwrap_or(true);
-    let username = call.query.text("username")?.unwrap_or_default().to_owned();
-    Ok(Request::AuthenticateDevice(AuthenticateDevice { id, vars, create, username }))
-}
+use crate::request::{Request, SocketOpen};
 
 pub(crate) fn session_refresh(call: &Call<'_>) -> Result<Request, Error> {
     let mut body = call.message()?;
@@ -57,27 +42,4 @@ pub(crate) fn socket_open(call: &Call<'_>) -> Result<Request, Error> {
     let status = Query::parse_flag(&first("status")).unwrap_or(false);
     let is_handshake = call.websocket;
     Ok(Request::SocketOpen(SocketOpen { token, format: first("format"), status, is_handshake }))
-}
-
-pub(crate) fn account(view: &UserView, o: &mut Object<'_>) {
-    o.object("user", |o| user(view, o));
-    o.text("wallet", &view.user.wallet);
-    o.list("devices", &view.user.devices, |id, o| o.text("id", id));
-}
-
-/// The public part of an account.
-pub(crate) fn user(view: &UserView, o: &mut Object<'_>) {
-    o.shown("id", view.id);
-    o.text("username", &view.user.username);
-    o.text("lang_tag", &view.user.lang_tag);
-    o.text("metadata", &view.user.metadata);
-    o.flag("online", view.online);
-    o.shown("create_time", UnixTime::from_secs(view.user.create_time));
-    o.shown("update_time", UnixTime::from_secs(view.user.update_time));
-}
-
-impl Call<'_> {
-    fn message(&self) -> Result<Message, Error> {
-        self.body_message().map_err(Error::from)
-    }
 }

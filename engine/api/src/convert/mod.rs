@@ -1,5 +1,6 @@
 //! Decoders and encoders, a file for each group of operations.
 
+pub mod account;
 pub mod identity;
 pub mod matchmaking;
 pub mod play;

@@ -1,7 +1,9 @@
-//! Statuses and presences.
+//! Statuses, presences and notifications.
 
+use base::UnixTime;
 use base::json::Object;
 use domain::presence::Presence;
+use domain::social::notification::Notification;
 use domain::social::status::StatusPresence;
 
 use crate::json::{Malformed, Message};
@@ -37,4 +39,12 @@ pub(crate) fn presence(presence: &Presence, o: &mut Object<'_>) {
 pub(crate) fn status_presence(status: &StatusPresence, o: &mut Object<'_>) {
     presence(&status.presence, o);
     o.text_wrapper("status", Some(&status.text));
+}
+
+pub(crate) fn notification(notification: &Notification, o: &mut Object<'_>) {
+    o.shown("id", notification.id);
+    o.text("subject", notification.code.subject());
+    o.text("content", "{}");
+    o.int32("code", notification.code.number());
+    o.shown("create_time", UnixTime::from_secs(notification.create_time.secs()));
 }

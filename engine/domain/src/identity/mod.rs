@@ -1,7 +1,9 @@
-//! Who a client is: accounts, devices, names, sessions and their tokens.
+//! Who a client is: accounts and what leads to them, sessions and their tokens.
 
 pub mod account;
-pub mod device;
+pub mod alias;
+pub mod password;
+pub mod provider;
+pub mod server_token;
 pub mod session;
 pub mod token;
-pub mod username;

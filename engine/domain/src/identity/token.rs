@@ -7,7 +7,7 @@ use base::{TokenId, UnixTime, UserId};
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use ring::hmac;
+use ring::{digest, hmac};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -47,16 +47,26 @@ pub struct MatchClaims {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Invalid;
 
+/// The HS256 keys of one kind of token: the newest signs, all of them verify. A token names its
+/// key, so that keys can be exchanged while tokens of the earlier one are about.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    newest: Key,
+    earlier: Vec<Key>,
+}
+
 /// One HS256 key. Its `Debug` form does not show it.
 #[derive(Clone)]
-pub struct Key {
+struct Key {
+    /// `kid`: eight bytes of the secret's SHA-256, in hexadecimal digits.
+    id: String,
     encoding: EncodingKey,
     decoding: DecodingKey,
 }
 
 impl std::fmt::Debug for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Key(…)")
+        write!(f, "Key({}…)", self.id)
     }
 }
 
@@ -72,24 +82,22 @@ struct WireClaims {
     iat: u64,
 }
 
-impl Key {
-    pub fn new(secret: &[u8]) -> Key {
+impl Keys {
+    pub fn new(newest: &[u8], earlier: &[&[u8]]) -> Keys {
         install_crypto();
-        Key {
-            encoding: EncodingKey::from_secret(secret),
-            decoding: DecodingKey::from_secret(secret),
-        }
+        let key = |secret: &[u8]| {
+            let digest = digest::digest(&digest::SHA256, secret);
+            Key {
+                id: digest.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect(),
+                encoding: EncodingKey::from_secret(secret),
+                decoding: DecodingKey::from_secret(secret),
+            }
+        };
+        Keys { newest: key(newest), earlier: earlier.iter().map(|secret| key(secret)).collect() }
     }
 
     pub fn sign(&self, claims: &Claims) -> String {
-        self.encode(&WireClaims {
-            tid: claims.token_id.to_string(),
-            uid: claims.user_id.to_string(),
-            usn: claims.username.clone(),
-            vrs: claims.vars.clone(),
-            exp: claims.expiry,
-            iat: claims.issued_at,
-        })
+        self.encode(&wire(claims))
     }
 
     /// The claims of a token that this key signed and that has not expired.
@@ -118,7 +126,8 @@ impl Key {
     }
 
     fn encode(&self, claims: &impl Serialize) -> String {
-        jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &self.encoding)
+        let header = Header { kid: Some(self.newest.id.clone()), ..Header::new(Algorithm::HS256) };
+        jsonwebtoken::encode(&header, claims, &self.newest.encoding)
             .expect("claims of text and numbers encode, and HS256 is the key's algorithm")
     }
 
@@ -129,8 +138,29 @@ impl Key {
         validation.validate_exp = false;
         validation.validate_aud = false;
         validation.required_spec_claims.clear();
-        let token = jsonwebtoken::decode(token, &self.decoding, &validation);
-        token.map(|data| data.claims).map_err(|_| Invalid)
+        // A token without a key's name may be of any key; most servers have one only.
+        let by = |key: &Key| {
+            let token = jsonwebtoken::decode(token, &key.decoding, &validation);
+            token.map(|data| data.claims).map_err(|_| Invalid)
+        };
+        if self.earlier.is_empty() {
+            return by(&self.newest);
+        }
+        let named = jsonwebtoken::decode_header(token).map_err(|_| Invalid)?.kid;
+        let is_meant = |key: &&Key| named.as_ref().is_none_or(|id| *id == key.id);
+        let mut keys = std::iter::once(&self.newest).chain(&self.earlier).filter(is_meant);
+        keys.find_map(|key| by(key).ok()).ok_or(Invalid)
+    }
+}
+
+fn wire(claims: &Claims) -> WireClaims {
+    WireClaims {
+        tid: claims.token_id.to_string(),
+        uid: claims.user_id.to_string(),
+        usn: claims.username.clone(),
+        vrs: claims.vars.clone(),
+        exp: claims.expiry,
+        iat: claims.issued_at,
     }
 }
 
@@ -203,7 +233,7 @@ mod tests {
     /// Rows 78 and 87: the same claims give the same token.
     #[test]
     fn a_token_comes_back_and_is_the_same_every_time() {
-        let key = Key::new(b"secret");
+        let key = Keys::new(b"secret", &[]);
         let token = key.sign(&claims());
         assert_eq!(token, key.sign(&claims()));
         assert_eq!(key.verify(&token, UnixTime::from_secs(NOW)), Ok(claims()));
@@ -212,11 +242,11 @@ mod tests {
     /// Rows 48, 49 and 50.
     #[test]
     fn expired_foreign_and_unsigned_tokens_are_refused() {
-        let key = Key::new(b"secret");
+        let key = Keys::new(b"secret", &[]);
         let now = UnixTime::from_secs(NOW);
         let verify = |token: &str| key.verify(token, now);
         assert_eq!(key.verify(&key.sign(&claims()), UnixTime::from_secs(NOW + 60)), Err(Invalid));
-        assert_eq!(verify(&Key::new(b"other").sign(&claims())), Err(Invalid));
+        assert_eq!(verify(&Keys::new(b"other", &[]).sign(&claims())), Err(Invalid));
         let no_expiry = key.encode(&BTreeMap::from([
             ("tid", "01010101-0101-0101-0101-010101010101"),
             ("uid", "02020202-0202-0202-0202-020202020202"),
@@ -233,8 +263,22 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_is_exchanged_still_verifies_and_signs_no_more() {
+        let now = UnixTime::from_secs(NOW);
+        let (old, new) = (Keys::new(b"old", &[]), Keys::new(b"new", &[b"old"]));
+        assert_eq!(new.verify(&old.sign(&claims()), now), Ok(claims()));
+        assert_eq!(new.verify(&new.sign(&claims()), now), Ok(claims()));
+        assert_eq!(old.verify(&new.sign(&claims()), now), Err(Invalid));
+        assert_eq!(Keys::new(b"new", &[b"other"]).verify(&old.sign(&claims()), now), Err(Invalid));
+        let nameless = Header::new(Algorithm::HS256);
+        let claims_of_old = wire(&claims());
+        let nameless = jsonwebtoken::encode(&nameless, &claims_of_old, &old.newest.encoding);
+        assert_eq!(new.verify(&nameless.expect("it encodes"), now), Ok(claims()));
+    }
+
+    #[test]
     fn a_match_token_lasts_until_its_expiry() {
-        let key = Key::new(b"secret");
+        let key = Keys::new(b"secret", &[]);
         let token = key.sign_match(&MatchClaims { mid: "m.".into(), exp: NOW + 30 });
         assert!(key.verify_match(&token, UnixTime::from_secs(NOW + 29)).is_ok());
         assert_eq!(key.verify_match(&token, UnixTime::from_secs(NOW + 30)), Err(Invalid));
@@ -243,7 +287,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_panics(text: String) {
-            let key = Key::new(b"secret");
+            let key = Keys::new(b"secret", &[]);
             prop_assert_eq!(key.verify(&text, UnixTime::from_secs(NOW)), Err(Invalid));
             prop_assert!(key.verify_match(&text, UnixTime::from_secs(NOW)).is_err());
         }

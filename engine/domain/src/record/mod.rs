@@ -3,10 +3,9 @@
 //! Table numbers and layouts belong to the format: they never change within a version, and the
 //! tests pin their bytes. No record holds a hash map.
 
-pub mod device;
+pub mod alias;
 pub mod revocation;
 pub mod user;
-pub mod username;
 
 use base::Table;
 use bytes::Bytes;
@@ -51,6 +50,11 @@ pub fn read<R: Record, E>(ctx: &mut Ctx<'_>, key: &[u8]) -> Result<Option<R>, St
         None => Ok(None),
         Some(bytes) => R::decode(&bytes).map(Some).ok_or(Stop::Damaged(R::TABLE)),
     }
+}
+
+/// Deletes the record under a key.
+pub fn delete<R: Record>(ctx: &mut Ctx<'_>, key: &[u8]) {
+    ctx.delete(R::TABLE, key);
 }
 
 /// Writes a record under a key.

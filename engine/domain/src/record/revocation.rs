@@ -1,4 +1,4 @@
-//! Which tokens of a user are dead before they expire. Table 4, key: the user id.
+//! Which tokens of a user are dead before they expire. Table 3, key: the user id.
 
 use super::record;
 
@@ -21,7 +21,7 @@ pub struct RevokedToken {
     pub expiry: u64,
 }
 
-record!(Revocation, 4);
+record!(Revocation, 3);
 
 #[cfg(test)]
 mod tests {

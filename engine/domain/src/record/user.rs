@@ -2,19 +2,38 @@
 
 use super::record;
 
-#[derive(Clone, Debug, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+/// Texts are empty where the account has none.
+#[derive(
+    Clone, Debug, Default, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize,
+)]
 pub struct User {
     pub username: String,
+    pub display_name: String,
+    pub avatar_url: String,
     pub lang_tag: String,
+    pub location: String,
+    pub timezone: String,
     /// JSON object, written by server code only.
     pub metadata: String,
     /// JSON object of amounts, written by server code only.
     pub wallet: String,
-    /// Device ids that sign this account in, in the order in which they were linked.
-    pub devices: Vec<String>,
+    /// The aliases that sign the account in, in the order in which they were linked: the username
+    /// is none of them.
+    pub credentials: Vec<Credential>,
+    /// Hash of the password, with its algorithm and parameters.
+    pub password: String,
     /// Seconds since 1970.
     pub create_time: u64,
     pub update_time: u64,
+    /// Since when the account is banned; 0: it is not.
+    pub disable_time: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+pub struct Credential {
+    /// As in the key of an alias.
+    pub kind: u8,
+    pub text: String,
 }
 
 record!(User, 1);
@@ -30,17 +49,23 @@ mod tests {
     fn the_encoding_never_changes() {
         let user = User {
             username: "alice".into(),
+            display_name: "Al".into(),
+            avatar_url: "u".into(),
             lang_tag: "en".into(),
+            location: "l".into(),
+            timezone: "t".into(),
             metadata: "{}".into(),
             wallet: "{}".into(),
-            devices: vec!["device-0123456789".into()],
+            credentials: vec![Credential { kind: 2, text: "device-0123456789".into() }],
+            password: "$argon2id$".into(),
             create_time: 1,
             update_time: 2,
+            disable_time: 3,
         };
         check_bytes(
             &user,
             &expect![
-                "6465766963652d3031323334353637383991000000efffffff616c696365ffffff656effffffffffff7b7dffffffffffff7b7dffffffffffffd8ffffff0100000001000000000000000200000000000000"
+                "6465766963652d303132333435363738390291000000eeffffff246172676f6e32696424616c696365ffffff416cffffffffffff75ffffffffffffff656effffffffffff6cffffffffffffff74ffffffffffffff7b7dffffffffffff7b7dffffffffffffadffffff010000008a000000aeffffff010000000000000002000000000000000300000000000000"
             ],
         );
         assert_eq!(User::decode(&user.encode()), Some(user));

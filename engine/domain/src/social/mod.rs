@@ -1,3 +1,4 @@
-//! Who sees whom.
+//! Who sees whom, and who is told what.
 
+pub mod notification;
 pub mod status;

@@ -1,4 +1,5 @@
-//! A user's status: which of their sessions are online with which text, and who follows.
+//! A user's status: which sessions they have open, which of them are online with which text, and
+//! who follows.
 
 use base::SessionId;
 use base::collections::IdSet;
@@ -16,15 +17,26 @@ pub struct StatusPresence {
 
 /// The status of one user. Lives on the shard of the user's slot, in memory only.
 ///
-/// Invariants: a session stands in `online` at most once; every session named here is open.
+/// Invariants: a session stands in `sessions` and in `online` at most once; every session named
+/// here is open.
 #[derive(Debug, Default)]
 pub struct Status {
+    /// The user's own, the oldest first.
+    sessions: Vec<SessionId>,
     online: Vec<StatusPresence>,
     followers: IdSet<SessionId>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
+    /// The user has opened this session, which follows them from the start.
+    Open {
+        session: SessionId,
+    },
+    /// The user's session is over.
+    End {
+        session: SessionId,
+    },
     /// The session is online with this text.
     Set {
         presence: Presence,
@@ -43,9 +55,13 @@ pub enum Command {
 }
 
 impl Status {
-    /// Whether anybody is online or follows; a status without them can be forgotten.
+    /// Whether nobody is here and nobody follows; such a status can be forgotten.
     pub fn is_empty(&self) -> bool {
-        self.online.is_empty() && self.followers.is_empty()
+        self.sessions.is_empty() && self.online.is_empty() && self.followers.is_empty()
+    }
+
+    pub fn sessions(&self) -> &[SessionId] {
+        &self.sessions
     }
 
     pub fn online(&self) -> &[StatusPresence] {
@@ -54,12 +70,17 @@ impl Status {
 
     pub fn apply(&mut self, ctx: &mut Ctx<'_>, command: Command) {
         match command {
-            Command::Set { presence, text } => self.set(ctx, StatusPresence { presence, text }),
-            Command::Clear { session } => {
-                if let Some(left) = self.take(session) {
-                    self.tell(ctx, vec![], vec![left]);
-                }
+            Command::Open { session } => {
+                self.sessions.push(session);
+                self.followers.insert(session);
             }
+            Command::End { session } => {
+                self.sessions.retain(|other| *other != session);
+                self.followers.remove(&session);
+                self.clear(ctx, session);
+            }
+            Command::Set { presence, text } => self.set(ctx, StatusPresence { presence, text }),
+            Command::Clear { session } => self.clear(ctx, session),
             Command::Follow { session } => {
                 self.followers.insert(session);
             }
@@ -73,6 +94,12 @@ impl Status {
         let old = self.take(new.presence.session_id);
         self.online.push(new.clone());
         self.tell(ctx, vec![new], old.into_iter().collect());
+    }
+
+    fn clear(&mut self, ctx: &mut Ctx<'_>, session: SessionId) {
+        if let Some(left) = self.take(session) {
+            self.tell(ctx, vec![], vec![left]);
+        }
     }
 
     fn take(&mut self, session: SessionId) -> Option<StatusPresence> {
@@ -120,6 +147,21 @@ mod tests {
         assert_eq!(apply(&mut status, clear), [], "offline already");
         assert!(!status.is_empty());
         apply(&mut status, Command::Unfollow { session: alice });
+        assert!(status.is_empty());
+    }
+
+    #[test]
+    fn a_session_that_ends_is_nowhere_any_more() {
+        let mut status = Status::default();
+        let (me, other) = (presence(2), session(1));
+        apply(&mut status, Command::Open { session: me.session_id });
+        apply(&mut status, Command::Follow { session: other });
+        apply(&mut status, Command::Set { presence: me.clone(), text: "busy".into() });
+        assert_eq!(status.sessions(), [me.session_id]);
+        let told = apply(&mut status, Command::End { session: me.session_id });
+        assert!(matches!(&told[..], [Effect::Push { to, .. }] if *to == [other]), "{told:?}");
+        assert!(status.sessions().is_empty() && !status.is_empty());
+        apply(&mut status, Command::Unfollow { session: other });
         assert!(status.is_empty());
     }
 

@@ -2,6 +2,8 @@
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsRawFd as _;
+use std::time::{Duration, Instant};
 
 use base::json::Json;
 
@@ -18,8 +20,23 @@ pub(crate) struct Connection(BufReader<TcpStream>);
 pub(crate) struct Response {
     pub(crate) status: u16,
     head: String,
+    /// Empty where it is compressed.
     pub(crate) body: String,
+    /// The body as it came.
+    pub(crate) bytes: Vec<u8>,
 }
+
+/// What became of a client that sends and does not read.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Flood {
+    /// So many bytes were taken, and then none.
+    Stuck(usize),
+    /// The server ended the connection.
+    Over,
+}
+
+/// More than all buffers of the kernel between two sockets.
+const FLOOD_MAX: usize = 64 << 20;
 
 /// The tokens of a signed-in device.
 #[derive(Clone, Debug)]
@@ -61,11 +78,14 @@ impl Connection {
         }
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
         let status = status.unwrap_or_else(|| panic!("no status line: {head}"));
-        let mut response = Response { status, head, body: String::new() };
+        let mut response = Response { status, head, body: String::new(), bytes: Vec::new() };
         let length = response.header("Content-Length").map_or(0, |length| length.parse().unwrap());
         let mut body = vec![0; length];
         self.0.read_exact(&mut body).unwrap();
-        response.body = String::from_utf8(body).unwrap();
+        if response.header("Content-Encoding").is_none() {
+            response.body = String::from_utf8(body.clone()).unwrap();
+        }
+        response.bytes = body;
         Some(response)
     }
 
@@ -76,6 +96,73 @@ impl Connection {
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => true,
             Err(error) => panic!("{error}"),
         }
+    }
+
+    /// Sends the bytes one by one, each 20 ms, until the server closes; gives how long that took.
+    pub(crate) fn send_slowly_until_over(
+        &mut self,
+        bytes: impl IntoIterator<Item = u8>,
+    ) -> Duration {
+        let start = Instant::now();
+        self.0.get_ref().set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        for byte in bytes {
+            if self.try_send([byte]).is_err() {
+                return start.elapsed();
+            }
+            match self.0.fill_buf() {
+                Ok([]) => return start.elapsed(),
+                Ok(bytes) => panic!("{:?} is no end", String::from_utf8_lossy(bytes)),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                    return start.elapsed();
+                }
+                Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "{error}"),
+            }
+            assert!(start.elapsed() < DEADLINE, "the server reads on");
+        }
+        panic!("the server took it all");
+    }
+
+    /// Sends the piece again and again, without reading, until nothing is taken for so long or the
+    /// connection is over; gives how many bytes were taken.
+    pub(crate) fn flood(&mut self, piece: &[u8], patience: Duration) -> Flood {
+        let stream = self.0.get_mut();
+        stream.set_write_timeout(Some(patience)).unwrap();
+        let pieces = piece.repeat(64 * 1024 / piece.len());
+        let mut sent = 0;
+        while sent < FLOOD_MAX {
+            match stream.write(&pieces[sent % piece.len()..]) {
+                Ok(count) => sent += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    stream.set_write_timeout(Some(DEADLINE)).unwrap();
+                    return Flood::Stuck(sent);
+                }
+                Err(_) => return Flood::Over,
+            }
+        }
+        panic!("the server reads on, and has to keep its answers");
+    }
+
+    /// Ends the connection as a crashed peer does, whatever is under way.
+    pub(crate) fn reset(self) {
+        let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+        let size = libc::socklen_t::try_from(size_of_val(&linger)).unwrap();
+        let descriptor = self.0.get_ref().as_raw_fd();
+        // SAFETY: the descriptor is open while `self` lives, and the value is of the option's type.
+        let result = unsafe {
+            libc::setsockopt(
+                descriptor,
+                libc::SOL_SOCKET,
+                libc::SO_LINGER,
+                (&raw const linger).cast(),
+                size,
+            )
+        };
+        assert_eq!(result, 0);
+    }
+
+    /// A second handle of the same connection, to read from while this one sends.
+    pub(crate) fn reader(&self) -> Connection {
+        Connection(BufReader::new(self.0.get_ref().try_clone().unwrap()))
     }
 
     pub(crate) fn get(&mut self, target: &str, authorization: &str) -> Response {
@@ -190,28 +277,60 @@ pub(crate) fn member<'a>(json: &'a Json, path: &[&str]) -> Option<&'a Json> {
 }
 
 /// An open WebSocket.
-pub(crate) struct WebSocket(Connection);
+pub(crate) struct WebSocket(pub(crate) Connection);
 
 impl WebSocket {
     /// Passes over messages until the server closes, and gives the close code.
     pub(crate) fn close_code(&mut self) -> u16 {
+        self.close_frame().0
+    }
+
+    /// The same with the reason.
+    pub(crate) fn close_frame(&mut self) -> (u16, String) {
         loop {
-            let mut head = [0; 2];
-            self.0.0.read_exact(&mut head).unwrap();
-            let length = match head[1] {
-                126 => {
-                    let mut length = [0; 2];
-                    self.0.0.read_exact(&mut length).unwrap();
-                    u16::from_be_bytes(length).into()
-                }
-                length => usize::from(length), // over 64 KiB is nothing that the server sends here
-            };
-            let mut payload = vec![0; length];
-            self.0.0.read_exact(&mut payload).unwrap();
-            if head[0] == 0x88 {
-                return u16::from_be_bytes([payload[0], payload[1]]);
+            if let (0x88, payload) = self.frame_in() {
+                let reason = String::from_utf8(payload[2..].to_vec()).unwrap();
+                return (u16::from_be_bytes([payload[0], payload[1]]), reason);
             }
         }
+    }
+
+    /// How many frames come in front of the close frame, and its code.
+    pub(crate) fn frames_until_close(&mut self) -> (usize, u16) {
+        let mut count = 0;
+        loop {
+            match self.frame_in() {
+                (0x88, payload) => return (count, u16::from_be_bytes([payload[0], payload[1]])),
+                _ => count += 1,
+            }
+        }
+    }
+
+    /// The first byte and the payload of the next frame.
+    fn frame_in(&mut self) -> (u8, Vec<u8>) {
+        let mut head = [0; 2];
+        self.0.0.read_exact(&mut head).unwrap();
+        let length = match head[1] {
+            126 => {
+                let mut length = [0; 2];
+                self.0.0.read_exact(&mut length).unwrap();
+                u16::from_be_bytes(length).into()
+            }
+            length => usize::from(length), // over 64 KiB is nothing that the server sends here
+        };
+        let mut payload = vec![0; length];
+        self.0.0.read_exact(&mut payload).unwrap();
+        (head[0], payload)
+    }
+
+    /// A frame of a client, with the key zero.
+    pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(payload.len()).unwrap();
+        let length = match u8::try_from(length) {
+            Ok(short @ 0..126) => vec![0x80 | short],
+            _ => [[0x80 | 126].as_slice(), &length.to_be_bytes()].concat(),
+        };
+        [&[first], &length[..], &[0; 4], payload].concat()
     }
 
     /// Answers a close frame, as clients do: masked, with the key zero.

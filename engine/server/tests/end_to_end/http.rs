@@ -112,7 +112,8 @@ fn requests_whose_length_can_be_read_in_two_ways_end_the_connection() {
         ("Content-Length: 2\r\nTransfer-Encoding: chunked\r\n", 400),
         ("Content-Length: 2\r\nContent-Length: 3\r\n", 400),
         ("Content-Length: +2\r\n", 400),
-        ("Transfer-Encoding: chunked\r\n", 501),
+        ("Transfer-Encoding: chunked, identity\r\n", 400),
+        ("Transfer-Encoding: gzip\r\n", 501),
     ] {
         let mut connection = Connection::open(server.address);
         connection.send(format!("{head}{fields}\r\n"));

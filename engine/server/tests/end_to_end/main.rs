@@ -7,7 +7,11 @@
 mod client;
 mod drain;
 mod durability;
+mod encoding;
 mod http;
+mod limits;
+mod patience;
 mod process;
 mod scripts;
 mod start;
+mod tls;

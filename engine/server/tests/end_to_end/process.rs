@@ -47,6 +47,17 @@ impl Server {
         self.process.signal(signal);
     }
 
+    /// Waits for a line of its log with this part.
+    pub(crate) fn wait_for_log(&self, part: &str) -> String {
+        loop {
+            match self.process.stderr.recv_timeout(DEADLINE) {
+                Ok(line) if line.contains(part) => return line,
+                Ok(_) => {}
+                Err(error) => panic!("{part:?} is never logged: {error}"),
+            }
+        }
+    }
+
     pub(crate) fn end(&mut self) -> Ended {
         self.process.end()
     }
@@ -77,8 +88,7 @@ fn launch(folder: &Path, shards: usize, listen: SocketAddr) -> (Process, Vec<Str
     while !banner.last().is_some_and(|line: &String| line.trim_start().starts_with("try ")) {
         banner.push(process.line());
     }
-    let address =
-        banner.iter().find_map(|line| line.trim_end().split_once("http://")?.1.parse().ok());
+    let address = banner.iter().find_map(|line| line.trim_end().split_once("://")?.1.parse().ok());
     (process, banner, address.expect("a line of the banner ends in the address"))
 }
 
@@ -114,7 +124,7 @@ impl Process {
     }
 
     /// The next line of its output.
-    fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         match self.stdout.recv_timeout(DEADLINE) {
             Ok(line) => line,
             Err(error) => panic!("no line: {error}; {}", self.stderr.iter().collect::<String>()),

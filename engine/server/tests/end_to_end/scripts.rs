@@ -12,7 +12,11 @@ use crate::process::{Process, Server};
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
 /// Runs a script against the server, to its good end, and gives what it printed.
-fn run(script: &str, server: &Server) -> String {
+pub(crate) fn run(script: &str, server: &Server) -> String {
+    run_with(script, server, &[])
+}
+
+fn run_with(script: &str, server: &Server, arguments: &[&str]) -> String {
     let root = Path::new(ROOT);
     assert!(
         root.join("tools/examples/node_modules/ws").exists(),
@@ -21,7 +25,8 @@ fn run(script: &str, server: &Server) -> String {
     );
     let (host, port) = (server.address.ip().to_string(), server.address.port().to_string());
     let mut command = Command::new("node");
-    let ended = Process::start(command.arg(root.join(script)).args([host, port])).end();
+    command.arg(root.join(script)).args([host, port]).args(arguments);
+    let ended = Process::start(&mut command).end();
     assert_eq!(ended.code, Some(0), "{script}: {}{}", ended.stdout, ended.stderr);
     ended.stdout
 }
@@ -97,4 +102,41 @@ fn messages_that_are_none_close_their_socket_and_no_other() {
 #[test]
 fn the_stock_sdk_gets_what_it_asks_for() {
     run("engine/server/tests/sdk.mjs", &Server::start(2));
+}
+
+/// Rows 51 to 57, 60 to 75, 94 to 104, 111, 116 to 119, 122 to 129.
+#[test]
+fn every_way_to_sign_in_works_with_the_stock_sdk() {
+    let script = Path::new(ROOT).join("engine/server/tests/providers.mjs");
+    let providers = Process::start(Command::new("node").arg(script));
+    let port = providers.line().trim().to_owned();
+    let url = format!("http://127.0.0.1:{port}");
+    let config = format!(
+        "[session]
+         token_expiry_sec = 7200
+         refresh_token_expiry_sec = 7200
+         [social.apple]
+         bundle_id = \"com.example.game\"
+         [social.facebook_limited_login]
+         app_id = \"an-app\"
+         [social.facebook_instant_game]
+         app_secret = \"an-app-secret\"
+         [social.steam]
+         publisher_key = \"a-publisher-key\"
+         app_id = 480
+         [[social.oidc]]
+         name = \"studio\"
+         issuer = \"https://id.example\"
+         audience = \"our-game\"
+         jwks_url = \"{url}/keys\"
+         [social.endpoints]
+         apple_jwks_url = \"{url}/keys\"
+         facebook_graph_url = \"{url}/graph\"
+         facebook_limited_login_jwks_url = \"{url}/keys\"
+         google_jwks_url = \"{url}/keys\"
+         steam_ticket_url = \"{url}/steam\"
+        "
+    );
+    let server = Server::start_with(2, &config);
+    run_with("engine/server/tests/accounts.mjs", &server, &[&port]);
 }

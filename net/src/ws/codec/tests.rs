@@ -5,7 +5,7 @@ use tungstenite::protocol::frame::Frame;
 
 use super::*;
 
-const LIMITS: Limits = Limits { message: 1000 };
+const LIMITS: Limits = Limits { message: 1000, frames: 1000 };
 
 /// A client whose sent bytes can be taken, and whose input is appended.
 struct Client {
@@ -189,9 +189,13 @@ fn breaches_are_answered_with_their_code_and_an_empty_reason() {
     too_large(&[0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     too_large(&[frame(0x01, &[b'x'; 600]), frame(0x80, &[b'x'; 600])].concat());
     too_large(&[frame(0x02, &[0; 1000]), frame(0x00, &[0; 1])].concat());
+    too_large(&[frame(0x02, &[0; 600]), frame(0x00, &[0; 600])[..8].to_vec()].concat());
 
     let encoding = |bytes: &[u8]| check(bytes, Failure::Encoding, 1007);
     encoding(&frame(0x81, b"\xff"));
+    encoding(&frame(0x81, &[b"\xce\xba\xf4\x90".as_slice(), &[b'x'; 500]].concat())[..12]);
+    encoding(&[frame(0x01, b"\xe2\x82"), frame(0x80, b"\xacxx\xff")[..10].to_vec()].concat());
+    encoding(&[frame(0x01, b"\xe2"), frame(0x00, b"x\x80")[..7].to_vec()].concat());
     encoding(&[frame(0x01, b"\xe2"), frame(0x80, b"x")].concat());
     encoding(&frame(0x88, b"\x03\xe8\xff"));
 
@@ -205,6 +209,44 @@ fn breaches_are_answered_with_their_code_and_an_empty_reason() {
     protocol(&frame(0x09, b"")); // fragmented control frame
     protocol(&frame(0x89, &[0; 126])); // long control frame
     protocol(&frame(0x88, b"x")); // half a close code
+}
+
+/// Frames of all kinds count, also those that are no message and those that nobody reads any more.
+#[test]
+fn more_frames_than_are_allowed_end_the_connection() {
+    let fragments = [frame(0x01, b"a"), frame(0x00, b""), frame(0x80, b"b")].concat();
+    for (kind, frames) in
+        [(frame(0x81, b"text"), 1), (frame(0x89, b""), 1), (frame(0x8a, b""), 1), (fragments, 3)]
+    {
+        for is_closing in [false, true] {
+            let mut codec = Codec::new(Limits { frames: 12, ..LIMITS }, Vec::new());
+            if is_closing {
+                codec.close(1000, "");
+                codec.take_output();
+            }
+            fed(&mut codec, &kind.repeat(12 / frames));
+            assert!(!codec.is_closed(), "{kind:?}");
+            let events = fed(&mut codec, &kind);
+            assert_eq!(events, [Event::Failed(Failure::TooMany)], "{kind:?}");
+            let close = close_frame(1008, "too many frames");
+            assert_eq!(codec.take_output().ends_with(&close), !is_closing);
+        }
+    }
+}
+
+#[test]
+fn what_is_allowed_comes_back_up_to_the_limit() {
+    let ping = frame(0x89, b"");
+    let mut codec = Codec::new(Limits { frames: 10, ..LIMITS }, Vec::new());
+    assert_eq!(fed(&mut codec, &ping.repeat(5)).len(), 5);
+    assert!(!codec.wants_allowance());
+    assert_eq!(fed(&mut codec, &ping).len(), 1);
+    assert!(codec.wants_allowance());
+    codec.allow(u32::MAX);
+    assert!(!codec.wants_allowance());
+    assert_eq!(fed(&mut codec, &ping.repeat(10)), vec![Event::Ping; 10]);
+    codec.allow(1);
+    assert_eq!(fed(&mut codec, &ping.repeat(2)), [Event::Ping, Event::Failed(Failure::TooMany)]);
 }
 
 #[test]
@@ -271,6 +313,10 @@ fn traffic() -> impl Strategy<Value = Vec<u8>> {
         payload().prop_map(|bytes| frame(0x8a, &bytes)),
         Just(frame(0x88, b"\x03\xe8")),
         Just(frame(0x82, &[0; 700])),
+        Just(frame(0x01, &[b'x'; 700])),
+        payload().prop_map(|bytes| frame(0x01, &bytes)),
+        payload().prop_map(|bytes| frame(0x80, &bytes)),
+        payload().prop_map(|bytes| frame(0x81, &bytes)),
         payload(),
     ];
     proptest::collection::vec(piece, 0..10).prop_map(|pieces| pieces.concat())

@@ -104,6 +104,8 @@ impl Socket {
             "match_data" => self.hear_data(body),
             "status_presence_event" => self.hear_statuses(body),
             "matchmaker_matched" => tickets.invariant_matched(self.me.as_deref(), body),
+            // Of a newer socket, or of a ban.
+            "notifications" => {}
             // Match data that names no match.
             "error" => {}
             other => panic!("nobody expects {other}: {heard}"),

@@ -329,6 +329,20 @@ pub fn device_with(query: &str, id: &str) -> Request {
     request("POST", &target, &server_key(), &format!("{{\"id\":\"{id}\"}}"))
 }
 
+/// A sign-in by something else than a device, with this query, question mark included.
+pub fn authenticate(provider: &str, query: &str, body: &str) -> Request {
+    let target = format!("/v2/account/authenticate/{provider}{query}");
+    request("POST", &target, &server_key(), body)
+}
+
+pub fn link(token: &str, provider: &str, body: &str) -> Request {
+    bearer("POST", &format!("/v2/account/link/{provider}"), token, body)
+}
+
+pub fn unlink(token: &str, provider: &str, body: &str) -> Request {
+    bearer("POST", &format!("/v2/account/unlink/{provider}"), token, body)
+}
+
 pub fn refresh(token: &str) -> Request {
     let body = format!("{{\"token\":\"{token}\"}}");
     request("POST", "/v2/account/session/refresh", &server_key(), &body)

@@ -17,12 +17,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use api::ops::Operations;
+use api::reply::Reply;
 use base::limits::CACHE_BYTES_MAX;
 use base::{ConnectionId, Instant, Now, Offset, Rng, ShardId, Table, UnixTime, UserId};
 use bytes::Bytes;
+use domain::identity::alias::Kind;
+use domain::identity::provider::{Profile, Proof, Refusal};
+use domain::identity::server_token::ServerKeys;
 use domain::identity::token;
 use matchmaker::Mode;
-use shard::{Config, HookCall, Hooks, Input, Message, Output, Placement, Shard, Stage, Verdict};
+use shard::{
+    Config, HookCall, Hooks, Input, Message, Output, PasswordOutcome, PasswordWork, Placement,
+    Providers, Rates, Shard, Stage, Verdict,
+};
 
 use ::store::Load;
 
@@ -32,9 +39,8 @@ use store::Store;
 use crate::faults::Faults;
 
 pub const USERS: Table = Table(1);
-pub const DEVICES: Table = Table(2);
-pub const USERNAMES: Table = Table(3);
-pub const REVOCATIONS: Table = Table(4);
+pub const ALIASES: Table = Table(2);
+pub const REVOCATIONS: Table = Table(3);
 const NOBODYS: Table = Table(200);
 
 pub const TOKEN_LIFE: u64 = 60;
@@ -53,6 +59,9 @@ pub struct Options {
     pub hooks: Hooks,
     /// Whether hooks answer by themselves, as the seed chooses.
     pub answers_hooks: bool,
+    pub single_session: bool,
+    pub single_socket: bool,
+    pub rates: Rates,
     /// Home of the ticket pool.
     pub queue: Option<ShardId>,
     /// Of a hundred loads, so many may be answered from a snapshot that is too old.
@@ -93,6 +102,9 @@ impl Default for Options {
             mode: Mode::Immediate,
             hooks: Hooks::default(),
             answers_hooks: false,
+            single_session: false,
+            single_socket: false,
+            rates: Rates::default(),
             queue: None,
             stale_loads: 20,
             trace: Recording::Tail,
@@ -107,6 +119,8 @@ pub struct Halted {
     pub loads: bool,
     /// Loads of these tables.
     pub tables: BTreeSet<Table>,
+    /// Loads of aliases of these kinds.
+    pub aliases: BTreeSet<Kind>,
     pub announcements: BTreeSet<ShardId>,
     /// Messages from the first shard to the second.
     pub bus: BTreeSet<(ShardId, ShardId)>,
@@ -121,6 +135,14 @@ enum Link {
     Load(usize),
     Timeout(ShardId),
     Hook(usize),
+    Helper(usize),
+}
+
+/// What waits for somebody beside the shards.
+#[derive(Debug)]
+enum Help {
+    Password(PasswordWork),
+    Proof(Proof),
 }
 
 /// One process with all that it talks to. Invariant: everything follows from the seed and the
@@ -143,6 +165,10 @@ pub struct Cluster {
     next_connection: u64,
     /// Hooks that wait for their verdict, or that were told of a reply.
     pub hooks: VecDeque<(ShardId, HookCall)>,
+    /// Passwords and proofs that wait to be looked at.
+    helpers: Vec<(ShardId, u64, Help)>,
+    /// What server code was answered.
+    pub called: Vec<(u64, Result<Reply, api::Error>)>,
     pub damaged: Vec<Table>,
     /// The process dies after so many more outputs.
     dies_after: Option<u32>,
@@ -183,6 +209,8 @@ impl Cluster {
             fresh: BTreeSet::new(),
             next_connection: 1,
             hooks: VecDeque::new(),
+            helpers: Vec::new(),
+            called: Vec::new(),
             damaged: Vec::new(),
             dies_after: None,
             faults: Faults::default(),
@@ -197,6 +225,7 @@ impl Cluster {
     pub fn crash(&mut self) {
         self.bus.clear();
         self.hooks.clear();
+        self.helpers.clear();
         self.dies_after = None;
         let fails_again = self.disk_rng.below(8) == 0;
         let losses = self.store.crash(fails_again, &mut self.disk_rng);
@@ -320,14 +349,18 @@ impl Cluster {
             !events.is_empty() && !self.halted.announcements.contains(shard)
         });
         links.extend(announced.map(|(shard, _)| Link::Announced(*shard)));
-        let loads =
-            self.store.loads.iter().enumerate().filter(|(_, load)| {
-                !self.halted.loads && !self.halted.tables.contains(&load.table)
-            });
+        let is_halted = |load: &Load| {
+            let is_of = |kind: &Kind| load.key.first() == Some(&kind.number());
+            self.halted.loads
+                || self.halted.tables.contains(&load.table)
+                || (load.table == ALIASES && self.halted.aliases.iter().any(is_of))
+        };
+        let loads = self.store.loads.iter().enumerate().filter(|(_, load)| !is_halted(load));
         links.extend(loads.map(|(index, _)| Link::Load(index)));
         let due = |shard: &Shard| shard.poll_timeout().is_some_and(|at| at <= self.now.monotonic);
         let due = ShardId::all(self.shards.len()).filter(|id| due(&self.shards[id.index()]));
         links.extend(due.map(Link::Timeout));
+        links.extend((0..self.helpers.len()).map(Link::Helper));
         if self.options.answers_hooks {
             links.extend((0..self.hooks.len()).map(Link::Hook));
         }
@@ -366,6 +399,10 @@ impl Cluster {
             }
             Link::Timeout(shard) => (shard, Some(Input::Timeout)),
             Link::Hook(index) => return self.answer_any_hook(index),
+            Link::Helper(index) => {
+                let (shard, call, help) = self.helpers.swap_remove(index);
+                (shard, Some(help.answer(call)))
+            }
         };
         self.handle(shard, input.expect("a link that can move holds something"));
     }
@@ -483,6 +520,9 @@ impl Cluster {
                 self.store.loads.push(Load { shard: id, table, key, at_least });
             }
             Output::Hook(call) => self.hooks.push_back((id, call)),
+            Output::Password { call, work } => self.helpers.push((id, call, Help::Password(work))),
+            Output::Proof { call, proof } => self.helpers.push((id, call, Help::Proof(proof))),
+            Output::Called { call, result } => self.called.push((call, result)),
             Output::Damaged { table } => self.damaged.push(table),
         }
     }
@@ -498,7 +538,9 @@ impl Cluster {
 
     /// No output tells of an account whose batch is not durable.
     fn check_durable(&self, output: &Output) {
-        if self.store.undurable(USERS).next().is_none() {
+        let is_new = |key: &&[u8]| self.store.get(USERS, key).is_none();
+        let new: Vec<_> = self.store.undurable(USERS).filter(is_new).collect();
+        if new.is_empty() {
             return;
         }
         let told = match output {
@@ -506,15 +548,18 @@ impl Cluster {
             Output::Send { text, .. } => client::plain(&String::from_utf8_lossy(text)),
             Output::Bus { message, .. } => client::plain(&format!("{message:?}")),
             Output::Hook(call) => client::plain(&format!("{call:?}")),
+            Output::Called { result, .. } => client::plain(&format!("{result:?}")),
             Output::Upgrade { .. }
             | Output::Ping { .. }
             | Output::Close { .. }
             | Output::Flow { .. }
             | Output::Commit { .. }
             | Output::Load { .. }
+            | Output::Password { .. }
+            | Output::Proof { .. }
             | Output::Damaged { .. } => return,
         };
-        for key in self.store.undurable(USERS) {
+        for key in new {
             let user = UserId::from_bytes(key.try_into().expect("a user's key is its id"));
             let user = user.to_string();
             assert!(!told.contains(&user), "{user} is not durable, and leaves in {output:?}");
@@ -554,10 +599,16 @@ fn config(options: &Options, incarnation: u32) -> Config {
         },
         name: "node".into(),
         server_key: "defaultkey".into(),
-        session_key: token::Key::new(b"session"),
-        refresh_key: token::Key::new(b"refresh"),
+        session_keys: token::Keys::new(b"session", &[]),
+        refresh_keys: token::Keys::new(b"refresh", &[]),
+        server_keys: ServerKeys::new("node", &server_key(), &[]).expect("a key"),
         token_life: Duration::from_secs(TOKEN_LIFE),
         refresh_token_life: Duration::from_secs(REFRESH_LIFE),
+        server_token_life: Duration::from_secs(TOKEN_LIFE),
+        single_session: options.single_session,
+        single_socket: options.single_socket,
+        rates: options.rates,
+        providers: Providers { apple: true, steam: false, oidc_issuers: vec!["issuer".to_owned()] },
         ping_period: Duration::from_secs(15),
         pong_wait: PONG_WAIT,
         ping_backoff_threshold: 20,
@@ -568,5 +619,62 @@ fn config(options: &Options, incarnation: u32) -> Config {
             max_tickets: 3,
         },
         hooks: options.hooks.clone(),
+    }
+}
+
+/// An Ed25519 key in PKCS #8 form (RFC 8410): always the same one.
+fn server_key() -> Vec<u8> {
+    let mut key = vec![0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
+    key.extend_from_slice(&[7; 32]);
+    key
+}
+
+impl Help {
+    /// A hash is the password behind a mark; an old mark, which some passwords begin with, is worth
+    /// replacing. A proof is the
+    /// player's id, or a word for what goes wrong.
+    fn answer(self, call: u64) -> Input {
+        match self {
+            Help::Password(work) => {
+                let outcome = match work {
+                    PasswordWork::Hash(password) => {
+                        let clear = password.as_str();
+                        let mark = if clear.starts_with("old") { "old" } else { "new" };
+                        PasswordOutcome::Hashed(format!("{mark}:{clear}"))
+                    }
+                    PasswordWork::Verify { password, hash } => match hash.split_once(':') {
+                        Some((_, clear)) if clear != password.as_str() => PasswordOutcome::Wrong,
+                        Some(("old", clear)) => {
+                            PasswordOutcome::Right { rehashed: Some(format!("new:{clear}")) }
+                        }
+                        _ => PasswordOutcome::Right { rehashed: None },
+                    },
+                };
+                Input::Password { call, outcome }
+            }
+            Help::Proof(proof) => {
+                let id = match proof {
+                    Proof::Apple { token }
+                    | Proof::Facebook { token }
+                    | Proof::FacebookInstantGame { signed_player_info: token }
+                    | Proof::Google { token }
+                    | Proof::Steam { token } => token,
+                    Proof::Oidc { token } => format!("issuer:{}", token.replace(['x', '.'], "")),
+                    Proof::GameCenter(proof) => proof.player_id,
+                };
+                let outcome = match id.as_str() {
+                    "rejected" => Err(Refusal::Rejected),
+                    "unavailable" => Err(Refusal::Unavailable),
+                    "busy" => Err(Refusal::Busy),
+                    _ => Ok(Profile {
+                        display_name: format!("Name of {id}"),
+                        avatar_url: format!("https://{id}.example/picture"),
+                        email: format!("{id}@mail.example"),
+                        id,
+                    }),
+                };
+                Input::Proof { call, outcome }
+            }
+        }
     }
 }

@@ -10,6 +10,9 @@ use bytes::Bytes;
 use shard::Input;
 use store::{Commit, Event, Load, Opened, Settings, Steps};
 
+use domain::identity::alias::Kind;
+
+use super::ALIASES;
 use crate::disk::{Disk, Losses};
 
 const SETTINGS: Settings = Settings { readers: 1, queue: 1, batch_bytes: 1 };
@@ -236,6 +239,19 @@ impl Store {
     pub fn rows(&self, table: Table) -> impl Iterator<Item = (&Bytes, &Bytes)> {
         let rows = self.expected.versions.iter().filter(move |((other, _), _)| *other == table);
         rows.filter_map(|((_, key), versions)| Some((key, versions.last()?.1.as_ref()?)))
+    }
+
+    /// Durable aliases of a kind.
+    pub fn aliases(&self, kind: Kind) -> usize {
+        let is_of = |key: &Bytes| key.first() == Some(&kind.number());
+        self.rows(ALIASES).filter(|(key, _)| is_of(key)).count()
+    }
+
+    /// Whether the row has ever durably had such a value; `None` is a row that is not there.
+    pub fn ever(&self, table: Table, key: &[u8], is: impl Fn(Option<&Bytes>) -> bool) -> bool {
+        let row = (table, Bytes::copy_from_slice(key));
+        let versions = self.expected.versions.get(&row);
+        versions.is_some_and(|versions| versions.iter().any(|(_, value)| is(value.as_ref())))
     }
 
     /// Newest durable offset.

@@ -5,12 +5,13 @@ use crate::tidy::rust::PLACES;
 
 /// Our crates by folder, package name, and what of ours they may depend on. A new arrow deserves a
 /// decision record.
-const ARROWS: [Crate; 15] = [
+const ARROWS: [Crate; 16] = [
     Crate::new("engine/base", "base", &[]),
     Crate::new("engine/domain", "domain", &["base"]),
     Crate::new("engine/api", "api", &["base", "domain", "matchmaker"]),
     Crate::new("engine/shard", "shard", &["base", "domain", "matchmaker", "api"]),
     Crate::new("engine/script", "script", &["base", "api"]),
+    Crate::new("engine/sidecar", "sidecar", &["base", "domain"]),
     Crate::new(
         "engine/server",
         "ringmaster",
@@ -21,6 +22,7 @@ const ARROWS: [Crate; 15] = [
             "api",
             "shard",
             "script",
+            "sidecar",
             "replication",
             "store",
             "net",

@@ -41,17 +41,18 @@ const IMPURE_OUTSIDE_TESTS: [(&str, &str); 2] =
 const COLLECTIONS: &str = "engine/base/src/collections.rs";
 
 /// Crates and the places that may name them; everywhere else they are out of place.
-pub(crate) const PLACES: [(&str, &[&str]); 10] = [
+pub(crate) const PLACES: [(&str, &[&str]); 11] = [
     ("glommio", &["engine/server/", "net/"]),
     ("redb", &["store/"]),
     ("quinn", &["net/"]),
     ("tungstenite", &["net/"]),
-    ("rustls", &["net/"]),
+    ("rustls", &["net/", "engine/sidecar/", "engine/server/tests/end_to_end/tls.rs"]),
+    ("hyper", &["engine/sidecar/"]),
     ("mlua", &["engine/script/"]),
     ("rquickjs", &["engine/script/"]),
     ("wasmtime", &["engine/script/"]),
     ("serde_json", &["engine/api/", "engine/base/src/json.rs", "tools/"]),
-    ("tokio", &["net/client/", "tools/"]),
+    ("tokio", &["net/client/", "engine/sidecar/", "tools/"]),
 ];
 
 /// What stands in no finished code.

@@ -1,0 +1,161 @@
+//! The keys of providers: Nakama's `social` and `google_auth`, and OpenID Connect issuers.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use serde::Deserialize;
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Social {
+    pub apple: Apple,
+    pub facebook_instant_game: FacebookInstantGame,
+    pub facebook_limited_login: FacebookLimitedLogin,
+    pub game_center: GameCenter,
+    pub google: Google,
+    pub steam: Steam,
+    pub oidc: Vec<Issuer>,
+    pub endpoints: Endpoints,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Apple {
+    /// The audience of identity tokens. Empty: Apple's are refused.
+    pub bundle_id: String,
+}
+
+#[derive(Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct FacebookInstantGame {
+    /// What player information is signed with. Empty: it is refused.
+    pub app_secret: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct FacebookLimitedLogin {
+    /// The audience of Limited Login's tokens. Empty: they are taken for tokens of the Graph API.
+    pub app_id: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct GameCenter {
+    /// Games whose signatures are accepted. Empty: any game's, as in Nakama.
+    pub bundle_ids: Vec<String>,
+    /// A signature that is older is refused; 0 refuses none.
+    pub max_age_sec: u64,
+}
+
+impl Default for GameCenter {
+    fn default() -> Self {
+        GameCenter { bundle_ids: Vec::new(), max_age_sec: 24 * 3600 }
+    }
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Google {
+    /// Audiences of which an ID token must have one. Empty: any, as in Nakama.
+    pub client_ids: Vec<String>,
+}
+
+#[derive(Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Steam {
+    /// The publisher's Web API key. Empty: Steam's tickets are refused.
+    pub publisher_key: String,
+    /// 0: Steam's tickets are refused.
+    pub app_id: u32,
+}
+
+/// An OpenID Connect issuer whose ID tokens stand for custom ids.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Issuer {
+    /// What its players' custom ids begin with, in front of a colon.
+    pub name: String,
+    /// Exactly as in its tokens.
+    pub issuer: String,
+    pub audience: String,
+    /// Where it publishes its keys.
+    pub jwks_url: String,
+}
+
+/// Other addresses of the providers, for tests and proxies.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Endpoints {
+    pub apple_jwks_url: Option<String>,
+    pub facebook_graph_url: Option<String>,
+    pub facebook_limited_login_jwks_url: Option<String>,
+    pub google_jwks_url: Option<String>,
+    pub steam_ticket_url: Option<String>,
+}
+
+impl std::fmt::Debug for FacebookInstantGame {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("FacebookInstantGame { … }")
+    }
+}
+
+impl std::fmt::Debug for Steam {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Steam {{ app_id: {}, … }}", self.app_id)
+    }
+}
+
+impl Social {
+    pub(crate) fn check(&self) -> Result<()> {
+        for (index, issuer) in self.oidc.iter().enumerate() {
+            let Issuer { name, .. } = issuer;
+            let is_word = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+            ensure!(
+                is_word && (1..=32).contains(&name.len()),
+                "social.oidc name {name:?} has to be 1 to 32 letters, digits and hyphens"
+            );
+            let is_new = self.oidc[..index].iter().all(|other| other.name != *name);
+            ensure!(is_new, "social.oidc has the name {name:?} twice");
+        }
+        Ok(())
+    }
+
+    pub(crate) fn settings(&self) -> sidecar::Settings {
+        let mut settings = sidecar::Settings::default();
+        settings.apple.bundle_id.clone_from(&self.apple.bundle_id);
+        settings.facebook_instant_game.app_secret =
+            sidecar::Secret(self.facebook_instant_game.app_secret.clone());
+        settings.facebook_limited_login.app_id.clone_from(&self.facebook_limited_login.app_id);
+        settings.game_center.bundle_ids.clone_from(&self.game_center.bundle_ids);
+        settings.game_center.age_max = match self.game_center.max_age_sec {
+            0 => None,
+            secs => Some(Duration::from_secs(secs)),
+        };
+        settings.google.client_ids.clone_from(&self.google.client_ids);
+        settings.steam.publisher_key = sidecar::Secret(self.steam.publisher_key.clone());
+        settings.steam.app_id = self.steam.app_id;
+        settings.oidc = self.oidc.iter().map(issuer).collect();
+        let endpoints = &self.endpoints;
+        for (setting, url) in [
+            (&mut settings.apple.jwks_url, &endpoints.apple_jwks_url),
+            (&mut settings.facebook.graph_url, &endpoints.facebook_graph_url),
+            (
+                &mut settings.facebook_limited_login.jwks_url,
+                &endpoints.facebook_limited_login_jwks_url,
+            ),
+            (&mut settings.google.jwks_url, &endpoints.google_jwks_url),
+            (&mut settings.steam.ticket_url, &endpoints.steam_ticket_url),
+        ] {
+            if let Some(url) = url {
+                setting.clone_from(url);
+            }
+        }
+        settings
+    }
+}
+
+fn issuer(issuer: &Issuer) -> sidecar::Issuer {
+    let Issuer { name, issuer, audience, jwks_url } = issuer.clone();
+    sidecar::Issuer { name, issuer, audience, jwks_url }
+}

@@ -1,0 +1,125 @@
+//! A change of several entities: the coordinator of one batch over several shards.
+//!
+//! Participants are asked one after another, in ascending order of (slot, table, key), so that two
+//! batches never wait for each other. Each prepares its changes and holds the keys; then the
+//! coordinator emits the union, or abandons what was prepared.
+
+use api::Error;
+use api::reply::Reply;
+use base::{Frame, ShardId, UserId};
+use domain::identity::alias::Kind;
+
+use crate::Shard;
+use crate::edit::Editing;
+use crate::message::{Answer, Claim, Message, Query, TaskId};
+use crate::sign_in::Creation;
+use crate::task::{State, Step};
+
+/// A batch in the making.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    purpose: Purpose,
+    /// Claims not prepared yet, in descending order: the next one is the last.
+    claims: Vec<Claim>,
+    frames: Vec<Frame>,
+    /// Shards that hold something for this task, or may be about to.
+    participants: Vec<ShardId>,
+}
+
+/// What the batch is for.
+#[derive(Debug)]
+pub(crate) enum Purpose {
+    Create(Box<Creation>),
+    Edit(Box<Editing>),
+}
+
+/// Why a claim was not prepared, when that is not the end of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Conflict {
+    Taken(Kind, UserId),
+    Changed,
+}
+
+impl Shard {
+    pub(crate) fn begin_batch(
+        &mut self,
+        task: u64,
+        purpose: Purpose,
+        mut claims: Vec<Claim>,
+    ) -> Step {
+        if self.is_behind() {
+            return Step::Fail(Error::exhausted("The disk is behind; try again."));
+        }
+        claims.sort_by_key(|claim| std::cmp::Reverse(claim.order()));
+        let (frames, participants) = (Vec::new(), Vec::new());
+        self.ask_next_participant(task, Box::new(Batch { purpose, claims, frames, participants }))
+    }
+
+    /// Asks the next participant, or emits the batch when all have prepared.
+    fn ask_next_participant(&mut self, task: u64, mut batch: Box<Batch>) -> Step {
+        if let Some(claim) = batch.claims.pop() {
+            let home = self.config.placement.of_key(&claim.key());
+            if !batch.participants.contains(&home) {
+                batch.participants.push(home);
+            }
+            self.ask(task, home, Query::Prepare(claim));
+            return Step::Wait(State::Batch(batch));
+        }
+        let Batch { purpose, frames, participants, .. } = *batch;
+        let mut depends =
+            self.tasks.get(&task).map(|task| task.depends.clone()).unwrap_or_default();
+        let mut holders = participants.clone();
+        if !holders.contains(&self.id) {
+            holders.push(self.id);
+        }
+        let before = depends.clone();
+        let batch = self.emit(frames, holders, &mut depends);
+        for shard in participants {
+            let task = TaskId { shard: self.id, number: task };
+            self.send(shard, Message::Emitted { task, batch }, &before);
+        }
+        if let Some(task) = self.tasks.get_mut(&task) {
+            task.depends = depends;
+        }
+        match purpose {
+            Purpose::Create(creation) => self.created(*creation),
+            Purpose::Edit(editing) => {
+                self.edited(task, &editing);
+                Step::Done(Reply::Empty)
+            }
+        }
+    }
+
+    pub(crate) fn batch_step(&mut self, task: u64, mut batch: Box<Batch>, answer: Answer) -> Step {
+        let conflict = match answer {
+            Answer::Prepared(frame) => {
+                batch.frames.push(frame);
+                return self.ask_next_participant(task, batch);
+            }
+            Answer::Taken(kind, owner) => Conflict::Taken(kind, owner),
+            Answer::Changed => Conflict::Changed,
+            Answer::Refused(error) => {
+                self.abandon(task, &batch);
+                return Step::Fail(error);
+            }
+            other => {
+                debug_assert!(false, "a batch does not wait for {other:?}");
+                self.abandon(task, &batch);
+                return Step::Fail(Error::internal());
+            }
+        };
+        self.abandon(task, &batch);
+        match batch.purpose {
+            Purpose::Create(creation) => self.resolve_creation(task, creation, conflict),
+            Purpose::Edit(editing) => self.resolve_edit(task, *editing, conflict),
+        }
+    }
+
+    pub(crate) fn abandon(&mut self, number: u64, batch: &Batch) {
+        let depends = self.tasks.get(&number).map(|task| task.depends.clone()).unwrap_or_default();
+        for shard in &batch.participants {
+            let task = TaskId { shard: self.id, number };
+            self.send(*shard, Message::Abandon { task }, &depends);
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! Rate limits: how often one address, or one user, may ask for operations of one class.
+//!
+//! Each limit is a token bucket in the form of the generic cell rate algorithm (ITU-T I.371): all
+//! that is kept of a bucket is the instant at which it would be full again.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use api::Error;
+use api::ops::Rate;
+use base::limits::RATE_ENTRIES_MAX;
+use base::{ClientAddress, Code, Instant, UserId};
+
+/// A bucket: so many at once, and then so many a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// 1 to 1,000,000,000; the bucket gains one each `1 s / per_sec`.
+    pub per_sec: u32,
+    /// At least 1.
+    pub burst: u32,
+}
+
+/// The limits of all classes; `None` is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    pub sign: Option<Limit>,
+    pub read: Option<Limit>,
+    pub write: Option<Limit>,
+    pub stream: Option<Limit>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rates {
+    pub address: Limits,
+    pub user: Limits,
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Asker {
+    Address(ClientAddress),
+    User(UserId),
+}
+
+/// Too often: the same would be granted after this time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TooOften(pub(crate) Duration);
+
+impl TooOften {
+    pub(crate) fn error(&self) -> Error {
+        let ms = self.0.as_millis() + 1;
+        Error::new(Code::ResourceExhausted, format!("Too many requests: try again in {ms} ms."))
+    }
+}
+
+/// The buckets of one shard that are not full.
+///
+/// Invariant: a bucket that is not full stands in one of the two maps, unless there are too many of
+/// them: then the newest are not counted. The older map is dropped when all of its buckets are
+/// full.
+#[derive(Debug, Default)]
+pub(crate) struct Limiter {
+    rates: Rates,
+    newer: BTreeMap<(Rate, Asker), Instant>,
+    older: BTreeMap<(Rate, Asker), Instant>,
+    /// When the newer map becomes the older.
+    turn: Instant,
+}
+
+impl Limits {
+    fn of(&self, class: Rate) -> Option<Limit> {
+        match class {
+            Rate::Free => None,
+            Rate::Sign => self.sign,
+            Rate::Read => self.read,
+            Rate::Write => self.write,
+            Rate::Stream => self.stream,
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = Limit> {
+        [self.sign, self.read, self.write, self.stream].into_iter().flatten()
+    }
+}
+
+impl Limit {
+    /// Nanoseconds in which the bucket gains one.
+    fn interval(self) -> u64 {
+        1_000_000_000 / u64::from(self.per_sec.max(1))
+    }
+
+    /// Nanoseconds in which the empty bucket fills.
+    fn capacity(self) -> u64 {
+        self.interval() * u64::from(self.burst.max(1))
+    }
+}
+
+impl Limiter {
+    pub(crate) fn new(rates: Rates) -> Limiter {
+        Limiter { rates, ..Limiter::default() }
+    }
+
+    /// Takes one from the asker's bucket of this class, if there is one.
+    pub(crate) fn take(&mut self, class: Rate, asker: Asker, now: Instant) -> Result<(), TooOften> {
+        let limits = match asker {
+            Asker::Address(_) => &self.rates.address,
+            Asker::User(_) => &self.rates.user,
+        };
+        let Some(limit) = limits.of(class) else { return Ok(()) };
+        if now >= self.turn {
+            self.turn(now);
+        }
+        let key = (class, asker);
+        let known = self.newer.get(&key).or_else(|| self.older.get(&key));
+        let full_at = known.copied().unwrap_or_default().max(now);
+        let room = Duration::from_nanos(limit.capacity() - limit.interval());
+        let lack = full_at.since(now);
+        if lack > room {
+            return Err(TooOften(lack - room));
+        }
+        let is_room = self.newer.len() < RATE_ENTRIES_MAX;
+        if is_room || self.newer.contains_key(&key) {
+            self.newer.insert(key, Instant(full_at.0 + limit.interval()));
+        }
+        Ok(())
+    }
+
+    /// Drops what has not been asked for since the last turn: those buckets are full.
+    fn turn(&mut self, now: Instant) {
+        let limits = self.rates.address.all().chain(self.rates.user.all());
+        let longest = limits.map(Limit::capacity).max().unwrap_or_default();
+        let is_late = now.since(self.turn) >= Duration::from_nanos(longest);
+        self.older = std::mem::take(&mut self.newer);
+        if is_late {
+            self.older.clear();
+        }
+        self.turn = now.after(Duration::from_nanos(longest));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn user(n: u8) -> Asker {
+        Asker::User(UserId::from_bytes([n; 16]))
+    }
+
+    fn limiter(per_sec: u32, burst: u32) -> Limiter {
+        let read = Some(Limit { per_sec, burst });
+        Limiter::new(Rates { user: Limits { read, ..Limits::default() }, ..Rates::default() })
+    }
+
+    #[test]
+    fn a_burst_passes_and_then_so_many_a_second() {
+        let mut limiter = limiter(10, 5);
+        let at = |limiter: &mut Limiter, nanos| limiter.take(Rate::Read, user(1), Instant(nanos));
+        for _ in 0..5 {
+            assert_eq!(at(&mut limiter, SECOND), Ok(()));
+        }
+        assert_eq!(at(&mut limiter, SECOND), Err(TooOften(Duration::from_millis(100))));
+        let almost = SECOND + 99_999_999;
+        assert_eq!(at(&mut limiter, almost), Err(TooOften(Duration::from_nanos(1))));
+        assert_eq!(at(&mut limiter, SECOND + 100_000_000), Ok(()));
+        let granted = (0..100_u64).filter(|n| {
+            at(&mut limiter, 2 * SECOND + n * SECOND / 20).is_ok() // for 5 seconds
+        });
+        assert_eq!(granted.count(), 5 + 49, "the burst, and ten a second");
+    }
+
+    #[test]
+    fn askers_and_classes_have_buckets_of_their_own() {
+        let mut limiter = limiter(1, 1);
+        let now = Instant(SECOND);
+        assert_eq!(limiter.take(Rate::Read, user(1), now), Ok(()));
+        assert!(limiter.take(Rate::Read, user(1), now).is_err());
+        assert_eq!(limiter.take(Rate::Read, user(2), now), Ok(()));
+        for class in [Rate::Free, Rate::Write, Rate::Sign, Rate::Stream] {
+            for _ in 0..10 {
+                assert_eq!(limiter.take(class, user(1), now), Ok(()), "{class:?} has no limit");
+            }
+        }
+        let address = Asker::Address(ClientAddress([1; 16]));
+        for _ in 0..10 {
+            assert_eq!(limiter.take(Rate::Read, address, now), Ok(()));
+        }
+    }
+
+    #[test]
+    fn the_table_is_bounded_and_forgets_what_is_full() {
+        let mut limiter = limiter(1, 2);
+        let asker = |n: u32| {
+            let mut id = [0; 16];
+            id[..4].copy_from_slice(&n.to_be_bytes());
+            Asker::User(UserId::from_bytes(id))
+        };
+        let many = u32::try_from(RATE_ENTRIES_MAX).expect("it fits") + 10;
+        for n in 0..many {
+            assert_eq!(limiter.take(Rate::Read, asker(n), Instant(0)), Ok(()));
+        }
+        assert_eq!(limiter.newer.len(), RATE_ENTRIES_MAX);
+        // A bucket that is not full is remembered over a turn.
+        assert_eq!(limiter.take(Rate::Read, asker(1), Instant(SECOND)), Ok(()));
+        assert_eq!(limiter.take(Rate::Read, asker(1), Instant(SECOND)), Ok(()));
+        let late = Instant(2 * SECOND);
+        assert_eq!(limiter.take(Rate::Read, asker(1), late), Ok(()));
+        assert!(limiter.take(Rate::Read, asker(1), late).is_err());
+        assert!(limiter.newer.len() < 10);
+        limiter.take(Rate::Read, asker(2), Instant(60 * SECOND)).expect("it is full");
+        assert_eq!(limiter.newer.len() + limiter.older.len(), 1);
+    }
+}

@@ -1,0 +1,190 @@
+//! The way out: HTTPS towards the providers of social sign-in.
+//!
+//! # Purpose
+//! Says whose a proof of social sign-in is, by asking its provider or by checking its signature
+//! with the provider's published keys.
+//!
+//! # Owns
+//! The thread `sidecar` with a small runtime, its few helpers that look up names, the connections
+//! to providers, and what is known of their keys and certificates.
+//!
+//! # Invariants
+//! - Every proof is answered once, within the deadline of the settings.
+//! - At most [`PROOFS_MAX`] proofs are under way.
+//! - An address is asked over https only, but for this machine's own; a redirection is never
+//!   followed; an answer is read up to a limit.
+//! - A profile is given only for what a provider said, or for a signature by a key that came from
+//!   the provider's own address.
+//! - Providers that hang hinder no other provider.
+//!
+//! # Never
+//! Blocks a caller; shows a token, a key or an address with one, in a log or an error; keeps a
+//! proof after its answer; knows an account. No other crate names hyper.
+
+mod certificate;
+mod clock;
+mod fetch;
+mod json;
+mod jwk;
+mod jwt;
+mod keys;
+mod limits;
+mod provider;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod url;
+mod verify;
+
+use std::convert::Infallible;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use domain::identity::provider::{Profile, Proof, Refusal};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+pub use limits::PROOFS_MAX;
+pub use settings::{
+    Apple, Facebook, FacebookInstantGame, FacebookLimitedLogin, GameCenter, Google, Issuer, Secret,
+    Settings, Steam,
+};
+
+use crate::limits::RESOLVERS_MAX;
+use crate::verify::Verifier;
+
+/// The running thread. Dropping it answers what is under way with `Unavailable` and ends it.
+#[derive(Debug)]
+pub struct Sidecar {
+    handle: Handle,
+    /// Dropped to stop the thread.
+    stop: Option<oneshot::Sender<Infallible>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// The way in, for any thread.
+#[derive(Clone)]
+pub struct Handle {
+    jobs: mpsc::UnboundedSender<Job>,
+    /// Bounds the queue, which grows as it fills.
+    places: Arc<Semaphore>,
+}
+
+struct Job {
+    proof: Proof,
+    answer: Answer,
+    place: OwnedSemaphorePermit,
+}
+
+type Done = Box<dyn FnOnce(Result<Profile, Refusal>) + Send>;
+
+/// Where a verdict goes. Lost on its way, whatever the reason, it says `Unavailable`.
+struct Answer(Option<Done>);
+
+impl Sidecar {
+    /// Fails if the settings make no sense, or if the system gives no thread.
+    pub fn start(settings: Settings) -> io::Result<Sidecar> {
+        let verifier = Arc::new(Verifier::new(settings)?);
+        let runtime = Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .max_blocking_threads(RESOLVERS_MAX)
+            .thread_name("sidecar-name")
+            .build()?;
+        let (jobs, queue) = mpsc::unbounded_channel();
+        let (stop, stopped) = oneshot::channel();
+        let thread = thread::Builder::new()
+            .name("sidecar".into())
+            .spawn(move || run(runtime, &verifier, queue, stopped))?;
+        let handle = Handle { jobs, places: Arc::new(Semaphore::new(PROOFS_MAX)) };
+        Ok(Sidecar { handle, stop: Some(stop), thread: Some(thread) })
+    }
+
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+}
+
+impl Drop for Sidecar {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic has been reported by the panic hook, and answers were given all the same.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Handle {
+    /// Has a proof looked at and `done` called with the verdict, once: on the thread of the
+    /// sidecar, or at once on the caller's if there is no room or no sidecar any more. Never
+    /// blocks, and neither should `done`.
+    pub fn verify(
+        &self,
+        proof: Proof,
+        done: impl FnOnce(Result<Profile, Refusal>) + Send + 'static,
+    ) {
+        let answer = Answer(Some(Box::new(done)));
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            answer.give(Err(Refusal::Busy));
+            return;
+        };
+        // A job that is not taken comes back and is dropped, which answers it.
+        let _ = self.jobs.send(Job { proof, answer, place });
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let room = self.places.available_permits();
+        f.debug_struct("Handle").field("room", &room).finish()
+    }
+}
+
+fn run(
+    runtime: Runtime,
+    verifier: &Arc<Verifier>,
+    mut queue: mpsc::UnboundedReceiver<Job>,
+    mut stopped: oneshot::Receiver<Infallible>,
+) {
+    runtime.block_on(async {
+        loop {
+            let job = tokio::select! {
+                biased;
+                _ = &mut stopped => return,
+                job = queue.recv() => job,
+            };
+            let Some(job) = job else { return };
+            tokio::spawn(job.run(Arc::clone(verifier)));
+        }
+    });
+    // A name that is being looked up would hold the runtime's end up.
+    runtime.shutdown_background();
+}
+
+impl Job {
+    async fn run(self, verifier: Arc<Verifier>) {
+        let Job { proof, answer, place } = self;
+        let verdict = verifier.verify(proof).await;
+        drop(place); // whoever gets the answer finds the place free
+        answer.give(verdict);
+    }
+}
+
+impl Answer {
+    fn give(mut self, verdict: Result<Profile, Refusal>) {
+        if let Some(done) = self.0.take() {
+            done(verdict);
+        }
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if let Some(done) = self.0.take() {
+            done(Err(Refusal::Unavailable));
+        }
+    }
+}
