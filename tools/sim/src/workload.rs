@@ -301,6 +301,8 @@ impl Workload {
 
     /// The wall clock is set, back or forth; no deadline moves.
     fn jump(&mut self) {
+        // A token may have been found expired by now.
+        self.latest = self.cluster.now.wall.secs().max(self.latest);
         let nanos = u64::from(1 + self.rng.below(1800)) * 1_000_000_000;
         let wall = &mut self.cluster.now.wall.0;
         *wall = if self.rng.below(2) == 0 { *wall + nanos } else { *wall - nanos };
