@@ -89,6 +89,7 @@ impl From<alias::Error> for Error {
                     Kind::Custom => "6 to 128",
                     Kind::Email => "10 to 255",
                     Kind::Apple
+                    | Kind::Oidc
                     | Kind::Facebook
                     | Kind::FacebookInstantGame
                     | Kind::GameCenter
@@ -117,6 +118,7 @@ fn noun(kind: Kind) -> &'static str {
         Kind::GameCenter => "Game Center ID",
         Kind::Google => "Google ID",
         Kind::Steam => "Steam ID",
+        Kind::Oidc => "The issuer's ID",
     }
 }
 
@@ -137,13 +139,16 @@ impl From<account::Error> for Error {
             account::Error::NotFound => "User account not found.",
             account::Error::Changed => "The account is being changed by another request.",
             account::Error::Nothing => "Nothing to update.",
-            account::Error::Long(name) => {
-                return Error::new(error.code(), format!("Field {name} is too long."));
+            account::Error::NoColumn(name) => {
+                let text = format!("Field {name} is too long, or has a zero byte.");
+                return Error::new(error.code(), text);
             }
             account::Error::NoLanguage => "Field lang_tag must not be empty.",
             account::Error::NotLinked => "It is not linked to the account.",
             account::Error::Last => "The last way to sign in cannot be unlinked.",
             account::Error::TooManyDevices => "The account has too many devices.",
+            account::Error::Banned => "User account banned.",
+            account::Error::OtherPassword => "Invalid credentials.",
         };
         Error::new(error.code(), message)
     }

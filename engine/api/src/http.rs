@@ -283,8 +283,15 @@ impl Response {
         if *reply == Reply::Root {
             return Response { status: 200, headers: Vec::new(), body: String::new() };
         }
-        if let Reply::Document { json } = reply {
-            return Response::json(200, json.to_string());
+        match reply {
+            Reply::Document { json } => return Response::json(200, json.to_string()),
+            // Whoever verifies tokens need not ask for each of them.
+            Reply::PublicKeys { json } => {
+                let mut response = Response::json(200, json.to_string());
+                response.headers[1].1 = "public, max-age=300".to_owned();
+                return response;
+            }
+            _ => {}
         }
         let mut response = Response::json(200, encode(reply));
         response.headers.push(("Grpc-Metadata-Content-Type", "application/grpc".into()));
@@ -333,6 +340,7 @@ fn encode(reply: &Reply) -> String {
         | Reply::Status { .. }
         | Reply::Match { .. }
         | Reply::MatchmakerTicket { .. }
+        | Reply::PublicKeys { .. }
         | Reply::Document { .. } => {}
         Reply::Session { created, token, refresh_token } => {
             o.flag("created", *created);

@@ -43,6 +43,8 @@ pub enum Rate {
     Free,
     /// Signing in and out.
     Sign,
+    /// Showing a password, which takes long to hash.
+    Password,
     Read,
     Write,
     /// Messages that players exchange many times a second.
@@ -148,7 +150,7 @@ pub static OPERATIONS: &[Operation] = &[
         name: "authenticate_email",
         doc: "Signs in by an e-mail address or a username, and a password; creates the account when there is none.",
         auth: Auth::ServerKey,
-        rate: Rate::Sign,
+        rate: Rate::Password,
         http: http("POST", "/v2/account/authenticate/email", |call| {
             account::authenticate(call, account::email)
         }),
@@ -280,9 +282,9 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         name: "link_email",
-        doc: "Lets an e-mail address or a username, and a password sign in to the account.",
+        doc: "Lets an e-mail address and a password sign in to the account.",
         auth: Auth::Session,
-        rate: Rate::Write,
+        rate: Rate::Password,
         http: http("POST", "/v2/account/link/email", |call| account::link(call, account::email)),
         realtime: None,
     },
@@ -364,7 +366,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         name: "unlink_email",
-        doc: "Lets an e-mail address or a username, and a password sign in to the account no more.",
+        doc: "Lets the e-mail address sign in to the account no more.",
         auth: Auth::Session,
         rate: Rate::Write,
         http: http("POST", "/v2/account/unlink/email", |call| {

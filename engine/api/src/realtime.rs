@@ -135,6 +135,7 @@ pub fn reply(cid: &str, reply: &Reply) -> String {
         | Reply::Account { .. }
         | Reply::Users { .. }
         | Reply::ServerToken { .. }
+        | Reply::PublicKeys { .. }
         | Reply::Document { .. } => {}
         Reply::Pong => o.object("pong", |_| {}),
         Reply::Status { presences } => {

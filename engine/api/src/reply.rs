@@ -27,6 +27,10 @@ pub enum Reply {
     ServerToken {
         token: String,
     },
+    /// The keys that tokens for dedicated servers are verified by, as a whole JSON document.
+    PublicKeys {
+        json: Arc<str>,
+    },
     /// A whole JSON document.
     Document {
         json: Arc<str>,

@@ -50,7 +50,7 @@ impl fmt::Display for ShardId {
     }
 }
 
-/// What tells clients apart by where they come from: an IPv6 address as its network of 64 bits, an
+/// What tells clients apart by where they come from: an IPv6 address as its network of 56 bits, an
 /// IPv4 address in its mapped form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ClientAddress(pub [u8; 16]);

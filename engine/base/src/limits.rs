@@ -36,8 +36,13 @@ pub const CLOCK_SLACK: u64 = 3600;
 /// Verified tokens that a shard remembers, and the longest that it does.
 pub const VERIFIED_TOKENS_MAX: usize = 8192;
 pub const VERIFIED_TOKEN_SIZE_MAX: usize = 1024;
-/// Passwords that wait to be hashed or compared, of all shards; over it, code 8.
+/// Longest life of a token that can be configured: 100 years, in seconds.
+pub const TOKEN_LIFE_MAX: u64 = 100 * 365 * 24 * 3600;
+/// Passwords that wait to be compared, and new ones that wait to be hashed, of all shards; over it,
+/// code 8.
 pub const PASSWORDS_MAX: usize = 128;
+/// Accounts of one ban; over it, code 3.
+pub const USERS_PER_BAN_MAX: usize = 256;
 /// How often an edit of an account is planned again when another one was faster.
 pub const EDIT_TRIES_MAX: u32 = 8;
 /// What a client names the server that a token is for.

@@ -9,6 +9,7 @@ use std::str::FromStr;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use base::id::SHARDS_MAX;
+use base::limits::TOKEN_LIFE_MAX;
 use serde::Deserialize;
 
 use rates::RateLimit;
@@ -350,9 +351,17 @@ impl Config {
         self.rate_limit.check()?;
         let Socket { pong_wait_ms, ping_period_ms, .. } = self.socket;
         for (key, value, most) in [
-            ("session.token_expiry_sec", self.session.token_expiry_sec, YEARS_100),
-            ("session.refresh_token_expiry_sec", self.session.refresh_token_expiry_sec, YEARS_100),
-            ("session.server_token_expiry_sec", self.session.server_token_expiry_sec, YEARS_100),
+            ("session.token_expiry_sec", self.session.token_expiry_sec, TOKEN_LIFE_MAX),
+            (
+                "session.refresh_token_expiry_sec",
+                self.session.refresh_token_expiry_sec,
+                TOKEN_LIFE_MAX,
+            ),
+            (
+                "session.server_token_expiry_sec",
+                self.session.server_token_expiry_sec,
+                TOKEN_LIFE_MAX,
+            ),
             ("socket.max_message_size_bytes", self.socket.max_message_size_bytes as u64, 16 << 20),
             ("socket.max_request_size_bytes", self.socket.max_request_size_bytes as u64, 64 << 20),
             ("socket.read_timeout_ms", self.socket.read_timeout_ms, DAY_MS),
@@ -396,24 +405,36 @@ impl Config {
         Ok(())
     }
 
-    /// Keys that everybody knows.
+    /// Keys that everybody knows, earlier ones too: whoever knows one signs tokens of anybody.
     pub(crate) fn default_keys(&self) -> Vec<&'static str> {
+        let session = &self.session;
+        let known = [ENCRYPTION_KEY, REFRESH_ENCRYPTION_KEY];
+        let is_known = |key: &String| known.contains(&key.as_str());
         let mut keys = Vec::new();
         if self.socket.server_key == SERVER_KEY {
             keys.push("socket.server_key");
         }
-        if self.session.encryption_key == ENCRYPTION_KEY {
-            keys.push("session.encryption_key");
-        }
-        if self.session.refresh_encryption_key == REFRESH_ENCRYPTION_KEY {
-            keys.push("session.refresh_encryption_key");
+        for (name, is_default) in [
+            ("session.encryption_key", is_known(&session.encryption_key)),
+            ("session.refresh_encryption_key", is_known(&session.refresh_encryption_key)),
+            (
+                "session.earlier_encryption_keys",
+                session.earlier_encryption_keys.iter().any(is_known),
+            ),
+            (
+                "session.earlier_refresh_encryption_keys",
+                session.earlier_refresh_encryption_keys.iter().any(is_known),
+            ),
+        ] {
+            if is_default {
+                keys.push(name);
+            }
         }
         keys
     }
 }
 
 const DAY_MS: u64 = 24 * 3600 * 1000;
-const YEARS_100: u64 = 100 * 365 * 24 * 3600;
 
 #[cfg(test)]
 mod tests {
@@ -478,6 +499,14 @@ mod tests {
         check("[socket]\nssl_certificate = \"a.pem\"", "socket.ssl_private_key go together");
         check("[socket]\nssl_private_key = \"a.key\"", "socket.ssl_private_key go together");
         check("production = true", "socket.server_key, session.encryption_key");
+        let rotated = "production = true
+            [socket]
+            server_key = \"ours\"
+            [session]
+            encryption_key = \"ours\"
+            refresh_encryption_key = \"ours too\"
+            earlier_encryption_keys = [\"defaultencryptionkey\"]";
+        check(rotated, "session.earlier_encryption_keys");
         check("listen = \"nowhere\"", "listen");
     }
 }

@@ -23,33 +23,49 @@ struct Job {
     work: PasswordWork,
 }
 
-/// The way in, for every core.
+/// The way in, for every core. Sign-ins go first: new accounts and links do not hold them up.
 #[derive(Clone, Debug)]
-pub(crate) struct Passwords(Sender<Job>);
+pub(crate) struct Passwords {
+    verify: Sender<Job>,
+    hash: Sender<Job>,
+}
 
 /// Takes what came of a job, on any thread.
 pub(crate) type Sink = Arc<dyn Fn(ShardId, u64, PasswordOutcome) + Send + Sync>;
 
 /// Starts so many threads.
 pub(crate) fn start(threads: usize, sink: &Sink) -> io::Result<Passwords> {
-    let (sender, jobs) = bounded(PASSWORDS_MAX);
+    let (verify, verifies) = bounded(PASSWORDS_MAX);
+    let (hash, hashes) = bounded(PASSWORDS_MAX);
     for number in 0..threads {
-        let (jobs, sink): (Receiver<Job>, Sink) = (jobs.clone(), sink.clone());
+        let (verifies, hashes, sink) = (verifies.clone(), hashes.clone(), sink.clone());
         let serve = move || {
             step_back();
-            for Job { shard, call, work } in jobs {
+            while let Some(Job { shard, call, work }) = next(&verifies, &hashes) {
                 sink(shard, call, outcome(work));
             }
         };
         std::thread::Builder::new().name(format!("password-{number}")).spawn(serve)?;
     }
-    Ok(Passwords(sender))
+    Ok(Passwords { verify, hash })
+}
+
+/// The next job; none when the process is over.
+fn next(verifies: &Receiver<Job>, hashes: &Receiver<Job>) -> Option<Job> {
+    crossbeam_channel::select_biased! {
+        recv(verifies) -> job => job.ok(),
+        recv(hashes) -> job => job.ok(),
+    }
 }
 
 impl Passwords {
-    /// Has the work done; `false` when too much of it waits.
+    /// Has the work done; `false` when too much of its kind waits.
     pub(crate) fn submit(&self, shard: ShardId, call: u64, work: PasswordWork) -> bool {
-        self.0.try_send(Job { shard, call, work }).is_ok()
+        let queue = match work {
+            PasswordWork::Verify { .. } => &self.verify,
+            PasswordWork::Hash(_) => &self.hash,
+        };
+        queue.try_send(Job { shard, call, work }).is_ok()
     }
 }
 
@@ -136,15 +152,18 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_takes_nothing_more() {
-        let (sender, _jobs) = bounded(PASSWORDS_MAX);
-        let passwords = Passwords(sender);
-        let submit = |call| {
-            let password = Password::parse("password1").expect("long enough");
-            passwords.submit(ShardId(0), call, PasswordWork::Hash(password))
-        };
+    fn a_full_queue_takes_nothing_more_and_sign_ins_go_first() {
+        let (verify, verifies) = bounded(PASSWORDS_MAX);
+        let (hash, hashes) = bounded(PASSWORDS_MAX);
+        let passwords = Passwords { verify, hash };
+        let password = || Password::parse("password1").expect("long enough");
+        let submit = |call| passwords.submit(ShardId(0), call, PasswordWork::Hash(password()));
         assert!((0..PASSWORDS_MAX as u64).all(submit));
         assert!(!submit(0));
+        let work = PasswordWork::Verify { password: password(), hash: String::new() };
+        assert!(passwords.submit(ShardId(0), 1000, work), "it has a queue of its own");
+        let taken = [0; 3].map(|_| next(&verifies, &hashes).map(|job| job.call));
+        assert_eq!(taken, [Some(1000), Some(0), Some(1)]);
     }
 
     #[test]

@@ -157,7 +157,7 @@ fn shard_config(config: &Config, incarnation: u32) -> Result<shard::Config> {
         providers: shard::Providers {
             apple: sidecar.is_apple_configured(),
             steam: sidecar.is_steam_configured(),
-            oidc_issuers: config.social.oidc.iter().map(|issuer| issuer.name.clone()).collect(),
+            oidc: !config.social.oidc.is_empty(),
         },
         ping_period: millis(config.socket.ping_period_ms),
         pong_wait: millis(config.socket.pong_wait_ms),

@@ -47,8 +47,11 @@ fn generate(file: &Path) -> io::Result<()> {
     key.extend_from_slice(&crate::executor::seed());
     let text = pem::encode(&pem::Pem::new(LABEL, key));
     let partial = file.with_extension("pem.new");
+    if partial.exists() {
+        fs::remove_file(&partial)?; // of a start that was cut short
+    }
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600);
+    options.write(true).create_new(true).mode(0o600);
     let mut written = options.open(&partial)?;
     written.write_all(text.as_bytes())?;
     written.sync_all()?;

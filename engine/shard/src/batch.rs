@@ -13,7 +13,7 @@ use crate::Shard;
 use crate::edit::Editing;
 use crate::message::{Answer, Claim, Message, Query, TaskId};
 use crate::sign_in::Creation;
-use crate::task::{State, Step};
+use crate::task::{State, Step, invalid_token};
 
 /// A batch in the making.
 #[derive(Debug)]
@@ -101,6 +101,10 @@ impl Shard {
             Answer::Refused(error) => {
                 self.abandon(task, &batch);
                 return Step::Fail(error);
+            }
+            Answer::Revoked => {
+                self.abandon(task, &batch);
+                return Step::Fail(invalid_token());
             }
             other => {
                 debug_assert!(false, "a batch does not wait for {other:?}");

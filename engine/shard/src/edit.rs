@@ -5,7 +5,6 @@
 
 use api::Error;
 use api::request::{AccountUpdate, Credentials};
-use base::UserId;
 use base::limits::EDIT_TRIES_MAX;
 use domain::identity::account::{self, Edit, Update};
 use domain::identity::alias::{self, Alias, Kind};
@@ -15,7 +14,7 @@ use domain::identity::session::Bearer;
 
 use crate::Shard;
 use crate::batch::{Conflict, Purpose};
-use crate::message::{Claim, Errand, Message, Query};
+use crate::message::{AccountEdit, Claim, Errand, Message, Query};
 use crate::output::{Output, PasswordWork};
 use crate::sign_in::{rejected, user_not_found};
 use crate::task::{State, Step};
@@ -45,7 +44,9 @@ pub(crate) enum Then {
 /// An edit under way.
 #[derive(Debug)]
 pub(crate) struct Editing {
-    user: UserId,
+    /// By whose token. It is looked at again when the account is changed: a token that was good
+    /// when a password or a provider began to be waited for may be dead by then.
+    bearer: Bearer,
     edit: Edit,
     tries: u32,
 }
@@ -63,7 +64,7 @@ impl Shard {
             Err(error) => self.refuse_after_guard(task, bearer, error),
             Ok(wanted) => {
                 self.ask_guarded(task, bearer, Errand::Nothing);
-                Step::Wait(State::EditGuard { user: bearer.user_id, wanted: Box::new(wanted) })
+                Step::Wait(State::EditGuard { bearer, wanted: Box::new(wanted) })
             }
         }
     }
@@ -72,7 +73,7 @@ impl Shard {
         let edit = |alias| Wanted::Edit(Edit::Link { alias, password: None });
         Ok(match credentials {
             Credentials::Device { id } => edit(Alias::device(&id)?),
-            Credentials::Custom { id } => match self.oidc_proof(&id)? {
+            Credentials::Custom { id } => match self.oidc_proof(&id) {
                 Some(proof) => Wanted::Prove { proof, then: Then::Link },
                 None => edit(Alias::custom(&id)?),
             },
@@ -101,8 +102,11 @@ impl Shard {
                 return Err(alias::Error::Empty(Kind::Device).into());
             }
             Credentials::Device { id } => edit(Kind::Device, id),
-            Credentials::Custom { id } => edit(Kind::Custom, id),
-            Credentials::Email { email, .. } => edit(Kind::Email, email.to_lowercase()),
+            Credentials::Custom { id } => match self.oidc_proof(&id) {
+                Some(proof) => Wanted::Prove { proof, then: Then::Unlink },
+                None => edit(Kind::Custom, id),
+            },
+            Credentials::Email { email, .. } => edit(Kind::Email, alias::lower_case(&email)),
             Credentials::Proof(proof) if proof.is_empty() => edit(proof.kind(), String::new()),
             Credentials::Proof(proof) => {
                 self.check_proof(&proof)?;
@@ -120,21 +124,21 @@ impl Shard {
     }
 
     /// The token is good.
-    pub(crate) fn go_on_editing(&mut self, task: u64, user: UserId, wanted: Wanted) -> Step {
+    pub(crate) fn go_on_editing(&mut self, task: u64, bearer: Bearer, wanted: Wanted) -> Step {
         match wanted {
-            Wanted::Edit(edit) => self.read_for_edit(task, Editing { user, edit, tries: 0 }),
+            Wanted::Edit(edit) => self.read_for_edit(task, Editing { bearer, edit, tries: 0 }),
             Wanted::LinkEmail { alias, password } => {
                 if let Err(error) = password.check_new() {
                     return Step::Fail(error.into());
                 }
                 let work = PasswordWork::Hash(password);
                 self.output_of(task, Output::Password { call: task, work });
-                Step::Wait(State::HashForLink { user, alias })
+                Step::Wait(State::HashForLink { bearer, alias })
             }
             Wanted::Prove { proof, then } => {
                 let kind = proof.kind();
                 self.ask_proof(task, proof);
-                Step::Wait(State::EditProof { user, kind, then })
+                Step::Wait(State::EditProof { bearer, kind, then })
             }
         }
     }
@@ -142,19 +146,19 @@ impl Shard {
     pub(crate) fn link_email(
         &mut self,
         task: u64,
-        user: UserId,
+        bearer: Bearer,
         alias: Alias,
         hash: String,
     ) -> Step {
         let edit = Edit::Link { alias, password: Some(hash) };
-        self.read_for_edit(task, Editing { user, edit, tries: 0 })
+        self.read_for_edit(task, Editing { bearer, edit, tries: 0 })
     }
 
     /// The provider has said whose the proof is.
     pub(crate) fn edit_as(
         &mut self,
         task: u64,
-        user: UserId,
+        bearer: Bearer,
         kind: Kind,
         then: Then,
         profile: &Profile,
@@ -166,12 +170,12 @@ impl Shard {
             Then::Link => Edit::Link { alias, password: None },
             Then::Unlink => Edit::Unlink { kind, text: Some(alias.as_str().to_owned()) },
         };
-        self.read_for_edit(task, Editing { user, edit, tries: 0 })
+        self.read_for_edit(task, Editing { bearer, edit, tries: 0 })
     }
 
     fn read_for_edit(&mut self, task: u64, editing: Editing) -> Step {
-        let home = self.config.placement.of_user(editing.user);
-        self.ask(task, home, Query::Users(vec![editing.user]));
+        let user = editing.bearer.user_id;
+        self.ask(task, self.config.placement.of_user(user), Query::Users(vec![user]));
         Step::Wait(State::Edit(Box::new(editing)))
     }
 
@@ -186,18 +190,19 @@ impl Shard {
             Ok(plan) => plan,
             Err(error) => return Step::Fail(error.into()),
         };
-        let user = editing.user;
+        let (bearer, user) = (editing.bearer, editing.bearer.user_id);
         let takes = plan.claims.iter().map(|alias| Claim::Take { alias: alias.clone(), user });
         let releases =
             plan.releases.iter().map(|alias| Claim::Release { alias: alias.clone(), user });
         let mut claims: Vec<_> = takes.chain(releases).collect();
-        claims.push(Claim::Edit { user, edit: editing.edit.clone(), plan });
+        let edit = editing.edit.clone();
+        claims.push(Claim::Edit(Box::new(AccountEdit { bearer, edit, plan })));
         self.begin_batch(task, Purpose::Edit(editing), claims)
     }
 
     pub(crate) fn edited(&mut self, task: u64, editing: &Editing) {
         if editing.edit == Edit::Delete {
-            let user = editing.user;
+            let user = editing.bearer.user_id;
             let depends =
                 self.tasks.get(&task).map(|task| task.depends.clone()).unwrap_or_default();
             let home = self.config.placement.of_user(user);
@@ -213,10 +218,10 @@ impl Shard {
     ) -> Step {
         match conflict {
             // Nakama answers a taken name of an update as bad input.
-            Conflict::Taken(Kind::Username, _) => {
+            Conflict::Taken(Kind::Username, owner) if owner != editing.bearer.user_id => {
                 Step::Fail(Error::invalid("Username is in use already."))
             }
-            Conflict::Taken(kind, owner) if owner != editing.user => {
+            Conflict::Taken(kind, owner) if owner != editing.bearer.user_id => {
                 Step::Fail(alias::Error::Taken(kind, owner).into())
             }
             Conflict::Taken(..) | Conflict::Changed if editing.tries < EDIT_TRIES_MAX => {
@@ -225,11 +230,5 @@ impl Shard {
             }
             Conflict::Taken(..) | Conflict::Changed => Step::Fail(account::Error::Changed.into()),
         }
-    }
-}
-
-impl Wanted {
-    pub(crate) fn delete() -> Wanted {
-        Wanted::Edit(Edit::Delete)
     }
 }

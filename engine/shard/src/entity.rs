@@ -18,7 +18,7 @@ use domain::presence::Presence;
 use domain::social::notification::{self, Notification};
 use domain::social::status::{self, Status, StatusPresence};
 
-use crate::message::{Answer, Claim, Entry, Errand, Login, Message, Query, TaskId};
+use crate::message::{AccountEdit, Answer, Claim, Entry, Errand, Login, Message, Query, TaskId};
 use crate::output::Output;
 use crate::view::Depends;
 use crate::{Shard, Timer};
@@ -96,10 +96,8 @@ impl Shard {
                 answer
             }
         };
-        if let (Query::SetDisabled { users, is_disabled: true }, Answer::Done) = (&query, &answer) {
-            for user in users {
-                self.kick(*user, Some(notification::Code::Banned), &depends);
-            }
+        if let (Query::SetDisabled { user, is_disabled: true }, Answer::Done) = (&query, &answer) {
+            self.kick(*user, Some(notification::Code::Banned), &depends);
         }
         self.send(task.shard, Message::Answer { task: task.number, answer }, &depends);
     }
@@ -361,15 +359,11 @@ fn answer_durable(
             all(users.iter().map(|user| view_user(ctx, statuses, *user))).map(Answer::Users)
         }
         Query::SignedIn { user, signed_in } => {
-            account::sign_in(ctx, *user, signed_in).map_err(Stop::never)?;
-            Ok(Answer::Done)
+            let user = account::sign_in(ctx, *user, signed_in);
+            Ok(Answer::Login(Some(Login::of(user.map_err(|stop| stop.map(Into::into))?))))
         }
-        Query::SetDisabled { users, is_disabled } => {
-            let set = |user: &UserId| {
-                let found = account::set_disabled(ctx, *user, *is_disabled);
-                found.map(|found| found.then_some(())).map_err(Stop::never)
-            };
-            all(users.iter().map(set))?;
+        Query::SetDisabled { user, is_disabled } => {
+            account::set_disabled(ctx, *user, *is_disabled).map_err(Stop::never)?;
             Ok(Answer::Done)
         }
         Query::Prepare(claim) => prepare(ctx, claim),
@@ -402,11 +396,7 @@ fn all<T>(
 
 fn login(ctx: &mut Ctx<'_>, user: UserId) -> Applied<Answer, Refusal> {
     let found = account::read(ctx, user).map_err(Stop::never)?;
-    Ok(Answer::Login(found.map(|user| Login {
-        is_disabled: user.is_disabled(),
-        username: user.username,
-        password: user.password,
-    })))
+    Ok(Answer::Login(found.map(Login::of)))
 }
 
 fn guard(
@@ -445,8 +435,10 @@ fn prepare(ctx: &mut Ctx<'_>, claim: &Claim) -> Applied<Answer, Refusal> {
             }
         }
         Claim::Create(new) => account::create(ctx, new),
-        Claim::Edit { user, edit, plan } => {
-            account::edit(ctx, *user, edit, plan).map_err(|stop| {
+        Claim::Edit(change) => {
+            let AccountEdit { bearer, edit, plan } = &**change;
+            guard(ctx, bearer, session::Check::Everything)?;
+            account::edit(ctx, bearer.user_id, edit, plan).map_err(|stop| {
                 stop.map(|error| match error {
                     account::Error::Changed => Refusal::Changed,
                     other => other.into(),

@@ -97,12 +97,12 @@ pub struct Config {
 }
 
 /// Which providers can be asked, of those that need configuration.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Providers {
     pub apple: bool,
     pub steam: bool,
-    /// Names of the OpenID Connect issuers whose ID tokens stand for custom ids.
-    pub oidc_issuers: Vec<String>,
+    /// Whether ID tokens of OpenID Connect issuers stand for custom ids.
+    pub oidc: bool,
 }
 
 /// What is due at a deadline.
@@ -183,7 +183,7 @@ impl Shard {
             now: Now::default(),
             rng: Rng::from_seed(seed).child("ids"),
             verified: Verified::default(),
-            limiter: Limiter::new(config.rates),
+            limiter: Limiter::new(config.rates, &mut Rng::from_seed(seed).child("rates")),
             view: View::default(),
             next_batch: 1,
             held: Held::default(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use api::reply::UserView;
 use base::{BatchId, ConnectionId, Frame, MatchId, SessionId, ShardId, TicketId, UserId};
 use bytes::Bytes;
-use domain::identity::account::{Edit, NewAccount, Plan, SignedIn};
+use domain::identity::account::{Edit, NewAccount, Plan, SignedIn, User};
 use domain::identity::alias::{Alias, Kind};
 use domain::identity::session::{Bearer, Check};
 use domain::identity::token::Claims;
@@ -137,13 +137,14 @@ pub enum Query {
         errand: Errand,
     },
     Users(Vec<UserId>),
+    /// A sign-in is about to be granted: may it be, and what does it leave behind?
     SignedIn {
         user: UserId,
         signed_in: SignedIn,
     },
-    /// Ban accounts, or lift their bans.
+    /// Ban an account, or lift its ban.
     SetDisabled {
-        users: Vec<UserId>,
+        user: UserId,
         is_disabled: bool,
     },
     /// Prepare a part of a batch and hold its keys until the batch is emitted or abandoned.
@@ -204,11 +205,16 @@ pub enum Claim {
         user: UserId,
     },
     Create(Box<NewAccount>),
-    Edit {
-        user: UserId,
-        edit: Edit,
-        plan: Plan,
-    },
+    /// By the bearer of a token that has still to be good.
+    Edit(Box<AccountEdit>),
+}
+
+/// A change of an account, and what was planned for it.
+#[derive(Clone, Debug)]
+pub struct AccountEdit {
+    pub bearer: Bearer,
+    pub edit: Edit,
+    pub plan: Plan,
 }
 
 impl Claim {
@@ -216,7 +222,7 @@ impl Claim {
     /// other.
     pub fn order(&self) -> (u16, u8, Vec<u8>) {
         let table = match self {
-            Claim::Create(_) | Claim::Edit { .. } => 1,
+            Claim::Create(_) | Claim::Edit(_) => 1,
             Claim::Take { .. } | Claim::Release { .. } => 2,
         };
         let key = self.key();
@@ -226,7 +232,7 @@ impl Claim {
     pub fn key(&self) -> Vec<u8> {
         match self {
             Claim::Create(new) => new.user_id.as_bytes().to_vec(),
-            Claim::Edit { user, .. } => user.as_bytes().to_vec(),
+            Claim::Edit(edit) => edit.bearer.user_id.as_bytes().to_vec(),
             Claim::Take { alias, .. } | Claim::Release { alias, .. } => alias.key(),
         }
     }
@@ -272,4 +278,10 @@ pub struct Login {
     /// Hash of the password; empty when there is none.
     pub password: String,
     pub is_disabled: bool,
+}
+
+impl Login {
+    pub(crate) fn of(user: User) -> Login {
+        Login { is_disabled: user.is_disabled(), username: user.username, password: user.password }
+    }
 }

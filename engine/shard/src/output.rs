@@ -43,15 +43,14 @@ pub enum Output {
     Damaged { table: Table },
 }
 
-/// What is to be done with a password.
-#[derive(Debug)]
+/// What is to be done with a password. Its `Debug` form shows no hash.
 pub enum PasswordWork {
     Hash(Password),
     Verify { password: Password, hash: String },
 }
 
-/// What came of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What came of it. Its `Debug` form shows no hash.
+#[derive(Clone, PartialEq, Eq)]
 pub enum PasswordOutcome {
     Hashed(String),
     /// The password is the hash's. `rehashed`: a hash that is better than the one on record.
@@ -61,4 +60,25 @@ pub enum PasswordOutcome {
     Wrong,
     /// Too many passwords wait already.
     Busy,
+}
+
+impl std::fmt::Debug for PasswordWork {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            PasswordWork::Hash(_) => "Hash(…)",
+            PasswordWork::Verify { .. } => "Verify(…)",
+        })
+    }
+}
+
+impl std::fmt::Debug for PasswordOutcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            PasswordOutcome::Hashed(_) => "Hashed(…)",
+            PasswordOutcome::Right { rehashed: None } => "Right",
+            PasswordOutcome::Right { rehashed: Some(_) } => "Right(…)",
+            PasswordOutcome::Wrong => "Wrong",
+            PasswordOutcome::Busy => "Busy",
+        })
+    }
 }

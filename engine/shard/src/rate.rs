@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use api::Error;
 use api::ops::Rate;
+use base::id::{SLOTS, slot_of};
 use base::limits::RATE_ENTRIES_MAX;
-use base::{ClientAddress, Code, Instant, UserId};
+use base::{ClientAddress, Code, Instant, Rng, UserId};
 
 /// A bucket: so many at once, and then so many a second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,7 @@ pub struct Limit {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     pub sign: Option<Limit>,
+    pub password: Option<Limit>,
     pub read: Option<Limit>,
     pub write: Option<Limit>,
     pub stream: Option<Limit>,
@@ -53,18 +55,28 @@ impl TooOften {
     }
 }
 
-/// The buckets of one shard that are not full.
-///
-/// Invariant: a bucket that is not full stands in one of the two maps, unless there are too many of
-/// them: then the newest are not counted. The older map is dropped when all of its buckets are
-/// full.
+/// The buckets of one shard that are not full: those of addresses, and those of users, which nobody
+/// can crowd out by addresses.
 #[derive(Debug, Default)]
 pub(crate) struct Limiter {
-    rates: Rates,
+    addresses: Buckets,
+    users: Buckets,
+}
+
+/// Invariant: a bucket that is not full stands in one of the two maps, or there were too many of
+/// them: then it shares a coarse one with others. The older map is dropped when all of its buckets
+/// are full.
+#[derive(Debug, Default)]
+struct Buckets {
+    limits: Limits,
     newer: BTreeMap<(Rate, Asker), Instant>,
     older: BTreeMap<(Rate, Asker), Instant>,
     /// When the newer map becomes the older.
     turn: Instant,
+    /// One for each of the slots that askers fall into, once there are too many of them.
+    coarse: Vec<Instant>,
+    /// So that nobody can choose whose slot to share.
+    seed: [u8; 16],
 }
 
 impl Limits {
@@ -72,6 +84,7 @@ impl Limits {
         match class {
             Rate::Free => None,
             Rate::Sign => self.sign,
+            Rate::Password => self.password,
             Rate::Read => self.read,
             Rate::Write => self.write,
             Rate::Stream => self.stream,
@@ -79,7 +92,8 @@ impl Limits {
     }
 
     fn all(&self) -> impl Iterator<Item = Limit> {
-        [self.sign, self.read, self.write, self.stream].into_iter().flatten()
+        let Limits { sign, password, read, write, stream } = *self;
+        [sign, password, read, write, stream].into_iter().flatten()
     }
 }
 
@@ -96,43 +110,68 @@ impl Limit {
 }
 
 impl Limiter {
-    pub(crate) fn new(rates: Rates) -> Limiter {
-        Limiter { rates, ..Limiter::default() }
+    pub(crate) fn new(rates: Rates, rng: &mut Rng) -> Limiter {
+        let mut buckets = |limits| {
+            let mut seed = [0; 16];
+            rng.fill(&mut seed);
+            Buckets { limits, seed, ..Buckets::default() }
+        };
+        Limiter { addresses: buckets(rates.address), users: buckets(rates.user) }
     }
 
     /// Takes one from the asker's bucket of this class, if there is one.
     pub(crate) fn take(&mut self, class: Rate, asker: Asker, now: Instant) -> Result<(), TooOften> {
-        let limits = match asker {
-            Asker::Address(_) => &self.rates.address,
-            Asker::User(_) => &self.rates.user,
-        };
-        let Some(limit) = limits.of(class) else { return Ok(()) };
+        match asker {
+            Asker::Address(_) => self.addresses.take(class, asker, now),
+            Asker::User(_) => self.users.take(class, asker, now),
+        }
+    }
+}
+
+impl Buckets {
+    fn take(&mut self, class: Rate, asker: Asker, now: Instant) -> Result<(), TooOften> {
+        let Some(limit) = self.limits.of(class) else { return Ok(()) };
         if now >= self.turn {
             self.turn(now);
         }
         let key = (class, asker);
-        let known = self.newer.get(&key).or_else(|| self.older.get(&key));
-        let full_at = known.copied().unwrap_or_default().max(now);
+        let own = self.newer.get(&key).or_else(|| self.older.get(&key)).copied();
+        let is_room = self.newer.len() < RATE_ENTRIES_MAX || self.newer.contains_key(&key);
+        let slot = (!is_room).then(|| self.slot(class, asker));
+        let shared = slot.and_then(|slot| self.coarse.get(slot)).copied();
+        let full_at = own.max(shared).unwrap_or_default().max(now);
         let room = Duration::from_nanos(limit.capacity() - limit.interval());
         let lack = full_at.since(now);
         if lack > room {
             return Err(TooOften(lack - room));
         }
-        let is_room = self.newer.len() < RATE_ENTRIES_MAX;
-        if is_room || self.newer.contains_key(&key) {
-            self.newer.insert(key, Instant(full_at.0 + limit.interval()));
+        let full_at = Instant(full_at.0 + limit.interval());
+        match slot {
+            None => drop(self.newer.insert(key, full_at)),
+            Some(slot) => {
+                self.coarse.resize(usize::from(SLOTS), Instant::default());
+                self.coarse[slot] = full_at;
+            }
         }
         Ok(())
     }
 
+    fn slot(&self, class: Rate, asker: Asker) -> usize {
+        let who = match asker {
+            Asker::Address(ClientAddress(bytes)) => bytes,
+            Asker::User(user) => *user.as_bytes(),
+        };
+        usize::from(slot_of(&[&self.seed[..], &[class as u8], &who].concat()))
+    }
+
     /// Drops what has not been asked for since the last turn: those buckets are full.
     fn turn(&mut self, now: Instant) {
-        let limits = self.rates.address.all().chain(self.rates.user.all());
-        let longest = limits.map(Limit::capacity).max().unwrap_or_default();
+        let longest = self.limits.all().map(Limit::capacity).max().unwrap_or_default();
         let is_late = now.since(self.turn) >= Duration::from_nanos(longest);
         self.older = std::mem::take(&mut self.newer);
         if is_late {
             self.older.clear();
+            self.coarse = Vec::new();
         }
         self.turn = now.after(Duration::from_nanos(longest));
     }
@@ -150,7 +189,8 @@ mod tests {
 
     fn limiter(per_sec: u32, burst: u32) -> Limiter {
         let read = Some(Limit { per_sec, burst });
-        Limiter::new(Rates { user: Limits { read, ..Limits::default() }, ..Rates::default() })
+        let rates = Rates { user: Limits { read, ..Limits::default() }, ..Rates::default() };
+        Limiter::new(rates, &mut Rng::from_seed([1; 32]))
     }
 
     #[test]
@@ -177,7 +217,7 @@ mod tests {
         assert_eq!(limiter.take(Rate::Read, user(1), now), Ok(()));
         assert!(limiter.take(Rate::Read, user(1), now).is_err());
         assert_eq!(limiter.take(Rate::Read, user(2), now), Ok(()));
-        for class in [Rate::Free, Rate::Write, Rate::Sign, Rate::Stream] {
+        for class in [Rate::Free, Rate::Write, Rate::Sign, Rate::Password, Rate::Stream] {
             for _ in 0..10 {
                 assert_eq!(limiter.take(class, user(1), now), Ok(()), "{class:?} has no limit");
             }
@@ -189,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_bounded_and_forgets_what_is_full() {
+    fn the_table_is_bounded_forgets_what_is_full_and_counts_everybody() {
         let mut limiter = limiter(1, 2);
         let asker = |n: u32| {
             let mut id = [0; 16];
@@ -200,15 +240,20 @@ mod tests {
         for n in 0..many {
             assert_eq!(limiter.take(Rate::Read, asker(n), Instant(0)), Ok(()));
         }
-        assert_eq!(limiter.newer.len(), RATE_ENTRIES_MAX);
+        assert_eq!(limiter.users.newer.len(), RATE_ENTRIES_MAX);
+        // One too many is counted too, by a bucket that it shares.
+        let late_comer = asker(many);
+        let granted = (0..10).filter(|_| limiter.take(Rate::Read, late_comer, Instant(0)).is_ok());
+        assert!(granted.count() <= 2);
         // A bucket that is not full is remembered over a turn.
         assert_eq!(limiter.take(Rate::Read, asker(1), Instant(SECOND)), Ok(()));
         assert_eq!(limiter.take(Rate::Read, asker(1), Instant(SECOND)), Ok(()));
         let late = Instant(2 * SECOND);
         assert_eq!(limiter.take(Rate::Read, asker(1), late), Ok(()));
         assert!(limiter.take(Rate::Read, asker(1), late).is_err());
-        assert!(limiter.newer.len() < 10);
+        assert!(limiter.users.newer.len() < 10);
         limiter.take(Rate::Read, asker(2), Instant(60 * SECOND)).expect("it is full");
-        assert_eq!(limiter.newer.len() + limiter.older.len(), 1);
+        assert_eq!(limiter.users.newer.len() + limiter.users.older.len(), 1);
+        assert!(limiter.users.coarse.is_empty());
     }
 }

@@ -1,9 +1,10 @@
 //! Signing in: from what a client shows to its tokens, over a new account if need be.
 
 use api::Error;
+use api::ops::Rate;
 use api::reply::Reply;
 use api::request::{Authenticate, Credentials};
-use base::limits::{PASSWORD_MAX, USERNAME_DRAWS_MAX};
+use base::limits::{CUSTOM_ID_MAX, PASSWORD_MAX, USERNAME_DRAWS_MAX};
 use base::{Code, TokenId, UserId};
 use domain::identity::account::{NewAccount, SignedIn, avatar_url, display_name};
 use domain::identity::alias::{self, Alias, Kind};
@@ -16,6 +17,7 @@ use crate::batch::{Conflict, Purpose};
 use crate::identity::check_vars;
 use crate::message::{Claim, Login, Query};
 use crate::output::{Output, PasswordWork};
+use crate::rate::Asker;
 use crate::task::{State, Step};
 
 /// What a sign-in asks for, checked.
@@ -28,6 +30,8 @@ pub(crate) struct SignIn {
     pub(crate) create: bool,
     pub(crate) vars: Vars,
     pub(crate) password: Option<Password>,
+    /// Of the password, once it was hashed for a new account.
+    pub(crate) hash: Option<String>,
     pub(crate) profile: Option<Profile>,
     /// The chosen name was found to be taken: it may be by another request of the same player.
     is_second_look: bool,
@@ -61,11 +65,11 @@ impl Shard {
         let Authenticate { credentials, vars, create, username } = request;
         let (alias, password) = match credentials {
             Credentials::Device { id } => (Some(Alias::device(&id)?), None),
-            Credentials::Custom { id } => match self.oidc_proof(&id)? {
+            Credentials::Custom { id } => match self.oidc_proof(&id) {
                 Some(proof) => {
                     let username = parse_username(&username)?;
                     check_vars(&vars)?;
-                    let proven = Proven { kind: Kind::Custom, username, create, vars };
+                    let proven = Proven { kind: proof.kind(), username, create, vars };
                     self.ask_proof(task, proof);
                     return Ok(Step::Wait(State::Proof(Box::new(proven))));
                 }
@@ -100,22 +104,19 @@ impl Shard {
             create,
             vars,
             password,
+            hash: None,
             profile: None,
             is_second_look: false,
         };
         Ok(self.look_up(task, Box::new(sign_in)))
     }
 
-    /// An ID token in place of a custom id, which it is too long to be. A custom id that a token
-    /// could have given is refused: whoever writes it has not shown the token.
-    pub(crate) fn oidc_proof(&self, id: &str) -> Result<Option<Proof>, Error> {
-        let issuers = &self.config.providers.oidc_issuers;
-        if issuers.iter().any(|name| id.strip_prefix(name).is_some_and(|id| id.starts_with(':'))) {
-            return Err(Error::invalid("Custom IDs of this form need a token of their issuer."));
-        }
-        let is_token = !issuers.is_empty() && id.bytes().filter(|byte| *byte == b'.').count() == 2;
-        let is_long = id.len() > base::limits::CUSTOM_ID_MAX;
-        Ok((is_token && is_long).then(|| Proof::Oidc { token: id.to_owned() }))
+    /// An ID token in place of a custom id, which it is too long to be.
+    pub(crate) fn oidc_proof(&self, id: &str) -> Option<Proof> {
+        let is_token = self.config.providers.oidc
+            && id.len() > CUSTOM_ID_MAX
+            && id.bytes().filter(|byte| *byte == b'.').count() == 2;
+        is_token.then(|| Proof::Oidc { token: id.to_owned() })
     }
 
     /// Whether the provider can be asked about the proof at all.
@@ -154,6 +155,7 @@ impl Shard {
             create,
             vars,
             password: None,
+            hash: None,
             profile: Some(profile),
             is_second_look: false,
         };
@@ -178,8 +180,7 @@ impl Shard {
                 Step::Fail(user_not_found())
             }
             None => match &sign_in.password {
-                None => self.create(task, sign_in, None),
-                Some(password) => {
+                Some(password) if sign_in.hash.is_none() => {
                     if let Err(error) = password.check_new() {
                         return Step::Fail(error.into());
                     }
@@ -187,6 +188,7 @@ impl Shard {
                     self.output_of(task, Output::Password { call: task, work });
                     Step::Wait(State::HashForCreation { sign_in })
                 }
+                _ => self.create(task, sign_in),
             },
         }
     }
@@ -208,35 +210,48 @@ impl Shard {
             return Step::Fail(banned());
         }
         let Some(password) = &sign_in.password else {
-            return self.note_sign_in(task, user, login.username, *sign_in, None);
+            let signed_in = self.signed_in(&sign_in);
+            if signed_in.is_nothing() {
+                return Step::Done(self.new_session(user, login.username, sign_in.vars, false));
+            }
+            return self.grant_sign_in(task, user, signed_in, sign_in.vars);
         };
         if login.password.is_empty() || password.as_str().len() > PASSWORD_MAX {
             return Step::Fail(password::Error::Wrong.into());
         }
-        let work =
-            PasswordWork::Verify { password: password.clone(), hash: login.password.clone() };
+        let asker = Asker::User(user);
+        if let Err(too_often) = self.limiter.take(Rate::Password, asker, self.now.monotonic) {
+            return Step::Fail(too_often.error());
+        }
+        let hash = login.password;
+        let work = PasswordWork::Verify { password: password.clone(), hash: hash.clone() };
         self.output_of(task, Output::Password { call: task, work });
-        Step::Wait(State::Password { user, login, sign_in })
+        Step::Wait(State::Password { user, hash, sign_in })
     }
 
-    /// The sign-in is granted. What it leaves behind in the account is written first.
-    pub(crate) fn note_sign_in(
+    /// It is the account's password, or was when it began to be compared.
+    pub(crate) fn password_is_right(
         &mut self,
         task: u64,
         user: UserId,
-        username: String,
+        hash: String,
         sign_in: SignIn,
-        rehashed: Option<(String, String)>,
+        rehashed: Option<String>,
     ) -> Step {
-        let SignIn { alias, vars, profile, .. } = sign_in;
-        let profile = profile.filter(|_| alias.kind() == Kind::Google);
-        let signed_in = SignedIn { rehashed, profile, revokes: self.config.single_session };
-        if signed_in.is_nothing() {
-            return Step::Done(self.new_session(user, username, vars, false));
-        }
+        let signed_in = SignedIn { verified: Some(hash), rehashed, ..self.signed_in(&sign_in) };
+        self.grant_sign_in(task, user, signed_in, sign_in.vars)
+    }
+
+    fn signed_in(&self, sign_in: &SignIn) -> SignedIn {
+        let is_google = sign_in.alias.kind() == Kind::Google;
+        let profile = sign_in.profile.clone().filter(|_| is_google);
+        SignedIn { profile, revokes: self.config.single_session, ..SignedIn::default() }
+    }
+
+    fn grant_sign_in(&mut self, task: u64, user: UserId, signed_in: SignedIn, vars: Vars) -> Step {
         let home = self.config.placement.of_user(user);
         self.ask(task, home, Query::SignedIn { user, signed_in });
-        Step::Wait(State::SignedIn { user, username, vars })
+        Step::Wait(State::SignedIn { user, vars })
     }
 
     pub(crate) fn new_session(
@@ -254,12 +269,7 @@ impl Shard {
 
     // New accounts.
 
-    pub(crate) fn create(
-        &mut self,
-        task: u64,
-        sign_in: Box<SignIn>,
-        password: Option<String>,
-    ) -> Step {
+    pub(crate) fn create(&mut self, task: u64, sign_in: Box<SignIn>) -> Step {
         let (username, draws) = match &sign_in.username {
             Some(name) => (name.clone(), 0),
             None => (Alias::random_username(&mut self.rng), 1),
@@ -268,7 +278,7 @@ impl Shard {
             user_id: UserId::random(&mut self.rng),
             username,
             credentials: vec![sign_in.alias.clone()],
-            password,
+            password: sign_in.hash.clone(),
             display_name: String::new(),
             avatar_url: String::new(),
         };

@@ -9,10 +9,13 @@ use api::ops::{Auth, Operation, Operations, Rate};
 use api::realtime;
 use api::reply::{Reply, UserView};
 use api::request::{Request, SocketOpen};
-use base::limits::{HELD_OUTPUTS_MAX, TASK_DEADLINE, TASKS_MAX, USERS_PER_REQUEST_MAX};
+use base::limits::{
+    HELD_OUTPUTS_MAX, TASK_DEADLINE, TASKS_MAX, USERS_PER_BAN_MAX, USERS_PER_REQUEST_MAX,
+};
 use base::{Code, Instant, MatchId, SessionId, ShardId, UserId};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use domain::identity::account::Edit;
 use domain::identity::alias::{Alias, Kind as AliasKind};
 use domain::identity::password;
 use domain::identity::provider::{Profile, Refusal};
@@ -25,7 +28,7 @@ use crate::connection::Handshake;
 use crate::edit::{Editing, Then, Wanted};
 use crate::hook::{HookCall, Stage, Verdict};
 use crate::identity::{invalid_user_id, parse_names, parse_users};
-use crate::message::{Answer, Errand, Login, Message, Query, TaskId};
+use crate::message::{Answer, Errand, Message, Query, TaskId};
 use crate::output::{Output, PasswordOutcome};
 use crate::rate::{Asker, TooOften};
 use crate::session::KICKED;
@@ -84,33 +87,32 @@ pub(crate) enum State {
     /// Is it the account's password?
     Password {
         user: UserId,
-        login: Login,
+        hash: String,
         sign_in: Box<SignIn>,
     },
     /// The password of a new account is hashed.
     HashForCreation {
         sign_in: Box<SignIn>,
     },
-    /// The account notes the sign-in.
+    /// Does the account grant the sign-in?
     SignedIn {
         user: UserId,
-        username: String,
         vars: Vars,
     },
     /// Is the token of an edit still good?
     EditGuard {
-        user: UserId,
+        bearer: Bearer,
         wanted: Box<Wanted>,
     },
     /// Whose proof is it? For an edit.
     EditProof {
-        user: UserId,
+        bearer: Bearer,
         kind: AliasKind,
         then: Then,
     },
     /// The password of an address is hashed.
     HashForLink {
-        user: UserId,
+        bearer: Bearer,
         alias: Alias,
     },
     /// What is the account like?
@@ -241,13 +243,12 @@ impl Shard {
     /// Begins a call of server code.
     pub(crate) fn handle_call(&mut self, call: u64, operation: &str, request: Request) {
         let origin = Origin::Call { call };
-        match self.operations.by_name(operation) {
-            Some(row) => self.begin_task(origin, row, None, request),
-            None => {
-                let result = Err(Error::new(Code::NotFound, "There is no such operation."));
-                self.output(Output::Called { call, result }, &Depends::default());
-            }
-        }
+        let refusal = match self.operations.by_name(operation) {
+            Some(_) if self.is_draining => shutting_down(),
+            Some(row) => return self.begin_task(origin, row, None, request),
+            None => Error::new(Code::NotFound, "There is no such operation."),
+        };
+        self.output(Output::Called { call, result: Err(refusal) }, &Depends::default());
     }
 
     /// Begins a request of a session; the session waits for its end before it takes the next.
@@ -272,7 +273,7 @@ impl Shard {
         depends: &Depends,
     ) {
         let row = self.operations.by_name("socket_open");
-        let Some(row) = row else { return };
+        let row = row.expect("a session is opened by this operation");
         let origin = Origin::Session { session, cid: String::new() };
         let Some(task) = self.insert_task(origin, row, depends) else {
             return self.close_session(session, "server is overloaded");
@@ -299,13 +300,12 @@ impl Shard {
                 let [header] = authorization else {
                     return Err(Error::unauthenticated("Server key required"));
                 };
-                let credentials = header
-                    .strip_prefix("Basic ")
-                    .and_then(|encoded| STANDARD.decode(encoded).ok())
-                    .and_then(|bytes| String::from_utf8(bytes).ok());
-                let user = credentials.as_deref().and_then(|text| text.split_once(':'));
-                match user {
-                    Some((key, _)) if key == self.config.server_key => Ok(None),
+                let encoded = header.strip_prefix("Basic ");
+                let credentials = encoded.and_then(|encoded| STANDARD.decode(encoded).ok());
+                let credentials = credentials.unwrap_or_default();
+                let colon = credentials.iter().position(|byte| *byte == b':');
+                match colon.map(|colon| &credentials[..colon]) {
+                    Some(key) if is_same(key, self.config.server_key.as_bytes()) => Ok(None),
                     _ => Err(Error::unauthenticated("Server key invalid")),
                 }
             }
@@ -447,15 +447,15 @@ impl Shard {
             (State::Password { .. }, PasswordOutcome::Wrong) => {
                 Step::Fail(password::Error::Wrong.into())
             }
-            (State::Password { user, login, sign_in }, PasswordOutcome::Right { rehashed }) => {
-                let rehashed = rehashed.map(|new| (login.password, new));
-                self.note_sign_in(call, user, login.username, *sign_in, rehashed)
+            (State::Password { user, hash, sign_in }, PasswordOutcome::Right { rehashed }) => {
+                self.password_is_right(call, user, hash, *sign_in, rehashed)
             }
-            (State::HashForCreation { sign_in }, PasswordOutcome::Hashed(hash)) => {
-                self.create(call, sign_in, Some(hash))
+            (State::HashForCreation { mut sign_in }, PasswordOutcome::Hashed(hash)) => {
+                sign_in.hash = Some(hash);
+                self.create(call, sign_in)
             }
-            (State::HashForLink { user, alias }, PasswordOutcome::Hashed(hash)) => {
-                self.link_email(call, user, alias, hash)
+            (State::HashForLink { bearer, alias }, PasswordOutcome::Hashed(hash)) => {
+                self.link_email(call, bearer, alias, hash)
             }
             (_, PasswordOutcome::Busy) => {
                 Step::Fail(Error::exhausted("Too many passwords wait to be checked."))
@@ -469,8 +469,8 @@ impl Shard {
         let Some(state) = self.take_state(call) else { return };
         let step = match (state, outcome) {
             (State::Proof(proven), Ok(profile)) => self.sign_in_as(call, *proven, profile),
-            (State::EditProof { user, kind, then }, Ok(profile)) => {
-                self.edit_as(call, user, kind, then, &profile)
+            (State::EditProof { bearer, kind, then }, Ok(profile)) => {
+                self.edit_as(call, bearer, kind, then, &profile)
             }
             (_, Err(Refusal::Busy)) => {
                 Step::Fail(Error::exhausted("Too many credentials wait for their provider."))
@@ -506,13 +506,13 @@ impl Shard {
             Request::Pong => Step::Ended,
             Request::Ping => Step::Done(Reply::Pong),
             Request::ServerKeysGet => {
-                Step::Done(Reply::Document { json: self.config.server_keys.jwks() })
+                Step::Done(Reply::PublicKeys { json: self.config.server_keys.jwks() })
             }
             Request::Authenticate(request) => self.authenticate_with(task, request),
             Request::AccountUpdate(update) => {
                 self.begin_edit(task, bearer, Shard::wanted_update(update))
             }
-            Request::AccountDelete => self.begin_edit(task, bearer, Ok(Wanted::delete())),
+            Request::AccountDelete => self.begin_edit(task, bearer, Ok(Wanted::Edit(Edit::Delete))),
             Request::Link(credentials) => {
                 let wanted = self.wanted_link(credentials);
                 self.begin_edit(task, bearer, wanted)
@@ -624,11 +624,11 @@ impl Shard {
             | (State::Account | State::ServerToken { .. }, Answer::Account(None)) => {
                 Step::Fail(user_not_found())
             }
-            (State::SignedIn { user, username, vars }, Answer::Done) => {
-                Step::Done(self.new_session(user, username, vars, false))
+            (State::SignedIn { user, vars }, Answer::Login(Some(login))) => {
+                Step::Done(self.new_session(user, login.username, vars, false))
             }
-            (State::EditGuard { user, wanted }, Answer::Done) => {
-                self.go_on_editing(number, user, *wanted)
+            (State::EditGuard { bearer, wanted }, Answer::Done) => {
+                self.go_on_editing(number, bearer, *wanted)
             }
             (State::Edit(editing), Answer::Users(found)) => {
                 self.plan_edit(number, editing, found.first().map(|view| &view.user))
@@ -807,13 +807,17 @@ impl Shard {
         self.close_session_when(session, reason, &depends);
     }
 
-    fn disable(&mut self, task: u64, users: Vec<UserId>, is_disabled: bool) -> Step {
-        let placement = self.config.placement;
-        let query = |users| Query::SetDisabled { users, is_disabled };
-        match self.scatter(task, users, |user| placement.of_user(*user), query) {
-            0 => Step::Done(Reply::Empty),
-            _ => Step::Wait(State::Disable),
+    fn disable(&mut self, task: u64, mut users: Vec<UserId>, is_disabled: bool) -> Step {
+        users.sort_unstable();
+        users.dedup();
+        if users.len() > USERS_PER_BAN_MAX {
+            return Step::Fail(Error::invalid("Too many accounts at once."));
         }
+        for user in &users {
+            let home = self.config.placement.of_user(*user);
+            self.ask(task, home, Query::SetDisabled { user: *user, is_disabled });
+        }
+        if users.is_empty() { Step::Done(Reply::Empty) } else { Step::Wait(State::Disable) }
     }
 
     /// Asks a home; the task awaits one answer more.
@@ -849,6 +853,12 @@ impl Shard {
         let home = self.config.placement.of_user(bearer.user_id);
         self.ask(task, home, Query::Guarded { bearer, check: Check::Everything, errand });
     }
+}
+
+/// Compares secrets in a time that does not tell where they differ.
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    let differences = one.iter().zip(other).fold(0, |all, (a, b)| all | (a ^ b));
+    one.len() == other.len() && differences == 0
 }
 
 /// An answer that nobody waits for: a bug, and no reason to let the client wait.

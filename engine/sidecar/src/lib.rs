@@ -10,7 +10,7 @@
 //!
 //! # Invariants
 //! - Every proof is answered once, within the deadline of the settings.
-//! - At most [`PROOFS_MAX`] proofs are under way.
+//! - At most [`PROOFS_MAX`] proofs of each provider are under way.
 //! - An address is asked over https only, but for this machine's own; a redirection is never
 //!   followed; an answer is read up to a limit.
 //! - A profile is given only for what a provider said, or for a signature by a key that came from
@@ -36,12 +36,14 @@ mod tests;
 mod url;
 mod verify;
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
+use domain::identity::alias::Kind;
 use domain::identity::provider::{Profile, Proof, Refusal};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -69,7 +71,8 @@ pub struct Sidecar {
 pub struct Handle {
     jobs: mpsc::UnboundedSender<Job>,
     /// Bounds the queue, which grows as it fills.
-    places: Arc<Semaphore>,
+    /// By provider: one that hangs fills its own.
+    places: Arc<BTreeMap<Kind, Arc<Semaphore>>>,
 }
 
 struct Job {
@@ -98,7 +101,8 @@ impl Sidecar {
         let thread = thread::Builder::new()
             .name("sidecar".into())
             .spawn(move || run(runtime, &verifier, queue, stopped))?;
-        let handle = Handle { jobs, places: Arc::new(Semaphore::new(PROOFS_MAX)) };
+        let places = Kind::CREDENTIALS.map(|kind| (kind, Arc::new(Semaphore::new(PROOFS_MAX))));
+        let handle = Handle { jobs, places: Arc::new(BTreeMap::from(places)) };
         Ok(Sidecar { handle, stop: Some(stop), thread: Some(thread) })
     }
 
@@ -127,7 +131,8 @@ impl Handle {
         done: impl FnOnce(Result<Profile, Refusal>) + Send + 'static,
     ) {
         let answer = Answer(Some(Box::new(done)));
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+        let place = self.places.get(&proof.kind()).cloned();
+        let Some(Ok(place)) = place.map(Semaphore::try_acquire_owned) else {
             answer.give(Err(Refusal::Busy));
             return;
         };
@@ -138,7 +143,7 @@ impl Handle {
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let room = self.places.available_permits();
+        let room: usize = self.places.values().map(|places| places.available_permits()).sum();
         f.debug_struct("Handle").field("room", &room).finish()
     }
 }

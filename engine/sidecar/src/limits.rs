@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Proofs that are looked at or wait for it. A further one is answered `Busy`.
-pub const PROOFS_MAX: usize = 1024;
+pub const PROOFS_MAX: usize = 256;
 
 /// Bytes of a provider's answer.
 pub(crate) const ANSWER_BYTES_MAX: usize = 1 << 20;

@@ -37,13 +37,20 @@ pub fn invariant_rows_belong_together(store: &Store) {
     assert_eq!(store.rows(ALIASES).count(), count, "no alias is left behind");
 }
 
-/// A link that was acknowledged was durable: the alias has led to the user.
-pub fn invariant_linked(store: &Store, alias: &Alias, user_id: &str) {
-    let user = UserId::parse(user_id).expect("a user id");
+/// A link that was acknowledged was durable: the alias has led to the user, and did before
+/// everything that the user's tokens of that age could do had ended.
+pub fn invariant_linked(store: &Store, alias: &Alias, login: &Login) {
+    let user = UserId::parse(&login.user_id).expect("a user id");
     let leads = |row: Option<&bytes::Bytes>| {
         row.is_some_and(|row| decode::<AliasOwner>(row).user_id == *user.as_bytes())
     };
-    assert!(store.ever(ALIASES, &alias.key(), leads), "an answer tells what is durable");
+    let linked = store.first(ALIASES, &alias.key(), leads);
+    let linked = linked.expect("an answer tells what is durable");
+    let ends = |row: Option<&bytes::Bytes>| {
+        row.is_some_and(|row| issued(login) < decode::<Revocation>(row).issued_before)
+    };
+    let ended = store.first(REVOCATIONS, user.as_bytes(), ends);
+    assert!(ended.is_none_or(|ended| linked < ended), "a dead token changes nothing");
 }
 
 /// A deletion that was acknowledged was durable, and user ids are never used again.
@@ -51,7 +58,8 @@ pub fn invariant_deleted(store: &Store, user_id: &str) {
     let user = UserId::parse(user_id).expect("a user id");
     assert!(store.get(USERS, user.as_bytes()).is_none(), "a deleted account stays deleted");
     let is_gone = |row: Option<&bytes::Bytes>| row.is_none();
-    assert!(store.ever(USERS, user.as_bytes(), is_gone), "an answer tells what is durable");
+    let gone = store.first(USERS, user.as_bytes(), is_gone);
+    assert!(gone.is_some(), "an answer tells what is durable");
 }
 
 /// What clients were told and may rely on.

@@ -38,6 +38,7 @@ counters! {
     stale_loads: "loads answered from a snapshot too old",
     halted_disks: "disks that stood still",
     halted_loads: "readers that stood still",
+    halted_helpers: "passwords and providers that stood still",
     halted_announcements: "announcements held up",
     halted_links: "links between shards held up",
     lost_connections: "clients vanished",

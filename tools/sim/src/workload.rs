@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use api::reply::Reply;
 use base::limits::TASK_DEADLINE;
 use base::{ConnectionId, Rng, ShardId, UserId};
 use domain::identity::alias::Alias;
@@ -93,6 +94,7 @@ enum Call {
     SignInMoving,
     /// A change of one's own account.
     Edit {
+        is_dead: bool,
         login: Login,
         done: Option<Done>,
     },
@@ -261,26 +263,30 @@ impl Workload {
         if !self.moving.contains(&login.user_id) {
             return;
         }
+        let is_dead = self.acknowledged.is_dead(&login);
         let token = login.token.clone();
         let (provider, body, alias) = self.any_credential();
         match self.rng.below(8) {
             0..3 => {
                 let done = Some(Done::Linked(alias));
-                self.call(link(&token, provider, &body), Call::Edit { login, done });
+                self.call(link(&token, provider, &body), Call::Edit { is_dead, login, done });
             }
             3..5 => {
                 let body = if self.rng.below(2) == 0 { "{}" } else { &body };
-                self.call(unlink(&token, provider, body), Call::Edit { login, done: None });
+                self.call(
+                    unlink(&token, provider, body),
+                    Call::Edit { is_dead, login, done: None },
+                );
             }
             5..7 => {
                 let name = MOVING_NAMES[self.rng.below(3) as usize];
                 let body = format!("{{\"username\":\"{name}\",\"location\":\"{name}'s\"}}");
                 let update = bearer("PUT", "/v2/account", &token, &body);
-                self.call(update, Call::Edit { login, done: None });
+                self.call(update, Call::Edit { is_dead, login, done: None });
             }
             _ => {
                 let delete = bearer("DELETE", "/v2/account", &token, "");
-                self.call(delete, Call::Edit { login, done: Some(Done::Deleted) });
+                self.call(delete, Call::Edit { is_dead, login, done: Some(Done::Deleted) });
             }
         }
     }
@@ -468,7 +474,7 @@ impl Workload {
     fn halt_or_let_go(&mut self) {
         let (from, to) = (self.any_shard(), self.any_shard());
         let (halted, faults) = (&mut self.cluster.halted, &mut self.cluster.faults);
-        match self.rng.below(8) {
+        match self.rng.below(10) {
             0 => {
                 halted.disk = true;
                 faults.halted_disks += 1;
@@ -484,6 +490,10 @@ impl Workload {
             3 => {
                 halted.bus.insert((from, to));
                 faults.halted_links += 1;
+            }
+            4 => {
+                halted.helpers = true;
+                faults.halted_helpers += 1;
             }
             _ => self.let_go(),
         }
@@ -623,11 +633,14 @@ impl Workload {
             }
             // The provider, a wrong password, a ban, an account that is not there, a taken name.
             (Call::SignInMoving, 401 | 403 | 404 | 409 | 503) => {}
-            (Call::Edit { login, done }, 200) => match done {
-                Some(Done::Linked(alias)) => invariant_linked(store, &alias, &login.user_id),
-                Some(Done::Deleted) => invariant_deleted(store, &login.user_id),
-                None => {}
-            },
+            (Call::Edit { is_dead, login, done }, 200) => {
+                Acknowledged::invariant_dead(is_dead);
+                match done {
+                    Some(Done::Linked(alias)) => invariant_linked(store, &alias, &login),
+                    Some(Done::Deleted) => invariant_deleted(store, &login.user_id),
+                    None => {}
+                }
+            }
             // A name that is taken, what is linked elsewhere or nowhere, the provider.
             (Call::Edit { .. }, 400 | 403 | 409 | 503) => {}
             (Call::Edit { .. }, 401) if body.contains("provider") => {}
@@ -690,6 +703,11 @@ impl Workload {
         assert!(self.calls.is_empty(), "every request is answered: {:?}", self.calls);
         let called: BTreeSet<_> = self.cluster.called.iter().map(|(call, _)| *call).collect();
         assert_eq!(called, (1..=self.called).collect(), "every call of server code is answered");
+        for (_, result) in &self.cluster.called {
+            let is_late = |error: &api::Error| error.code == base::Code::DeadlineExceeded;
+            let is_fine = result.as_ref().map_or_else(is_late, |reply| *reply == Reply::Empty);
+            assert!(is_fine, "server code bans whom it wants: {result:?}");
+        }
         self.sockets.values().for_each(Socket::invariant_is_answered);
         let sockets: Vec<_> = self.sockets.values().collect();
         invariant_members_are_known(&sockets);

@@ -123,7 +123,8 @@ pub(crate) fn account(view: &UserView, o: &mut Object<'_>) {
     o.text("wallet", &view.user.wallet);
     o.text("email", view.user.credential(Kind::Email));
     o.list("devices", view.user.credentials_of(Kind::Device), |id, o| o.text("id", id));
-    o.text("custom_id", view.user.credential(Kind::Custom));
+    let custom_id = [Kind::Custom, Kind::Oidc].map(|kind| view.user.credential(kind));
+    o.text("custom_id", custom_id.into_iter().find(|id| !id.is_empty()).unwrap_or_default());
 }
 
 /// The public part of an account.

@@ -73,8 +73,9 @@ pub enum Error {
     Changed,
     /// An update without a value.
     Nothing,
-    /// A value is longer than its column in Nakama, which answers an internal error.
-    Long(&'static str),
+    /// A value does not fit its column in Nakama, which answers an internal error: it is too long,
+    /// or has a zero byte.
+    NoColumn(&'static str),
     /// Every account has a language; Nakama answers an internal error.
     NoLanguage,
     /// It does not sign the account in.
@@ -82,6 +83,9 @@ pub enum Error {
     /// Nothing would be left to sign in with.
     Last,
     TooManyDevices,
+    Banned,
+    /// The password was changed while it was compared.
+    OtherPassword,
 }
 
 impl Error {
@@ -90,9 +94,10 @@ impl Error {
             Error::NotFound => Code::NotFound,
             Error::Changed => Code::Aborted,
             Error::Nothing => Code::InvalidArgument,
-            Error::Long(_) | Error::NoLanguage => Code::Internal,
-            Error::NotLinked | Error::Last => Code::PermissionDenied,
+            Error::NoColumn(_) | Error::NoLanguage => Code::Internal,
+            Error::NotLinked | Error::Last | Error::Banned => Code::PermissionDenied,
             Error::TooManyDevices => Code::ResourceExhausted,
+            Error::OtherPassword => Code::Unauthenticated,
         }
     }
 }
@@ -113,8 +118,9 @@ impl Update {
             ("location", &self.location, LOCATION_MAX),
             ("timezone", &self.timezone, TIMEZONE_MAX),
         ] {
-            if value.as_ref().is_some_and(|value| value.chars().count() > max) {
-                return Err(Error::Long(name));
+            let is_bad = |value: &String| value.contains('\0') || value.chars().count() > max;
+            if value.as_ref().is_some_and(is_bad) {
+                return Err(Error::NoColumn(name));
             }
         }
         Ok(())
@@ -205,14 +211,21 @@ pub fn plan(user: &User, edit: &Edit) -> Result<Plan, Error> {
         }
         Edit::Unlink { kind, text } => {
             let is_meant = |known: &&str| text.as_deref().is_none_or(|text| text == *known);
-            let Some(found) = user.credentials_of(*kind).find(is_meant) else {
+            // An issuer's id shows as a custom id where there is no other.
+            let kind = match text {
+                None if *kind == Kind::Custom && user.credential(Kind::Custom).is_empty() => {
+                    Kind::Oidc
+                }
+                _ => *kind,
+            };
+            let Some(found) = user.credentials_of(kind).find(is_meant) else {
                 // Whatever is linked is nothing, and nothing is what is left.
                 return if text.is_none() { Ok(plan) } else { Err(Error::NotLinked) };
             };
             if user.credentials.len() == 1 {
                 return Err(Error::Last);
             }
-            plan.releases.push(Alias::stored(*kind, found));
+            plan.releases.push(Alias::stored(kind, found));
         }
         Edit::Update(update) => {
             update.check()?;
@@ -241,6 +254,7 @@ pub fn edit(ctx: &mut Ctx<'_>, id: UserId, edit: &Edit, planned: &Plan) -> Appli
         record::delete::<User>(ctx, id.as_bytes());
         return Ok(());
     }
+    session::keep(ctx, id).map_err(Stop::never)?;
     for alias in &planned.releases {
         user.remove(alias);
     }
@@ -277,8 +291,10 @@ pub fn edit(ctx: &mut Ctx<'_>, id: UserId, edit: &Edit, planned: &Plan) -> Appli
 /// What a sign-in leaves behind in the account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SignedIn {
-    /// A password hash, and the better one that replaces it.
-    pub rehashed: Option<(String, String)>,
+    /// The hash that the shown password was found to be of; the account's may be another by now.
+    pub verified: Option<String>,
+    /// A better hash of the same password.
+    pub rehashed: Option<String>,
     /// What the provider says: fills what is empty.
     pub profile: Option<Profile>,
     /// Tokens issued before die.
@@ -291,13 +307,18 @@ impl SignedIn {
     }
 }
 
-/// Notes a sign-in. Nothing of it is worth refusing the sign-in for.
-pub fn sign_in(ctx: &mut Ctx<'_>, id: UserId, signed_in: &SignedIn) -> Applied<(), Never> {
-    let Some(mut user) = read(ctx, id)? else { return Ok(()) };
+/// Grants a sign-in to the account as it is now, and notes what it leaves behind.
+pub fn sign_in(ctx: &mut Ctx<'_>, id: UserId, signed_in: &SignedIn) -> Applied<User, Error> {
+    let found = read(ctx, id).map_err(Stop::never)?;
+    let mut user = found.ok_or(Stop::Refused(Error::NotFound))?;
+    if user.is_disabled() {
+        return Err(Stop::Refused(Error::Banned));
+    }
+    if signed_in.verified.as_ref().is_some_and(|hash| *hash != user.password) {
+        return Err(Stop::Refused(Error::OtherPassword));
+    }
     let mut is_changed = false;
-    if let Some((old, new)) = &signed_in.rehashed
-        && user.password == *old
-    {
+    if let Some(new) = &signed_in.rehashed {
         user.password.clone_from(new);
         is_changed = true;
     }
@@ -313,12 +334,12 @@ pub fn sign_in(ctx: &mut Ctx<'_>, id: UserId, signed_in: &SignedIn) -> Applied<(
         }
     }
     if signed_in.revokes {
-        session::revoke_all(ctx, id)?;
+        session::revoke_all(ctx, id).map_err(Stop::never)?;
     }
     if is_changed {
         record::write(ctx, id.as_bytes(), &user);
     }
-    Ok(())
+    Ok(user)
 }
 
 /// The provider's name of the player, if it fits.
@@ -459,7 +480,7 @@ mod tests {
         assert_eq!(update(Update { lang_tag, ..Update::default() }), Err(Error::NoLanguage));
         let named = |text: String| Update { display_name: Some(text), ..Update::default() };
         assert!(update(named("é".repeat(255))).is_ok());
-        assert_eq!(update(named("é".repeat(256))), Err(Error::Long("display_name")));
+        assert_eq!(update(named("é".repeat(256))), Err(Error::NoColumn("display_name")));
 
         let name = |text: &str| {
             let username = Some(alias(Alias::username(text)));
@@ -511,13 +532,22 @@ mod tests {
             email: String::new(),
         };
         let signed_in = SignedIn {
-            rehashed: Some(("old".into(), "new".into())),
+            verified: Some("old".into()),
+            rehashed: Some("new".into()),
             profile: Some(profile),
             revokes: false,
         };
-        assert_eq!(world.apply(|ctx| sign_in(ctx, ID, &signed_in)), Ok(()));
-        let after = world.apply(|ctx| read(ctx, ID));
-        assert_eq!(after, Ok(Some(User { password: "new".into(), ..before })));
+        let after = User { password: "new".into(), ..before };
+        assert_eq!(world.apply(|ctx| sign_in(ctx, ID, &signed_in)), Ok(after.clone()));
+        assert_eq!(world.apply(|ctx| read(ctx, ID)), Ok(Some(after)));
+        let refused = world.apply(|ctx| sign_in(ctx, ID, &signed_in));
+        assert_eq!(refused, Err(Stop::Refused(Error::OtherPassword)));
+        let nobody = UserId::from_bytes([1; 16]);
+        let refused = world.apply(|ctx| sign_in(ctx, nobody, &SignedIn::default()));
+        assert_eq!(refused, Err(Stop::Refused(Error::NotFound)));
+        assert_eq!(world.apply(|ctx| set_disabled(ctx, ID, true)), Ok(true));
+        let refused = world.apply(|ctx| sign_in(ctx, ID, &SignedIn::default()));
+        assert_eq!(refused, Err(Stop::Refused(Error::Banned)));
     }
 
     #[test]

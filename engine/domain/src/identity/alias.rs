@@ -23,6 +23,8 @@ pub enum Kind {
     GameCenter = 8,
     Google = 9,
     Steam = 10,
+    /// A player of an OpenID Connect issuer: its configured name, a colon, and their subject.
+    Oidc = 11,
 }
 
 /// A well-formed alias.
@@ -57,7 +59,7 @@ impl Error {
 
 impl Kind {
     /// Every kind that signs an account in.
-    pub const CREDENTIALS: [Kind; 9] = [
+    pub const CREDENTIALS: [Kind; 10] = [
         Kind::Device,
         Kind::Custom,
         Kind::Email,
@@ -67,6 +69,7 @@ impl Kind {
         Kind::GameCenter,
         Kind::Google,
         Kind::Steam,
+        Kind::Oidc,
     ];
 
     pub fn number(self) -> u8 {
@@ -81,7 +84,7 @@ impl Alias {
         if text.is_empty() {
             return Err(Error::Empty(kind));
         }
-        if text.chars().any(char::is_control) || text.contains("[]") {
+        if text.chars().any(|c| c.is_ascii_control()) || text.contains("[]") {
             return Err(Error::Characters(kind));
         }
         if text.len() > USERNAME_MAX {
@@ -118,7 +121,9 @@ impl Alias {
             return Err(Error::Format);
         }
         check_length(kind, text, EMAIL_MIN, EMAIL_MAX)?;
-        Ok(Alias { kind, text: text.to_lowercase() })
+        let text = lower_case(text);
+        check_length(kind, &text, EMAIL_MIN, EMAIL_MAX)?;
+        Ok(Alias { kind, text })
     }
 
     /// An address as a provider gives it, if it is one: letter case stays, as in Nakama.
@@ -154,6 +159,11 @@ impl Alias {
     }
 }
 
+/// Character by character, as Go does it: what a letter becomes does not depend on its neighbours.
+pub fn lower_case(text: &str) -> String {
+    text.chars().map(|c| c.to_lowercase().next().unwrap_or(c)).collect()
+}
+
 /// `^.+@.+\..+$`, where every part holds at least one character.
 fn is_email(text: &str) -> bool {
     text.match_indices('@').any(|(at, _)| {
@@ -172,7 +182,8 @@ fn opaque(kind: Kind, text: &str, min: usize, max: usize) -> Result<Alias, Error
 }
 
 fn check_characters(kind: Kind, text: &str) -> Result<(), Error> {
-    let is_bad = |c: char| c.is_whitespace() || c.is_control();
+    // White space and control characters of ASCII, as in Nakama's patterns.
+    let is_bad = |c: char| c.is_ascii_control() || c == ' ';
     if text.chars().any(is_bad) { Err(Error::Characters(kind)) } else { Ok(()) }
 }
 
@@ -260,6 +271,8 @@ mod tests {
         };
         check("User.1@Example.COM", Ok("user.1@example.com"));
         check("a@b@c.example", Ok("a@b@c.example"));
+        check("ABCΣ@Example.com", Ok("abcσ@example.com"));
+        check("İnfo@example.com", Ok("info@example.com"));
         check("", Err(Error::Empty(Kind::Email)));
         check("a@example", Err(Error::Format));
         check("@example.com", Err(Error::Format));
@@ -286,7 +299,7 @@ mod tests {
             for alias in [Alias::username(&text), Alias::device(&text), Alias::custom(&text)] {
                 let is_fine = |alias: Alias| {
                     (1..=128).contains(&alias.as_str().len())
-                        && !alias.as_str().chars().any(char::is_control)
+                        && !alias.as_str().chars().any(|c| c.is_ascii_control())
                 };
                 prop_assert!(alias.ok().is_none_or(is_fine));
             }

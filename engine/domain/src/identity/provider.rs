@@ -81,7 +81,7 @@ impl Proof {
             Proof::GameCenter(_) => Kind::GameCenter,
             Proof::Google { .. } => Kind::Google,
             Proof::Steam { .. } => Kind::Steam,
-            Proof::Oidc { .. } => Kind::Custom,
+            Proof::Oidc { .. } => Kind::Oidc,
         }
     }
 

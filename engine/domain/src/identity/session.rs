@@ -47,7 +47,8 @@ pub enum Check {
 /// Whether the token is still good.
 pub fn is_valid(ctx: &mut Ctx<'_>, bearer: &Bearer, check: Check) -> Applied<bool, Never> {
     // The question may have waited for a key since the token's expiry was looked at.
-    if bearer.expiry <= ctx.now.wall.secs() {
+    let now = ctx.now.wall.secs();
+    if bearer.expiry <= now {
         return Ok(false);
     }
     let Some(revocation) = load(ctx, bearer.user_id)? else { return Ok(true) };
@@ -56,7 +57,6 @@ pub fn is_valid(ctx: &mut Ctx<'_>, bearer: &Bearer, check: Check) -> Applied<boo
     }
     // A refresh keeps the token id: once the token that was logged out has expired, its heirs
     // count.
-    let now = ctx.now.wall.secs();
     let logged_out = |token: &RevokedToken| {
         token.expiry > now
             && token.token_id == *bearer.token_id.as_bytes()
@@ -70,7 +70,7 @@ pub fn revoke(ctx: &mut Ctx<'_>, user: UserId, tokens: &[Bearer]) -> Applied<(),
     let mut revocation = load(ctx, user)?.unwrap_or_default();
     let now = ctx.now.wall.secs();
     // Kept a while longer: a clock that is set back revives nothing.
-    revocation.tokens.retain(|token| token.expiry + CLOCK_SLACK > now);
+    revocation.tokens.retain(|token| token.expiry.saturating_add(CLOCK_SLACK) > now);
     for bearer in tokens {
         let token = RevokedToken {
             token_id: *bearer.token_id.as_bytes(),
@@ -99,6 +99,16 @@ pub fn revoke_all(ctx: &mut Ctx<'_>, user: UserId) -> Applied<(), Never> {
     // A clock that went back revives nothing.
     revocation.issued_before = revocation.issued_before.max(ctx.now.wall.secs());
     record::write(ctx, user.as_bytes(), &revocation);
+    Ok(())
+}
+
+/// Writes what is there, so that whoever prepares a change by one of the user's tokens holds the
+/// logout of that token up until the change is made.
+pub fn keep(ctx: &mut Ctx<'_>, user: UserId) -> Applied<(), Never> {
+    match load(ctx, user)? {
+        Some(revocation) => record::write(ctx, user.as_bytes(), &revocation),
+        None => record::delete::<Revocation>(ctx, user.as_bytes()),
+    }
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Once;
 
+use base::limits::TOKEN_LIFE_MAX;
 use base::{TokenId, UnixTime, UserId};
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::ErrorKind;
@@ -103,7 +104,9 @@ impl Keys {
     /// The claims of a token that this key signed and that has not expired.
     pub fn verify(&self, token: &str, now: UnixTime) -> Result<Claims, Invalid> {
         let wire: WireClaims = self.decode(token)?;
-        if wire.exp <= now.secs() {
+        // No token of ours lives so long: whoever has signed this one does not mean well.
+        let latest = now.secs().saturating_add(TOKEN_LIFE_MAX);
+        if wire.exp <= now.secs() || wire.exp > latest {
             return Err(Invalid);
         }
         Ok(Claims {
@@ -247,6 +250,8 @@ mod tests {
         let verify = |token: &str| key.verify(token, now);
         assert_eq!(key.verify(&key.sign(&claims()), UnixTime::from_secs(NOW + 60)), Err(Invalid));
         assert_eq!(verify(&Keys::new(b"other", &[]).sign(&claims())), Err(Invalid));
+        let endless = Claims { expiry: u64::MAX, ..claims() };
+        assert_eq!(verify(&key.sign(&endless)), Err(Invalid));
         let no_expiry = key.encode(&BTreeMap::from([
             ("tid", "01010101-0101-0101-0101-010101010101"),
             ("uid", "02020202-0202-0202-0202-020202020202"),

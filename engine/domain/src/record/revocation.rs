@@ -8,7 +8,7 @@ use super::record;
 pub struct Revocation {
     /// Tokens issued before this second (since 1970) are dead.
     pub issued_before: u64,
-    /// Tokens that were logged out one by one and have not expired yet.
+    /// Tokens that were logged out one by one, until some time after their expiry.
     pub tokens: Vec<RevokedToken>,
 }
 

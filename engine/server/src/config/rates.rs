@@ -18,6 +18,8 @@ pub(crate) struct RateLimit {
 pub(crate) struct Classes {
     /// Signing in and out, sockets.
     pub sign: Option<Limit>,
+    /// Showing a password.
+    pub password: Option<Limit>,
     pub read: Option<Limit>,
     pub write: Option<Limit>,
     /// Match data.
@@ -40,12 +42,14 @@ impl Default for RateLimit {
             enabled: true,
             address: Classes {
                 sign: limit(50, 500),
+                password: limit(5, 40),
                 read: limit(1_000, 5_000),
                 write: limit(500, 2_500),
                 stream: None,
             },
             user: Classes {
                 sign: limit(5, 30),
+                password: limit(1, 10),
                 read: limit(50, 300),
                 write: limit(25, 150),
                 stream: limit(1_000, 2_000),
@@ -57,10 +61,14 @@ impl Default for RateLimit {
 impl RateLimit {
     pub(crate) fn check(&self) -> Result<()> {
         for (scope, classes) in [("address", &self.address), ("user", &self.user)] {
-            let Classes { sign, read, write, stream } = classes;
-            for (class, limit) in
-                [("sign", sign), ("read", read), ("write", write), ("stream", stream)]
-            {
+            let Classes { sign, password, read, write, stream } = classes;
+            for (class, limit) in [
+                ("sign", sign),
+                ("password", password),
+                ("read", read),
+                ("write", write),
+                ("stream", stream),
+            ] {
                 let Some(Limit { per_sec, burst }) = *limit else { continue };
                 let key = format!("rate_limit.{scope}.{class}");
                 ensure!(
@@ -86,6 +94,7 @@ impl RateLimit {
         };
         let limits = |classes: &Classes| shard::Limits {
             sign: limit(classes.sign),
+            password: limit(classes.password),
             read: limit(classes.read),
             write: limit(classes.write),
             stream: limit(classes.stream),

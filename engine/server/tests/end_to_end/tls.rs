@@ -21,6 +21,8 @@ use crate::scripts;
 /// `first.pem`, `first.key`, `second.pem`, `second.key`: self-signed, for `localhost`.
 const PAIRS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../net/tests/certificate");
 const SHORT: Duration = Duration::from_millis(400);
+/// Longer than a busy machine takes, shorter than the default of 10 s.
+const LATE: Duration = Duration::from_secs(8);
 
 #[test]
 fn http_and_websockets_are_spoken_in_both_versions() {
@@ -128,7 +130,7 @@ fn a_handshake_has_the_time_of_a_request() {
     let record = [&[0x16, 3, 1, 0x20, 0][..], &[1, 0, 0x1f, 0xfc]].concat();
     let time = Connection::open(server.address)
         .send_slowly_until_over(record.into_iter().chain(std::iter::repeat_n(0, 5000)));
-    assert!(time > SHORT / 2 && time < SHORT * 10, "{time:?}");
+    assert!(time < LATE, "{time:?}");
     assert_eq!(shown(&server), pem("first"));
 }
 

@@ -117,6 +117,8 @@ impl Default for Options {
 pub struct Halted {
     pub disk: bool,
     pub loads: bool,
+    /// Whoever looks at passwords and proofs.
+    pub helpers: bool,
     /// Loads of these tables.
     pub tables: BTreeSet<Table>,
     /// Loads of aliases of these kinds.
@@ -360,7 +362,9 @@ impl Cluster {
         let due = |shard: &Shard| shard.poll_timeout().is_some_and(|at| at <= self.now.monotonic);
         let due = ShardId::all(self.shards.len()).filter(|id| due(&self.shards[id.index()]));
         links.extend(due.map(Link::Timeout));
-        links.extend((0..self.helpers.len()).map(Link::Helper));
+        if !self.halted.helpers {
+            links.extend((0..self.helpers.len()).map(Link::Helper));
+        }
         if self.options.answers_hooks {
             links.extend((0..self.hooks.len()).map(Link::Hook));
         }
@@ -608,7 +612,7 @@ fn config(options: &Options, incarnation: u32) -> Config {
         single_session: options.single_session,
         single_socket: options.single_socket,
         rates: options.rates,
-        providers: Providers { apple: true, steam: false, oidc_issuers: vec!["issuer".to_owned()] },
+        providers: Providers { apple: true, steam: false, oidc: true },
         ping_period: Duration::from_secs(15),
         pong_wait: PONG_WAIT,
         ping_backoff_threshold: 20,

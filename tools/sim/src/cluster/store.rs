@@ -247,11 +247,16 @@ impl Store {
         self.rows(ALIASES).filter(|(key, _)| is_of(key)).count()
     }
 
-    /// Whether the row has ever durably had such a value; `None` is a row that is not there.
-    pub fn ever(&self, table: Table, key: &[u8], is: impl Fn(Option<&Bytes>) -> bool) -> bool {
+    /// When the row durably had such a value for the first time; `None` is a row that is not there.
+    pub fn first(
+        &self,
+        table: Table,
+        key: &[u8],
+        is: impl Fn(Option<&Bytes>) -> bool,
+    ) -> Option<Offset> {
         let row = (table, Bytes::copy_from_slice(key));
-        let versions = self.expected.versions.get(&row);
-        versions.is_some_and(|versions| versions.iter().any(|(_, value)| is(value.as_ref())))
+        let versions = self.expected.versions.get(&row)?;
+        versions.iter().find(|(_, value)| is(value.as_ref())).map(|(offset, _)| *offset)
     }
 
     /// Newest durable offset.
