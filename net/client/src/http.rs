@@ -160,6 +160,16 @@ impl Http {
         self.encode(Method::Post, &target, Authorization::ServerKey, body.as_bytes())
     }
 
+    /// The bytes of a sign-in by e-mail address and password, for [`Http::send`].
+    pub fn encode_email(&self, email: &str, password: &str, create: bool) -> Vec<u8> {
+        let target = format!("/v2/account/authenticate/email?create={create}");
+        let body = object(|o| {
+            o.text("email", email);
+            o.text("password", password);
+        });
+        self.encode(Method::Post, &target, Authorization::ServerKey, body.as_bytes())
+    }
+
     pub async fn authenticate_device(&mut self, id: &str, create: bool) -> Result<Session, Error> {
         let request = self.encode_device(id, create);
         Session::parse(self.send(&request).await?.success()?)
@@ -167,16 +177,24 @@ impl Http {
 
     /// Exchanges the refresh token for a new session.
     pub async fn refresh(&mut self, session: &Session) -> Result<Session, Error> {
-        let body = object(|o| o.text("token", &session.refresh_token));
+        let request = self.encode_refresh(&session.refresh_token);
+        Session::parse(self.send(&request).await?.success()?)
+    }
+
+    fn encode_refresh(&self, refresh_token: &str) -> Vec<u8> {
+        let body = object(|o| o.text("token", refresh_token));
         let target = "/v2/account/session/refresh";
-        let answer =
-            self.request(Method::Post, target, Authorization::ServerKey, body.as_bytes()).await?;
-        Session::parse(answer.success()?)
+        self.encode(Method::Post, target, Authorization::ServerKey, body.as_bytes())
+    }
+
+    /// The bytes that ask for the own account, for [`Http::send`].
+    pub fn encode_account(&self, token: &str) -> Vec<u8> {
+        self.encode(Method::Get, "/v2/account", Authorization::Bearer(token), &[])
     }
 
     pub async fn account(&mut self, token: &str) -> Result<Json, Error> {
-        let answer =
-            self.request(Method::Get, "/v2/account", Authorization::Bearer(token), &[]).await?;
+        let request = self.encode_account(token);
+        let answer = self.send(&request).await?;
         Json::parse(answer.success()?).map_err(|_| Error::Protocol("account is not JSON"))
     }
 
@@ -291,7 +309,51 @@ fn join_chunks(input: &mut [u8], head: usize) -> Result<Option<(usize, usize)>, 
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    /// As the documents of Nakama's HTTP interface have them; no field asks for compression.
+    #[test]
+    fn requests_have_the_documented_form() {
+        let timeout = Duration::from_secs(1);
+        let server = Server { host: "host".into(), port: 7350, key: "defaultkey".into(), timeout };
+        let http = Http::new(Arc::new(server));
+        let post = |target: &str, body: &str| {
+            format!(
+                "POST {target} HTTP/1.1\r\nHost: host:7350\r\n\
+                 Authorization: Basic ZGVmYXVsdGtleTo=\r\nContent-Type: application/json\r\n\
+                 Content-Length: {}\r\n\r\n{body}",
+                body.len()
+            )
+        };
+        let cases = [
+            (
+                http.encode_device("ringload-1", true),
+                post("/v2/account/authenticate/device?create=true", r#"{"id":"ringload-1"}"#),
+            ),
+            (
+                http.encode_email("a@mail.example", "password", false),
+                post(
+                    "/v2/account/authenticate/email?create=false",
+                    r#"{"email":"a@mail.example","password":"password"}"#,
+                ),
+            ),
+            (
+                http.encode_refresh("a.b.c"),
+                post("/v2/account/session/refresh", r#"{"token":"a.b.c"}"#),
+            ),
+            (
+                http.encode_account("a.b.c"),
+                "GET /v2/account HTTP/1.1\r\nHost: host:7350\r\n\
+                 Authorization: Bearer a.b.c\r\n\r\n"
+                    .to_owned(),
+            ),
+        ];
+        for (request, expected) in cases {
+            assert_eq!(String::from_utf8(request).unwrap(), expected);
+        }
+    }
 
     fn body_of(text: &str) -> Result<Option<(u16, String, bool)>, Error> {
         let mut input = text.as_bytes().to_vec();

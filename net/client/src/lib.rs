@@ -42,7 +42,8 @@ pub struct Server {
 }
 
 impl Server {
-    async fn connect(&self) -> Result<TcpStream, Error> {
+    /// A connection on which nothing was sent yet.
+    pub async fn connect(&self) -> Result<TcpStream, Error> {
         let connect = TcpStream::connect((self.host.as_str(), self.port));
         let stream = tokio::time::timeout(self.timeout, connect)
             .await

@@ -144,12 +144,7 @@ async fn shake_hands(
     online: bool,
 ) -> Result<Vec<u8>, Error> {
     let key = generate_key();
-    let Server { host, port, .. } = server;
-    let request = format!(
-        "GET /ws?lang=en&status={online}&token={token} HTTP/1.1\r\nHost: {host}:{port}\r\n\
-         Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
-         Sec-WebSocket-Key: {key}\r\n\r\n"
-    );
+    let request = encode_handshake(server, token, online, &key);
     let mut pipe = Pipe { output: request.into_bytes(), ..Pipe::default() };
     write_all(stream, &mut pipe).await?;
     let mut input = pipe.input;
@@ -168,6 +163,15 @@ async fn shake_hands(
             Err(error) => return Err(Error::Broken(error)),
         }
     }
+}
+
+fn encode_handshake(server: &Server, token: &str, online: bool, key: &str) -> String {
+    let Server { host, port, .. } = server;
+    format!(
+        "GET /ws?lang=en&status={online}&token={token} HTTP/1.1\r\nHost: {host}:{port}\r\n\
+         Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: {key}\r\n\r\n"
+    )
 }
 
 /// The length of a complete and good answer.
@@ -248,6 +252,20 @@ impl Write for Pipe {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// As the documents of Nakama's realtime interface have it, with neither a subprotocol nor an
+    /// extension.
+    #[test]
+    fn a_handshake_has_the_documented_form() {
+        let timeout = std::time::Duration::from_secs(1);
+        let server = Server { host: "host".into(), port: 7350, key: String::new(), timeout };
+        assert_eq!(
+            encode_handshake(&server, "a.b-_.c", true, "dGhlIHNhbXBsZSBub25jZQ=="),
+            "GET /ws?lang=en&status=true&token=a.b-_.c HTTP/1.1\r\nHost: host:7350\r\n\
+             Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+    }
 
     #[test]
     fn a_handshake_needs_the_right_accept_key() {

@@ -29,10 +29,11 @@ pub(crate) struct Arguments {
     /// Closed loop, which is also what no rate means: each connection goes on when it is answered.
     #[arg(long)]
     pub closed: bool,
-    /// Connections of the HTTP scenarios and of ws-echo; pairs of matchmaker; sockets of idle.
+    /// Connections of the HTTP scenarios and of ws-echo; pairs of matchmaker; sockets of idle;
+    /// peers of slow-headers and half-open.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub connections: u32,
-    /// How long is measured (idle: how long the sockets are held).
+    /// How long is measured (idle, slow-headers, half-open: how long the sockets are held).
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub seconds: u64,
     /// How long load runs before it is measured.
@@ -60,6 +61,23 @@ pub(crate) struct Arguments {
         value_parser = clap::value_parser!(u32).range(1..=1_000_000)
     )]
     pub devices: u32,
+    /// sign-in-password: number of accounts, which the connections share.
+    #[arg(
+        long,
+        default_value_t = 32,
+        value_parser = clap::value_parser!(u32).range(1..=100_000)
+    )]
+    pub accounts: u32,
+    /// HTTP scenarios: count the status 429 as a figure, instead of as an error.
+    #[arg(long)]
+    pub allow_refused: bool,
+    /// relay, ws-echo: how long after the last message was sent the last one may come.
+    #[arg(
+        long,
+        default_value_t = 5_000,
+        value_parser = clap::value_parser!(u64).range(1..=600_000)
+    )]
+    pub grace_ms: u64,
     /// account-read: use this session token, without signing in.
     #[arg(long)]
     pub token: Option<String>,
@@ -89,6 +107,8 @@ pub(crate) enum Scenario {
     SignIn,
     /// Sign in with devices that have none yet.
     SignUp,
+    /// Sign in by e-mail address and password, with accounts that are there.
+    SignInPassword,
     /// Members of relayed matches send each other data.
     Relay,
     /// Pairs ask for an opponent until matched.
@@ -97,6 +117,10 @@ pub(crate) enum Scenario {
     Idle,
     /// The messages of relay to a server that only sends them back.
     WsEcho,
+    /// Hold connections that send a request's head, a byte each two seconds.
+    SlowHeaders,
+    /// Hold connections that say nothing, or begin a WebSocket handshake and never end it.
+    HalfOpen,
 }
 
 impl Arguments {

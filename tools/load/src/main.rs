@@ -21,6 +21,8 @@ mod report;
 mod scenario;
 mod schedule;
 mod server_cpu;
+#[cfg(test)]
+mod tests;
 mod timer;
 
 use std::process::ExitCode;

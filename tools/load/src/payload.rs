@@ -58,6 +58,19 @@ pub(crate) fn read(envelope: &str) -> Option<Stamp> {
 mod tests {
     use super::*;
 
+    /// Without a filter of presences, it goes to all others; the server keeps it no less than any.
+    #[test]
+    fn an_envelope_has_the_documented_form() {
+        let mut envelope = String::new();
+        let stamp = Stamp { due: 1, sender: 2 };
+        write(&mut envelope, "5f2d.", stamp, 16);
+        let data = "AQAAAAAAAAACAAAAAAAAAA==";
+        let expected = format!(
+            r#"{{"match_data_send":{{"match_id":"5f2d.","op_code":"1","data":"{data}"}}}}"#
+        );
+        assert_eq!(envelope, expected);
+    }
+
     #[test]
     fn a_stamp_comes_back_from_every_spelling() {
         let stamp = Stamp { due: 123_456_789_012, sender: 7 };

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
+use crate::arguments::Arguments;
 use crate::schedule::Schedule;
 
 /// 1 µs to 60 s, to three digits.
@@ -20,6 +21,8 @@ pub(crate) struct Record {
     pub latency: Histogram<u64>,
     /// Errors by kind, of the whole run.
     pub errors: BTreeMap<String, u64>,
+    /// Latencies of refusals, if those are no errors.
+    pub refused: Option<Histogram<u64>>,
     /// Other figures: name, value, unit.
     pub figures: Vec<(&'static str, f64, &'static str)>,
     /// What is counted: requests, messages, pairs.
@@ -35,10 +38,9 @@ pub(crate) type Shared = Rc<RefCell<Record>>;
 
 impl Record {
     pub(crate) fn new(noun: &'static str) -> Record {
-        let latency = Histogram::new_with_bounds(LOWEST, HIGHEST, DIGITS)
-            .expect("the bounds are in order and far enough apart");
         Record {
-            latency,
+            latency: histogram(),
+            refused: None,
             errors: BTreeMap::new(),
             figures: Vec::new(),
             noun,
@@ -47,8 +49,10 @@ impl Record {
         }
     }
 
-    pub(crate) fn shared(noun: &'static str) -> Shared {
-        Rc::new(RefCell::new(Record::new(noun)))
+    /// For all tasks of a run.
+    pub(crate) fn shared(arguments: &Arguments, noun: &'static str) -> Shared {
+        let refused = arguments.allow_refused.then(histogram);
+        Rc::new(RefCell::new(Record { refused, ..Record::new(noun) }))
     }
 
     /// Takes in a success that was to start at `due`.
@@ -56,9 +60,19 @@ impl Record {
         if due < schedule.measure {
             return;
         }
-        let micros = now.saturating_duration_since(due).as_micros();
-        self.latency.saturating_record(u64::try_from(micros).unwrap_or(HIGHEST).max(LOWEST));
+        self.latency.saturating_record(micros(due, now));
         self.last = Some(now);
+    }
+
+    /// Takes in a refusal; `false` if that is an error.
+    pub(crate) fn refusal(&mut self, schedule: &Schedule, due: Instant, now: Instant) -> bool {
+        let Some(refused) = &mut self.refused else {
+            return false;
+        };
+        if due >= schedule.measure {
+            refused.saturating_record(micros(due, now));
+        }
+        true
     }
 
     pub(crate) fn error(&mut self, kind: String) {
@@ -93,7 +107,21 @@ impl Record {
         }
         self.figures.push(("max", self.latency.max() as f64, "us"));
         self.figures.push(("count", count as f64, ""));
+        if let Some(refused) = &self.refused {
+            self.figures.push(("refused", refused.len() as f64, ""));
+            self.figures.push(("refused_p99", refused.value_at_quantile(0.99) as f64, "us"));
+        }
     }
+}
+
+fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(LOWEST, HIGHEST, DIGITS)
+        .expect("the bounds are in order and far enough apart")
+}
+
+fn micros(due: Instant, now: Instant) -> u64 {
+    let micros = now.saturating_duration_since(due).as_micros();
+    u64::try_from(micros).unwrap_or(HIGHEST).max(LOWEST)
 }
 
 #[cfg(test)]
@@ -101,7 +129,6 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
-    use crate::arguments::Arguments;
 
     #[test]
     fn what_was_to_start_in_the_warmup_does_not_count() {

@@ -3,6 +3,7 @@
 mod http;
 mod idle;
 mod matchmaker;
+mod peer;
 mod relay;
 
 use std::rc::Rc;
@@ -10,11 +11,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use client::{Http, Server, Session, Socket};
+use client::{Error, Http, Server, Session, Socket};
 use tokio::task::JoinHandle;
 
 use crate::arguments::{Arguments, Scenario};
 use crate::record::{Record, Shared};
+use crate::report;
 use crate::schedule::Schedule;
 use crate::server_cpu;
 use crate::timer::Timer;
@@ -23,6 +25,8 @@ use crate::timer::Timer;
 const SETUP_WIDTH: u32 = 64;
 /// A run takes no longer than its own time and this.
 const OVERTIME: Duration = Duration::from_secs(300);
+/// What a server answers that has too much to do, or that is asked too often.
+const TOO_MANY_REQUESTS: u16 = 429;
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<Record> {
     let own = Duration::from_secs(arguments.warmup + arguments.seconds);
@@ -31,10 +35,13 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Record> {
 
 async fn scenario(arguments: &Arguments) -> Result<Record> {
     match arguments.scenario {
-        Scenario::AccountRead | Scenario::SignIn | Scenario::SignUp => http::run(arguments).await,
+        Scenario::AccountRead | Scenario::SignIn | Scenario::SignUp | Scenario::SignInPassword => {
+            http::run(arguments).await
+        }
         Scenario::Relay | Scenario::WsEcho => relay::run(arguments).await,
         Scenario::Matchmaker => matchmaker::run(arguments).await,
         Scenario::Idle => idle::run(arguments).await,
+        Scenario::SlowHeaders | Scenario::HalfOpen => peer::run(arguments).await,
     }
 }
 
@@ -49,9 +56,10 @@ struct Run {
 impl Run {
     /// Begins a run now. The connections are ready.
     fn begin(arguments: &Arguments, noun: &'static str) -> Result<Rc<Run>> {
+        tell_ready(arguments);
         let timer = Timer::start().context("cannot make a timer")?;
         let schedule = Schedule::new(arguments, Instant::now());
-        Ok(Rc::new(Run { schedule, timer, record: Record::shared(noun) }))
+        Ok(Rc::new(Run { schedule, timer, record: Record::shared(arguments, noun) }))
     }
 
     fn success(&self, due: Instant, now: Instant) {
@@ -62,9 +70,22 @@ impl Run {
         self.record.borrow_mut().error(kind.into());
     }
 
+    /// Takes in what went wrong, if it is a refusal that is no error.
+    fn takes_refusal(&self, error: &Error, due: Instant) -> bool {
+        let is_refusal = matches!(error, Error::Status { status: TOO_MANY_REQUESTS, .. });
+        is_refusal && self.record.borrow_mut().refusal(&self.schedule, due, Instant::now())
+    }
+
     /// Whether an open loop is so far behind that what is left is not sent.
     fn is_hopeless(&self, now: Instant) -> bool {
         self.schedule.is_open() && now > self.schedule.patience()
+    }
+}
+
+/// Tells whoever watches that everything is set up.
+fn tell_ready(arguments: &Arguments) {
+    if arguments.json {
+        report::line(&arguments.case(), "ready", 1.0, "");
     }
 }
 
@@ -99,7 +120,7 @@ async fn watch(pid: u32, run: Rc<Run>) -> Option<Duration> {
 /// order.
 async fn each<T: 'static, F>(count: u32, work: impl Fn(u32) -> F + 'static) -> Result<Vec<T>>
 where
-    F: Future<Output = Result<T, client::Error>> + 'static,
+    F: Future<Output = Result<T, Error>> + 'static,
 {
     let work = Rc::new(work);
     let lanes: Vec<_> = (0..count.min(SETUP_WIDTH))
@@ -110,7 +131,7 @@ where
                 for number in (lane..count).step_by(SETUP_WIDTH as usize) {
                     done.push((number, work(number).await?));
                 }
-                Ok::<_, client::Error>(done)
+                Ok::<_, Error>(done)
             })
         })
         .collect();
@@ -122,12 +143,12 @@ where
     Ok(all.into_iter().map(|(_, made)| made).collect())
 }
 
-async fn sign_in(server: Arc<Server>, device: String) -> Result<Session, client::Error> {
+async fn sign_in(server: Arc<Server>, device: String) -> Result<Session, Error> {
     Http::new(server).authenticate_device(&device, true).await
 }
 
 /// A socket of a user with this device.
-async fn open_socket(server: Arc<Server>, device: String) -> Result<Socket, client::Error> {
+async fn open_socket(server: Arc<Server>, device: String) -> Result<Socket, Error> {
     let session = sign_in(server.clone(), device).await?;
     Socket::open(&server, &session.token, false).await
 }

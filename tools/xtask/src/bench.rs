@@ -1,11 +1,20 @@
-//! Benchmarks: `cargo xtask bench smoke [--json]`.
+//! Benchmarks: `cargo xtask bench smoke|edges [--json]`.
 
+mod edges;
 mod process;
+mod runner;
 mod smoke;
 
 use std::path::Path;
 
 use anyhow::Result;
+
+/// What a benchmark has measured.
+#[derive(Debug)]
+struct Report {
+    bench: &'static str,
+    figures: Vec<Figure>,
+}
 
 /// One measured figure.
 #[derive(Clone, Debug)]
@@ -21,6 +30,7 @@ struct Figure {
 enum Goal {
     AtLeast(f64),
     AtMost(f64),
+    Below(f64),
 }
 
 impl Goal {
@@ -28,6 +38,7 @@ impl Goal {
         match self {
             Goal::AtLeast(least) => value >= least,
             Goal::AtMost(most) => value <= most,
+            Goal::Below(bound) => value < bound,
         }
     }
 
@@ -35,6 +46,7 @@ impl Goal {
         match self {
             Goal::AtLeast(least) => format!(">= {least}"),
             Goal::AtMost(most) => format!("<= {most}"),
+            Goal::Below(bound) => format!("< {bound}"),
         }
     }
 }
@@ -45,22 +57,46 @@ pub(crate) enum Format {
     Json,
 }
 
-/// Runs the benchmark and prints what it measured. A missed goal is no error: a machine under load
-/// misses them too.
+/// The server beside its yardsticks.
 pub(crate) fn smoke(root: &Path, format: Format) -> Result<()> {
-    let figures = smoke::run(root)?;
-    for figure in &figures {
-        match format {
-            Format::Table => println!("{}", row(figure)),
-            Format::Json => println!("{}", json_line(figure)),
+    smoke::run(root).map(|report| report.print(format))
+}
+
+/// The server among peers that cost it much, and what its own defences cost.
+pub(crate) fn edges(root: &Path, format: Format) -> Result<()> {
+    edges::run(root).map(|report| report.print(format))
+}
+
+impl Report {
+    fn new(bench: &'static str) -> Report {
+        Report { bench, figures: Vec::new() }
+    }
+
+    fn add(
+        &mut self,
+        case: &'static str,
+        name: &'static str,
+        value: f64,
+        unit: &'static str,
+        goal: Option<Goal>,
+    ) {
+        self.figures.push(Figure { case, name, value, unit, goal });
+    }
+
+    /// A missed goal is no error: a machine under load misses them too.
+    fn print(&self, format: Format) {
+        for figure in &self.figures {
+            match format {
+                Format::Table => println!("{}", row(figure)),
+                Format::Json => println!("{}", json_line(self.bench, figure)),
+            }
         }
     }
-    Ok(())
 }
 
 fn row(figure: &Figure) -> String {
     let Figure { case, name, value, unit, goal } = figure;
-    let row = format!("{case:<14} {name:<22} {value:>12.2} {unit:<5}");
+    let row = format!("{case:<16} {name:<24} {value:>12.2} {unit:<6}");
     let row = match goal {
         Some(goal) if goal.is_met(*value) => format!("{row} {:<12} met", goal.text()),
         Some(goal) => format!("{row} {:<12} MISSED", goal.text()),
@@ -69,11 +105,11 @@ fn row(figure: &Figure) -> String {
     row.trim_end().to_owned()
 }
 
-fn json_line(figure: &Figure) -> String {
+fn json_line(bench: &str, figure: &Figure) -> String {
     let Figure { case, name, value, unit, .. } = figure;
     let value = (value * 1000.0).round() / 1000.0;
     let line = serde_json::json!({
-        "bench": "smoke", "case": case, "name": name, "value": value, "unit": unit,
+        "bench": bench, "case": case, "name": name, "value": value, "unit": unit,
     });
     line.to_string()
 }
@@ -96,13 +132,26 @@ mod tests {
             Figure { case: "account-read", name: "of_echo", value: 0.5, unit: "", goal };
         assert_eq!(
             row(&figure),
-            "account-read   of_echo                        0.50       >= 0.6       MISSED"
+            "account-read     of_echo                          0.50        >= 0.6       MISSED"
         );
         figure.value = 0.6;
         assert!(row(&figure).ends_with(" met"));
-        let line: serde_json::Value = serde_json::from_str(&json_line(&figure)).unwrap();
-        let names = ["bench", "case", "name", "value", "unit"];
+        let line: serde_json::Value = serde_json::from_str(&json_line("edges", &figure)).unwrap();
+        let names = ["case", "name", "value", "unit"];
         assert!(names.iter().all(|name| line.get(name).is_some()), "{line}");
+        assert_eq!(line["bench"], "edges");
+    }
+
+    #[test]
+    fn a_goal_holds_at_its_bound_or_not() {
+        for (goal, below, at, above) in [
+            (Goal::AtLeast(2.0), false, true, true),
+            (Goal::AtMost(2.0), true, true, false),
+            (Goal::Below(2.0), true, false, false),
+        ] {
+            assert_eq!([1.9, 2.0, 2.1].map(|value| goal.is_met(value)), [below, at, above]);
+        }
+        assert!(!Goal::Below(2.0).is_met(f64::NAN));
     }
 
     #[test]

@@ -24,8 +24,8 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Record> {
     .await?;
     if arguments.json {
         report::line(&case, "signed_in", sessions.len() as f64, "");
+        tokio::time::sleep(REST).await;
     }
-    tokio::time::sleep(REST).await;
     let begin = Instant::now();
     let sockets = each(arguments.connections, move |number| {
         let (server, token) = (server.clone(), sessions[number as usize].token.clone());

@@ -15,8 +15,6 @@ use crate::payload::{self, Stamp};
 use crate::record::Record;
 use crate::scenario::{HOPELESS, Run, each, finish, open_socket};
 
-/// How long after the last message was sent the last one may come.
-const GRACE: Duration = Duration::from_secs(5);
 /// How often a member looks whether all have come.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -38,6 +36,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Record> {
     let run = Run::begin(arguments, "messages")?;
     let traffic = Rc::new(Traffic::default());
     traffic.sending.set(seats.len());
+    let grace = Duration::from_millis(arguments.grace_ms);
     let tasks = (0..).zip(seats).map(|(index, seat)| {
         let member = Member {
             socket: seat.socket,
@@ -50,7 +49,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Record> {
             run: run.clone(),
             traffic: traffic.clone(),
             copies: if is_echo { 1 } else { size - 1 },
-            patience: run.schedule.patience() + GRACE,
+            grace,
         };
         tokio::task::spawn_local(member.run(arguments.window))
     });
@@ -134,11 +133,23 @@ struct Traffic {
     received: Cell<u64>,
     /// Members that may still send.
     sending: Cell<usize>,
+    /// When the last of them stopped.
+    sent_by: Cell<Option<Instant>>,
 }
 
 impl Traffic {
-    fn is_over(&self) -> bool {
-        self.sending.get() == 0 && self.received.get() >= self.expected.get()
+    fn stop_sending(&self) {
+        self.sending.set(self.sending.get() - 1);
+        if self.sending.get() == 0 {
+            self.sent_by.set(Some(Instant::now()));
+        }
+    }
+
+    /// Whether everything has come, or what has not is given up.
+    fn is_over(&self, grace: Duration) -> bool {
+        self.sent_by.get().is_some_and(|sent_by| {
+            self.received.get() >= self.expected.get() || sent_by.elapsed() >= grace
+        })
     }
 }
 
@@ -154,7 +165,7 @@ struct Member {
     traffic: Rc<Traffic>,
     /// How many others get a message.
     copies: u64,
-    patience: Instant,
+    grace: Duration,
 }
 
 impl Member {
@@ -195,7 +206,7 @@ impl Member {
                 }
             }
         };
-        self.traffic.sending.set(self.traffic.sending.get() - 1);
+        self.traffic.stop_sending();
         outcome?;
         self.receive_rest().await
     }
@@ -232,7 +243,7 @@ impl Member {
                 envelope = self.socket.receive() => outcome = self.answer(envelope).await,
             }
         }
-        self.traffic.sending.set(self.traffic.sending.get() - 1);
+        self.traffic.stop_sending();
         outcome?;
         self.receive_rest().await
     }
@@ -254,7 +265,7 @@ impl Member {
     }
 
     async fn receive_rest(&mut self) -> Result<(), Error> {
-        while !self.traffic.is_over() && Instant::now() < self.patience {
+        while !self.traffic.is_over(self.grace) {
             let run = self.run.clone();
             tokio::select! {
                 () = run.timer.until(Instant::now() + LOOK) => {}

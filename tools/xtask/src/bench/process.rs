@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 /// How long a server takes to say where it listens, at the most.
 const START_MAX: Duration = Duration::from_secs(10);
@@ -66,12 +66,7 @@ impl Process {
     /// User and system time so far, in seconds.
     pub(super) fn cpu_seconds(&self) -> Result<f64> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.id()))?;
-        let (_, fields) = stat.rsplit_once(')').context("a stat line has a name")?;
-        let fields: Vec<&str> = fields.split_whitespace().collect();
-        let ticks = |index: usize| -> Result<f64> {
-            Ok(fields.get(index).context("a stat line is long")?.parse()?)
-        };
-        Ok((ticks(11)? + ticks(12)?) / TICKS)
+        ticks(&stat, 2).map(|ticks| ticks / TICKS)
     }
 
     /// Resident memory in bytes.
@@ -88,6 +83,20 @@ impl Drop for Process {
         let _ = self.child.kill(); // it may have ended
         let _ = self.child.wait();
     }
+}
+
+/// User and system time of this process and of all its children that have ended, in seconds.
+pub(super) fn own_seconds() -> Result<f64> {
+    ticks(&fs::read_to_string("/proc/self/stat")?, 4).map(|ticks| ticks / TICKS)
+}
+
+/// The sum of so many times of a process's stat line: user, system, and the same of its children.
+fn ticks(stat: &str, count: usize) -> Result<f64> {
+    let (_, fields) = stat.rsplit_once(')').context("a stat line has a name")?;
+    let times: Vec<f64> =
+        fields.split_whitespace().skip(11).take(count).map(str::parse).collect::<Result<_, _>>()?;
+    ensure!(times.len() == count, "a stat line is long");
+    Ok(times.iter().sum())
 }
 
 /// Time that all processors together have worked since the start of the system, in seconds.
@@ -171,6 +180,15 @@ mod tests {
         assert_eq!(busy_ticks("cpu  1 2 4 1000 1000 8 16 0 0 0"), Some(31.0));
         assert_eq!(busy_ticks("cpu  1 x"), None);
         assert!(machine_seconds().unwrap() > 0.0);
+    }
+
+    #[test]
+    fn the_time_of_a_process_is_its_own_or_with_its_children() {
+        let stat = "7 (a ) b) S 1 7 7 0 -1 4194304 9 8 7 6 150 50 30 4 20 0 1 0 99";
+        assert_eq!(ticks(stat, 2).unwrap(), 200.0);
+        assert_eq!(ticks(stat, 4).unwrap(), 234.0);
+        assert!(ticks("7 (a) S 1", 2).is_err());
+        assert!(own_seconds().unwrap() >= 0.0);
     }
 
     #[test]
