@@ -20,6 +20,7 @@
 mod batch;
 mod commit;
 mod connection;
+mod dispatch;
 mod edit;
 mod entity;
 mod hook;

@@ -1,11 +1,11 @@
-//! The dispatch: from a decoded request, step by step, to its answer.
+//! Tasks: from a decoded request, step by step, to its answer.
 //!
 //! A task lives on the shard that took the request. Each step is questions to homes and a named
 //! state in which their answers are awaited; one deadline covers all of them.
 
 use api::Error;
-use api::http::{self, Response};
-use api::ops::{Auth, Operation, Operations, Rate};
+use api::http::Response;
+use api::ops::{Auth, Operation, Rate};
 use api::realtime;
 use api::reply::{Reply, UserView};
 use api::request::{Request, SocketOpen};
@@ -13,14 +13,12 @@ use base::limits::{
     HELD_OUTPUTS_MAX, TASK_DEADLINE, TASKS_MAX, USERS_PER_BAN_MAX, USERS_PER_REQUEST_MAX,
 };
 use base::{Code, Instant, MatchId, SessionId, ShardId, UserId};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use domain::identity::account::Edit;
 use domain::identity::alias::{Alias, Kind as AliasKind};
 use domain::identity::password;
 use domain::identity::provider::{Profile, Refusal};
 use domain::identity::session::{Bearer, Check};
-use domain::identity::token::{Claims, Kind, Vars};
+use domain::identity::token::{Claims, Vars};
 use domain::social::status::StatusPresence;
 
 use crate::batch::Batch;
@@ -30,7 +28,6 @@ use crate::hook::{HookCall, Stage, Verdict};
 use crate::identity::{invalid_user_id, parse_names, parse_users};
 use crate::message::{Answer, Errand, Message, Query, TaskId};
 use crate::output::{Output, PasswordOutcome};
-use crate::rate::{Asker, TooOften};
 use crate::session::KICKED;
 use crate::sign_in::{Proven, SignIn, banned, rejected, user_not_found};
 use crate::view::Depends;
@@ -182,168 +179,8 @@ pub(crate) enum Step {
     Ended,
 }
 
-/// Why a request does not become a task.
-enum Refused {
-    Because(Error),
-    TooOften(TooOften),
-}
-
-impl From<Error> for Refused {
-    fn from(error: Error) -> Refused {
-        Refused::Because(error)
-    }
-}
-
-impl From<TooOften> for Refused {
-    fn from(too_often: TooOften) -> Refused {
-        Refused::TooOften(too_often)
-    }
-}
-
 impl Shard {
-    // From the transport to the first step.
-
-    pub(crate) fn handle_request(
-        &mut self,
-        connection: u64,
-        home: ShardId,
-        request: &http::Request,
-    ) {
-        let origin = Origin::Http { connection, home };
-        let operations = self.operations.clone();
-        let response = match self.check_request(&operations, request) {
-            _ if self.is_draining => Response::error(&shutting_down()),
-            Ok((row, bearer, decoded)) => return self.begin_task(origin, row, bearer, decoded),
-            Err(Refused::Because(error)) => Response::error(&error),
-            Err(Refused::TooOften(too_often)) => {
-                Response::too_often(&too_often.error(), too_often.0)
-            }
-        };
-        self.respond(connection, response, &Depends::default());
-    }
-
-    fn check_request(
-        &mut self,
-        operations: &Operations,
-        request: &http::Request,
-    ) -> Result<(&'static Operation, Option<Bearer>, Request), Refused> {
-        let found = operations.router.find(request)?;
-        let (row, now) = (found.row, self.now.monotonic);
-        if let Some(address) = request.client {
-            self.limiter.take(row.rate, Asker::Address(address), now)?;
-        }
-        let decoded = found.decode(request)?;
-        let bearer = self.authenticate(row, &request.authorization)?;
-        if let Some(bearer) = bearer {
-            self.limiter.take(row.rate, Asker::User(bearer.user_id), now)?;
-        }
-        Ok((row, bearer, decoded))
-    }
-
-    /// Begins a call of server code.
-    pub(crate) fn handle_call(&mut self, call: u64, operation: &str, request: Request) {
-        let origin = Origin::Call { call };
-        let refusal = match self.operations.by_name(operation) {
-            Some(_) if self.is_draining => shutting_down(),
-            Some(row) => return self.begin_task(origin, row, None, request),
-            None => Error::new(Code::NotFound, "There is no such operation."),
-        };
-        self.output(Output::Called { call, result: Err(refusal) }, &Depends::default());
-    }
-
-    /// Begins a request of a session; the session waits for its end before it takes the next.
-    pub(crate) fn begin_session_task(
-        &mut self,
-        session: SessionId,
-        cid: String,
-        row: &'static Operation,
-        request: Request,
-    ) {
-        let origin = Origin::Session { session, cid };
-        self.begin_task(origin, row, None, request);
-    }
-
-    /// Registers a new session with its user; the session waits till that is done.
-    pub(crate) fn begin_session_open(
-        &mut self,
-        session: SessionId,
-        me: domain::presence::Presence,
-        bearer: Bearer,
-        online: bool,
-        depends: &Depends,
-    ) {
-        let row = self.operations.by_name("socket_open");
-        let row = row.expect("a session is opened by this operation");
-        let origin = Origin::Session { session, cid: String::new() };
-        let Some(task) = self.insert_task(origin, row, depends) else {
-            return self.close_session(session, "server is overloaded");
-        };
-        let home = self.config.placement.of_user(me.user_id);
-        // Its user knows of it from the start, so that nothing that ends the user's sessions misses
-        // it; what the token's home says comes later, and may close it.
-        self.ask(task, home, Query::Open { me, online });
-        let (check, errand) = (Check::WholeUserOnly, Errand::Nothing);
-        self.ask(task, home, Query::Guarded { bearer, check, errand });
-        self.wait(task, State::SessionOpen);
-    }
-
-    /// Whose request it is: the bearer of a session token that is well-formed and has not expired,
-    /// if the row asks for one. Its home knows of logouts.
-    fn authenticate(
-        &mut self,
-        row: &Operation,
-        authorization: &[String],
-    ) -> Result<Option<Bearer>, Error> {
-        match row.auth {
-            Auth::Open | Auth::Handshake | Auth::Runtime => Ok(None),
-            Auth::ServerKey => {
-                let [header] = authorization else {
-                    return Err(Error::unauthenticated("Server key required"));
-                };
-                let encoded = header.strip_prefix("Basic ");
-                let credentials = encoded.and_then(|encoded| STANDARD.decode(encoded).ok());
-                let credentials = credentials.unwrap_or_default();
-                let colon = credentials.iter().position(|byte| *byte == b':');
-                match colon.map(|colon| &credentials[..colon]) {
-                    Some(key) if is_same(key, self.config.server_key.as_bytes()) => Ok(None),
-                    _ => Err(Error::unauthenticated("Server key invalid")),
-                }
-            }
-            Auth::Session => {
-                if authorization.is_empty() {
-                    return Err(Error::unauthenticated("Auth token required"));
-                }
-                let [header] = authorization else {
-                    return Err(invalid_token());
-                };
-                let token = header.strip_prefix("Bearer ").ok_or_else(invalid_token)?;
-                if let Some(bearer) = self.verified.find(token, self.now.wall) {
-                    return Ok(Some(bearer));
-                }
-                let claims = self.config.session_keys.verify(token, self.now.wall);
-                let claims = claims.map_err(|_| invalid_token())?;
-                let bearer = self.bearer(&claims, Kind::Session);
-                self.verified.keep(token, bearer);
-                Ok(Some(bearer))
-            }
-        }
-    }
-
-    pub(crate) fn bearer(&self, claims: &Claims, kind: Kind) -> Bearer {
-        let life = match kind {
-            Kind::Session => self.config.token_life,
-            Kind::Refresh => self.config.refresh_token_life,
-        };
-        Bearer {
-            user_id: claims.user_id,
-            token_id: claims.token_id,
-            kind,
-            issued: claims.expiry.saturating_sub(life.as_secs()),
-            expiry: claims.expiry,
-        }
-    }
-
-    fn begin_task(
+    pub(crate) fn begin_task(
         &mut self,
         origin: Origin,
         row: &'static Operation,
@@ -368,7 +205,7 @@ impl Shard {
         self.finish_step(task, step);
     }
 
-    fn insert_task(
+    pub(crate) fn insert_task(
         &mut self,
         origin: Origin,
         row: &'static Operation,
@@ -757,7 +594,7 @@ impl Shard {
         }
     }
 
-    fn wait(&mut self, number: u64, state: State) {
+    pub(crate) fn wait(&mut self, number: u64, state: State) {
         if let Some(task) = self.tasks.get_mut(&number) {
             task.state = state;
         }
@@ -853,12 +690,6 @@ impl Shard {
         let home = self.config.placement.of_user(bearer.user_id);
         self.ask(task, home, Query::Guarded { bearer, check: Check::Everything, errand });
     }
-}
-
-/// Compares secrets in a time that does not tell where they differ.
-fn is_same(one: &[u8], other: &[u8]) -> bool {
-    let differences = one.iter().zip(other).fold(0, |all, (a, b)| all | (a ^ b));
-    one.len() == other.len() && differences == 0
 }
 
 /// An answer that nobody waits for: a bug, and no reason to let the client wait.
