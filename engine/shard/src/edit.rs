@@ -71,12 +71,9 @@ impl Shard {
 
     pub(crate) fn wanted_link(&self, credentials: Credentials) -> Result<Wanted, Error> {
         let edit = |alias| Wanted::Edit(Edit::Link { alias, password: None });
-        Ok(match credentials {
+        Ok(match self.with_oidc(credentials) {
             Credentials::Device { id } => edit(Alias::device(&id)?),
-            Credentials::Custom { id } => match self.oidc_proof(&id) {
-                Some(proof) => Wanted::Prove { proof, then: Then::Link },
-                None => edit(Alias::custom(&id)?),
-            },
+            Credentials::Custom { id } => edit(Alias::custom(&id)?),
             Credentials::Email { email, password } => {
                 let alias = Alias::email(&email)?;
                 Wanted::LinkEmail { alias, password: Password::parse(&password)? }
@@ -97,15 +94,12 @@ impl Shard {
             let text = (!text.is_empty()).then_some(text);
             Wanted::Edit(Edit::Unlink { kind, text })
         };
-        Ok(match credentials {
+        Ok(match self.with_oidc(credentials) {
             Credentials::Device { id } if id.is_empty() => {
                 return Err(alias::Error::Empty(Kind::Device).into());
             }
             Credentials::Device { id } => edit(Kind::Device, id),
-            Credentials::Custom { id } => match self.oidc_proof(&id) {
-                Some(proof) => Wanted::Prove { proof, then: Then::Unlink },
-                None => edit(Kind::Custom, id),
-            },
+            Credentials::Custom { id } => edit(Kind::Custom, id),
             Credentials::Email { email, .. } => edit(Kind::Email, alias::lower_case(&email)),
             Credentials::Proof(proof) if proof.is_empty() => edit(proof.kind(), String::new()),
             Credentials::Proof(proof) => {

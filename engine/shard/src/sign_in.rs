@@ -63,18 +63,9 @@ impl Shard {
     /// Checks in Nakama's order, which decides between several errors.
     fn parse_sign_in(&mut self, task: u64, request: Authenticate) -> Result<Step, Error> {
         let Authenticate { credentials, vars, create, username } = request;
-        let (alias, password) = match credentials {
+        let (alias, password) = match self.with_oidc(credentials) {
             Credentials::Device { id } => (Some(Alias::device(&id)?), None),
-            Credentials::Custom { id } => match self.oidc_proof(&id) {
-                Some(proof) => {
-                    let username = parse_username(&username)?;
-                    check_vars(&vars)?;
-                    let proven = Proven { kind: proof.kind(), username, create, vars };
-                    self.ask_proof(task, proof);
-                    return Ok(Step::Wait(State::Proof(Box::new(proven))));
-                }
-                None => (Some(Alias::custom(&id)?), None),
-            },
+            Credentials::Custom { id } => (Some(Alias::custom(&id)?), None),
             Credentials::Email { email, password } => {
                 let alias = match email.as_str() {
                     "" => None,
@@ -111,12 +102,18 @@ impl Shard {
         Ok(self.look_up(task, Box::new(sign_in)))
     }
 
-    /// An ID token in place of a custom id, which it is too long to be.
-    pub(crate) fn oidc_proof(&self, id: &str) -> Option<Proof> {
-        let is_token = self.config.providers.oidc
-            && id.len() > CUSTOM_ID_MAX
-            && id.bytes().filter(|byte| *byte == b'.').count() == 2;
-        is_token.then(|| Proof::Oidc { token: id.to_owned() })
+    /// The same, unless an ID token stands in place of a custom id, which it is too long to be.
+    pub(crate) fn with_oidc(&self, credentials: Credentials) -> Credentials {
+        match credentials {
+            Credentials::Custom { id }
+                if self.config.providers.oidc
+                    && id.len() > CUSTOM_ID_MAX
+                    && id.bytes().filter(|byte| *byte == b'.').count() == 2 =>
+            {
+                Credentials::Proof(Proof::Oidc { token: id })
+            }
+            other => other,
+        }
     }
 
     /// Whether the provider can be asked about the proof at all.
