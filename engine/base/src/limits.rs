@@ -50,6 +50,27 @@ pub const AUDIENCE_MAX: usize = 255;
 /// Draws of a random username before account creation gives up.
 pub const USERNAME_DRAWS_MAX: u32 = 8;
 
+// Operators. Lengths are bytes of UTF-8.
+pub const OPERATOR_NAME_MIN: usize = 3;
+pub const OPERATOR_NAME_MAX: usize = 64;
+pub const OPERATOR_PASSWORD_MIN: usize = 12;
+pub const OPERATOR_PASSWORD_MAX: usize = 128;
+/// All operators together; over it, code 8.
+pub const OPERATORS_MAX: usize = 256;
+/// Failed sign-ins of one operator, and of one address, before they are locked out for a while.
+pub const OPERATOR_FAILURES_MAX: u32 = 5;
+pub const OPERATOR_LOCKED: Duration = Duration::from_secs(60);
+pub const ADDRESS_FAILURES_MAX: u32 = 10;
+pub const ADDRESS_LOCKED: Duration = Duration::from_secs(600);
+/// Addresses whose failures are remembered; over it the oldest is forgotten.
+pub const FAILURES_REMEMBERED_MAX: usize = 4096;
+/// Entries of the audit trail in one page, and entries that one request looks at.
+pub const AUDIT_PAGE_MAX: usize = 100;
+pub const AUDIT_PAGE_DEFAULT: usize = 20;
+pub const AUDIT_LOOKED_AT_MAX: u64 = 512;
+/// Reports that wait for the thread that writes them, such as `/metrics`; over it, code 8.
+pub const REPORTS_MAX: usize = 64;
+
 // Realtime.
 /// Open sockets of one user; over it a new one is closed.
 pub const SESSIONS_PER_USER_MAX: usize = 128;

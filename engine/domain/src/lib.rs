@@ -1,7 +1,7 @@
 //! The features: what a game backend knows and decides, free of wire, disk and threads.
 //!
 //! # Purpose
-//! Accounts, sessions, statuses and relayed matches as state machines over a [`ctx::View`].
+//! Accounts, sessions, statuses, relayed matches and operators as state machines over a [`ctx::View`].
 //!
 //! # Owns
 //! The rules, the errors they give and the records they keep ([`record`]).
@@ -16,6 +16,7 @@
 pub mod ctx;
 pub mod effect;
 pub mod identity;
+pub mod operator;
 pub mod play;
 pub mod presence;
 pub mod record;

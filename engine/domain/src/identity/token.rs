@@ -12,6 +12,8 @@ use ring::{digest, hmac};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::operator;
+
 /// Which of a session's two tokens. Each kind has a key of its own, so neither passes for the
 /// other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +44,14 @@ pub struct MatchClaims {
     pub mid: String,
     /// Seconds since 1970.
     pub exp: u64,
+}
+
+/// What an operator's token says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperatorClaims {
+    pub bearer: operator::Bearer,
+    /// Seconds since 1970.
+    pub expiry: u64,
 }
 
 /// The token is malformed, of another key or algorithm, or no longer valid.
@@ -81,6 +91,28 @@ struct WireClaims {
     exp: u64,
     #[serde(default)]
     iat: u64,
+}
+
+/// The claims of an operator's token on the wire. `knd` tells how its bearer came by it.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "knd", rename_all = "lowercase")]
+enum WireBearer {
+    Session {
+        usn: String,
+        #[serde(rename = "gen")]
+        generation: u64,
+    },
+    Machine {
+        rol: String,
+    },
+    First,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireOperator {
+    #[serde(flatten)]
+    bearer: WireBearer,
+    exp: u64,
 }
 
 impl Keys {
@@ -126,6 +158,33 @@ impl Keys {
     pub fn verify_match(&self, token: &str, now: UnixTime) -> Result<MatchClaims, Invalid> {
         let claims: MatchClaims = self.decode(token)?;
         if claims.exp <= now.secs() { Err(Invalid) } else { Ok(claims) }
+    }
+
+    pub fn sign_operator(&self, claims: &OperatorClaims) -> String {
+        let bearer = match &claims.bearer {
+            operator::Bearer::SignedIn { name, generation } => {
+                WireBearer::Session { usn: name.clone(), generation: *generation }
+            }
+            operator::Bearer::Machine { role } => WireBearer::Machine { rol: role.name().into() },
+            operator::Bearer::First => WireBearer::First,
+        };
+        self.encode(&WireOperator { bearer, exp: claims.expiry })
+    }
+
+    pub fn verify_operator(&self, token: &str, now: UnixTime) -> Result<operator::Bearer, Invalid> {
+        let claims: WireOperator = self.decode(token)?;
+        if claims.exp <= now.secs() {
+            return Err(Invalid);
+        }
+        Ok(match claims.bearer {
+            WireBearer::Session { usn, generation } => {
+                operator::Bearer::SignedIn { name: usn, generation }
+            }
+            WireBearer::Machine { rol } => {
+                operator::Bearer::Machine { role: operator::Role::parse(&rol).ok_or(Invalid)? }
+            }
+            WireBearer::First => operator::Bearer::First,
+        })
     }
 
     fn encode(&self, claims: &impl Serialize) -> String {
@@ -289,12 +348,34 @@ mod tests {
         assert_eq!(key.verify_match(&token, UnixTime::from_secs(NOW + 30)), Err(Invalid));
     }
 
+    #[test]
+    fn an_operators_token_comes_back_and_passes_for_no_other() {
+        use operator::{Bearer, Role};
+        let key = Keys::new(b"secret", &[]);
+        let now = UnixTime::from_secs(NOW);
+        for bearer in [
+            Bearer::SignedIn { name: "ann".into(), generation: u64::MAX },
+            Bearer::Machine { role: Role::Viewer },
+            Bearer::First,
+        ] {
+            let claims = OperatorClaims { bearer: bearer.clone(), expiry: NOW + 60 };
+            let token = key.sign_operator(&claims);
+            assert_eq!(key.verify_operator(&token, now), Ok(bearer));
+            assert_eq!(key.verify_operator(&token, UnixTime::from_secs(NOW + 60)), Err(Invalid));
+            let other = Keys::new(b"other", &[]);
+            assert_eq!(other.verify_operator(&token, now), Err(Invalid));
+            assert_eq!(key.verify(&token, now), Err(Invalid));
+        }
+        assert_eq!(key.verify_operator(&key.sign(&claims()), now), Err(Invalid));
+    }
+
     proptest! {
         #[test]
         fn no_text_panics(text: String) {
             let key = Keys::new(b"secret", &[]);
             prop_assert_eq!(key.verify(&text, UnixTime::from_secs(NOW)), Err(Invalid));
             prop_assert!(key.verify_match(&text, UnixTime::from_secs(NOW)).is_err());
+            prop_assert!(key.verify_operator(&text, UnixTime::from_secs(NOW)).is_err());
         }
     }
 }

@@ -4,6 +4,8 @@
 //! tests pin their bytes. No record holds a hash map.
 
 pub mod alias;
+pub mod audit;
+pub mod operator;
 pub mod revocation;
 pub mod user;
 

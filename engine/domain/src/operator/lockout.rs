@@ -1,0 +1,145 @@
+//! Who has failed to sign in too often, and waits. Lives in memory: a restart forgets it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use base::limits::{
+    ADDRESS_FAILURES_MAX, ADDRESS_LOCKED, FAILURES_REMEMBERED_MAX, OPERATOR_FAILURES_MAX,
+    OPERATOR_LOCKED,
+};
+use base::{ClientAddress, Instant};
+
+/// Figures are Nakama's: five failures lock an operator for a minute, ten an address for ten
+/// minutes, counted from the last one.
+#[derive(Debug, Default)]
+pub struct Lockouts {
+    names: Failures<String>,
+    addresses: Failures<ClientAddress>,
+}
+
+#[derive(Debug)]
+struct Failures<K>(BTreeMap<K, (u32, Instant)>);
+
+impl<K> Default for Failures<K> {
+    fn default() -> Failures<K> {
+        Failures(BTreeMap::new())
+    }
+}
+
+impl<K: Ord + Clone> Failures<K> {
+    /// How long the key has to wait still.
+    fn wait(&mut self, key: &K, most: u32, locked: Duration, now: Instant) -> Option<Duration> {
+        let (count, last) = *self.0.get(key)?;
+        let passed = now.since(last);
+        if passed >= locked {
+            self.0.remove(key);
+            return None;
+        }
+        (count >= most).then(|| locked - passed)
+    }
+
+    fn count(&mut self, key: K, now: Instant) {
+        if self.0.len() >= FAILURES_REMEMBERED_MAX && !self.0.contains_key(&key) {
+            let oldest = self.0.iter().min_by_key(|(_, (_, last))| *last);
+            if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
+                self.0.remove(&oldest);
+            }
+        }
+        let failures = self.0.entry(key).or_insert((0, now));
+        *failures = (failures.0.saturating_add(1), now);
+    }
+}
+
+impl Lockouts {
+    /// Begins a try: it counts as failed until it has [`Lockouts::passed`], so that many at once
+    /// are no way around. `name` is that of an operator who exists. `Err` is how long to wait.
+    pub fn begin(
+        &mut self,
+        name: Option<&str>,
+        address: Option<ClientAddress>,
+        now: Instant,
+    ) -> Result<(), Duration> {
+        let name = name.map(str::to_owned);
+        let by_name = name
+            .as_ref()
+            .and_then(|name| self.names.wait(name, OPERATOR_FAILURES_MAX, OPERATOR_LOCKED, now));
+        let by_address = address.as_ref().and_then(|address| {
+            self.addresses.wait(address, ADDRESS_FAILURES_MAX, ADDRESS_LOCKED, now)
+        });
+        if let Some(wait) = by_name.max(by_address) {
+            return Err(wait);
+        }
+        if let Some(name) = name {
+            self.names.count(name, now);
+        }
+        if let Some(address) = address {
+            self.addresses.count(address, now);
+        }
+        Ok(())
+    }
+
+    /// The password was right.
+    pub fn passed(&mut self, name: &str, address: Option<ClientAddress>) {
+        self.names.0.remove(name);
+        if let Some(address) = address {
+            self.addresses.0.remove(&address);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(secs: u64) -> Instant {
+        Instant::default().after(Duration::from_secs(secs))
+    }
+
+    fn address(last: u8) -> Option<ClientAddress> {
+        Some(ClientAddress([last; 16]))
+    }
+
+    #[test]
+    fn an_operator_waits_a_minute_after_five_failures() {
+        let mut lockouts = Lockouts::default();
+        for other in 0..5 {
+            assert_eq!(lockouts.begin(Some("ann"), address(other), at(10)), Ok(()));
+        }
+        let wait = |secs| Err(Duration::from_secs(secs));
+        assert_eq!(lockouts.begin(Some("ann"), address(9), at(30)), wait(40));
+        assert_eq!(lockouts.begin(Some("ben"), address(9), at(30)), Ok(()));
+        assert_eq!(lockouts.begin(Some("ann"), None, at(69)), wait(1));
+        assert_eq!(lockouts.begin(Some("ann"), None, at(70)), Ok(()));
+    }
+
+    #[test]
+    fn an_address_waits_ten_minutes_after_ten_failures_whatever_the_name() {
+        let mut lockouts = Lockouts::default();
+        for _ in 0..10 {
+            assert_eq!(lockouts.begin(None, address(1), at(0)), Ok(()));
+        }
+        assert_eq!(lockouts.begin(None, address(1), at(599)), Err(Duration::from_secs(1)));
+        assert_eq!(lockouts.begin(Some("ann"), address(1), at(0)), Err(Duration::from_secs(600)));
+        assert_eq!(lockouts.begin(None, address(2), at(0)), Ok(()));
+        assert_eq!(lockouts.begin(None, address(1), at(600)), Ok(()));
+    }
+
+    #[test]
+    fn a_right_password_ends_the_count() {
+        let mut lockouts = Lockouts::default();
+        for _ in 0..20 {
+            assert_eq!(lockouts.begin(Some("ann"), address(1), at(0)), Ok(()));
+            lockouts.passed("ann", address(1));
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let mut failures = Failures::default();
+        for number in 0..FAILURES_REMEMBERED_MAX as u64 + 10 {
+            failures.count(number, at(number));
+        }
+        assert_eq!(failures.0.len(), FAILURES_REMEMBERED_MAX);
+        assert!(!failures.0.contains_key(&0) && failures.0.contains_key(&10));
+    }
+}
