@@ -19,6 +19,7 @@ pub mod id;
 pub mod json;
 pub mod limits;
 pub mod rng;
+pub mod secret;
 pub mod time;
 pub mod timer;
 
@@ -29,4 +30,5 @@ pub use id::{
     UserId,
 };
 pub use rng::Rng;
+pub use secret::Secret;
 pub use time::{Instant, Now, UnixTime};

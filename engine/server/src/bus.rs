@@ -9,6 +9,8 @@ use base::limits::MAILBOX_MAX;
 use crossbeam_queue::SegQueue;
 use futures_util::task::AtomicWaker;
 
+use crate::reload::Reloaded;
+
 /// What comes to a core.
 #[derive(Debug)]
 pub(crate) enum Mail {
@@ -16,6 +18,8 @@ pub(crate) enum Mail {
     Store(store::Event),
     /// From a thread beside the cores.
     Input(shard::Input),
+    /// Live by another configuration.
+    Reload(Arc<Reloaded>),
     /// Stop taking work, finish what there is.
     Drain,
 }

@@ -25,16 +25,16 @@ pub(crate) struct Certificate {
 }
 
 impl Certificate {
+    /// Whether the files can be served, if there are any.
+    pub(crate) fn check(config: &Config) -> Result<()> {
+        let Some(files) = Files::of(config) else { return Ok(()) };
+        files.identity(&files.read()?)?;
+        Ok(())
+    }
+
     /// Reads both files, and starts the thread that watches them.
     pub(crate) fn start(config: &Config) -> Result<Option<Certificate>> {
-        let socket = &config.socket;
-        if socket.ssl_certificate.as_os_str().is_empty() {
-            return Ok(None);
-        }
-        let files = Files {
-            certificate: socket.ssl_certificate.clone(),
-            private_key: socket.ssl_private_key.clone(),
-        };
+        let Some(files) = Files::of(config) else { return Ok(None) };
         let pair = files.read()?;
         let acceptor = Arc::new(Acceptor::new(files.identity(&pair)?));
         let (reload, reloads) = crossbeam_channel::bounded(1);
@@ -93,6 +93,13 @@ impl fmt::Debug for Pair {
 }
 
 impl Files {
+    fn of(config: &Config) -> Option<Files> {
+        config.has_tls().then(|| Files {
+            certificate: config.socket.ssl_certificate.clone(),
+            private_key: config.socket.ssl_private_key.clone(),
+        })
+    }
+
     fn read(&self) -> Result<Pair> {
         let read = |path: &Path| {
             std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))

@@ -12,9 +12,10 @@ use base::{Instant, Now, ShardId, UnixTime};
 use shard::{Input, Output, Shard};
 
 use crate::bus::{Mail, mailbox};
-use crate::config::{Config, Sessions};
-use crate::gateway::Socket;
+use crate::config::Sessions;
+use crate::gateway::{Edge, Socket};
 use crate::process::Shared;
+use crate::reload::Reloaded;
 
 /// Both clocks of one core.
 #[derive(Debug)]
@@ -45,6 +46,7 @@ pub(crate) struct Driver {
     last_input: Instant,
     is_draining: bool,
 
+    edge: Rc<Edge>,
     sockets: IdMap<u64, Rc<Socket>>,
     next_connection: u64,
     timers: Timers<u64>,
@@ -66,7 +68,8 @@ impl Driver {
         shared: Arc<Shared>,
         store: store::Handle,
     ) -> Driver {
-        let count = shared.config.shards;
+        let count = shared.bus.len();
+        let edge = Rc::new(Edge::new(&shared.config));
         Driver {
             id,
             shard,
@@ -75,6 +78,7 @@ impl Driver {
             clock: Clock { start: std::time::Instant::now() },
             last_input: Instant::default(),
             is_draining: false,
+            edge,
             sockets: IdMap::default(),
             next_connection: 1,
             timers: Timers::default(),
@@ -85,8 +89,15 @@ impl Driver {
         }
     }
 
-    pub(crate) fn config(&self) -> &Config {
-        &self.shared.config
+    /// What new connections begin with.
+    pub(crate) fn edge(&self) -> Rc<Edge> {
+        self.edge.clone()
+    }
+
+    /// Lives by another configuration from here on.
+    pub(crate) fn reload(&mut self, reloaded: &Reloaded) {
+        self.edge = Rc::new(Edge::new(&reloaded.config));
+        self.take(Input::Configure { config: reloaded.shard.clone() });
     }
 
     /// What begins connections where TLS is configured.
@@ -135,10 +146,10 @@ impl Driver {
 
     /// Where a session opened by this request lives.
     pub(crate) fn home_for(&self, request: &api::http::Request) -> ShardId {
-        match self.config().placement.sessions {
+        match self.shared.config.placement.sessions {
             Sessions::Spread if request.websocket => {
                 let turn = self.shared.sessions.fetch_add(1, Ordering::Relaxed);
-                ShardId::nth(turn % self.config().shards)
+                ShardId::nth(turn % self.backlog.len())
             }
             Sessions::Local | Sessions::Spread => self.id,
         }

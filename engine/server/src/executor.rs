@@ -111,6 +111,7 @@ fn take_batch(driver: &mut Driver, inbox: &Mailbox, first: Mail) {
             Mail::Message(message) => driver.take(shard::Input::Message { message }),
             Mail::Store(event) => driver.take(from_store(event)),
             Mail::Input(input) => driver.take(input),
+            Mail::Reload(reloaded) => driver.reload(&reloaded),
             Mail::Drain => driver.drain(),
         }
         taken += 1;

@@ -22,7 +22,8 @@ use net::tls::Acceptor;
 use net::{http, rt, ws};
 use shard::Input;
 
-use self::edge::{Edge, Shape};
+pub(crate) use self::edge::Edge;
+use self::edge::Shape;
 use self::outgoing::Outgoing;
 use self::transport::Transport;
 use crate::address::client_address;
@@ -43,12 +44,11 @@ const LINGER: Duration = Duration::from_secs(2);
 /// Accepts connections until it is cancelled.
 pub(crate) async fn accept(listener: std::net::TcpListener, driver: Rc<RefCell<Driver>>) {
     let listener = rt::listener(listener);
-    let edge = Rc::new(Edge::new(driver.borrow().config()));
     let scratch = Rc::new(RefCell::new(vec![0; SCRATCH_SIZE]));
     loop {
         match rt::accept(&listener).await {
             Ok(connection) if driver.borrow().connection_count() < CONNECTIONS_MAX => {
-                let serve = serve(connection, edge.clone(), driver.clone(), scratch.clone());
+                let serve = serve(connection, driver.clone(), scratch.clone());
                 glommio::spawn_local(serve).detach();
             }
             Ok(_) => tracing::warn!(limit = CONNECTIONS_MAX, "connection refused: too many"),
@@ -63,7 +63,6 @@ pub(crate) async fn accept(listener: std::net::TcpListener, driver: Rc<RefCell<D
 
 async fn serve(
     connection: rt::Connection,
-    edge: Rc<Edge>,
     driver: Rc<RefCell<Driver>>,
     scratch: Rc<RefCell<Vec<u8>>>,
 ) {
@@ -71,6 +70,7 @@ async fn serve(
         let mut driver = driver.borrow_mut();
         let now = driver.now();
         let is_draining = driver.is_draining();
+        let edge = driver.edge();
         let connection = Transport::new(connection, driver.tls().map(Acceptor::accept));
         let socket = driver.add_socket(|number| Socket::new(number, connection, edge, now));
         if is_draining {

@@ -19,32 +19,88 @@ mod config;
 mod driver;
 mod executor;
 mod gateway;
+mod logger;
 mod password;
 mod process;
+mod reload;
 mod server_key;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::ArgMatches;
+
+use config::{Loaded, Sources, command_line};
+use logger::Logger;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let flags = config::Flags::parse();
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).init();
-    let config = match config::load(&flags) {
-        Ok(config) => config,
-        Err(error) => {
-            eprintln!("ringmaster: {error:#}");
-            return ExitCode::from(2); // nothing was started
-        }
+    let matches = match command_line::command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => return command_line::refuse(&error),
     };
-    match process::run(&config) {
+    match matches.subcommand() {
+        None => serve(&matches),
+        Some(("serve", matches)) => serve(matches),
+        Some(("config", matches)) => match matches.subcommand() {
+            Some(("show", matches)) => show(matches),
+            Some((_, matches)) => check(matches),
+            None => unreachable!("clap wants one of both"),
+        },
+        Some((name, _)) => unreachable!("the command {name} is not in the list"),
+    }
+}
+
+fn serve(matches: &ArgMatches) -> ExitCode {
+    let sources = Sources::new(matches);
+    let loaded = match load(&sources) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    let logger = Logger::start(&loaded.config.logger);
+    match process::run(&loaded.config, sources, logger) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("ringmaster: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn check(matches: &ArgMatches) -> ExitCode {
+    let loaded = match load(&Sources::new(matches)) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    println!("configuration is good");
+    for key in loaded.config.default_keys() {
+        println!("warning: {key}: everybody knows the default: set your own before going online");
+    }
+    ExitCode::SUCCESS
+}
+
+fn show(matches: &ArgMatches) -> ExitCode {
+    match Sources::new(matches).load() {
+        Ok(loaded) => {
+            print!("{}", config::show(&loaded));
+            ExitCode::SUCCESS
+        }
+        Err(problems) => refuse(&problems),
+    }
+}
+
+/// The configuration that a server starts with, or the end of this process.
+fn load(sources: &Sources) -> Result<Loaded, ExitCode> {
+    let loaded = sources.load().map_err(|problems| refuse(&problems))?;
+    let problems = config::check_files(&loaded.config);
+    if problems.is_empty() { Ok(loaded) } else { Err(refuse(&problems)) }
+}
+
+/// Nothing was started.
+fn refuse(problems: &[String]) -> ExitCode {
+    for problem in problems {
+        eprintln!("ringmaster: {problem}");
+    }
+    ExitCode::from(2)
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use api::ops::Operations;
-use base::ShardId;
 use base::id::SHARDS_MAX;
 use base::limits::{BATCH_BYTES_MAX, TASKS_MAX, UNDURABLE_BATCHES_MAX};
+use base::{Secret, ShardId};
 use crossbeam_channel::Sender;
 use domain::identity::token;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -17,9 +17,11 @@ use signal_hook::iterator::Signals;
 
 use crate::bus::{self, Bus, Mail, mailbox};
 use crate::certificate::Certificate;
-use crate::config::{Config, Mode};
+use crate::config::{Config, Mode, Sources};
 use crate::executor::{self, Core};
+use crate::logger::Logger;
 use crate::password::{self, Passwords};
+use crate::reload::Reloader;
 use crate::server_key;
 
 /// How long a shard's tick may stand still before it is reported, and before the process gives up:
@@ -46,7 +48,8 @@ pub(crate) struct Shared {
 }
 
 /// Serves until SIGTERM or SIGINT.
-pub(crate) fn run(config: &Config) -> Result<()> {
+pub(crate) fn run(config: &Config, sources: Sources, logger: Logger) -> Result<()> {
+    let shards = config.shard_count();
     net::probe::io_uring()?;
     executor::raise_descriptor_limit();
     let settings = store::Settings {
@@ -56,11 +59,11 @@ pub(crate) fn run(config: &Config) -> Result<()> {
     };
     let certificate = Certificate::start(config)?;
     // The port first: a refused start leaves no trace in the data folder.
-    let listeners = net::listener::bind(config.listen, config.shards)?;
+    let listeners = net::listener::bind(config.listen, shards)?;
     let opened = store::Store::open(&config.data_dir, settings)?;
     let address = listeners.first().context("at least one shard listens")?.local_addr()?;
 
-    let bus = bus::bus(config.shards);
+    let bus = bus::bus(shards);
     let sidecar = sidecar::Sidecar::start(config.social.settings())?;
     let shared = Arc::new(Shared {
         config: config.clone(),
@@ -68,8 +71,8 @@ pub(crate) fn run(config: &Config) -> Result<()> {
         passwords: start_passwords(config, bus.clone())?,
         sidecar: sidecar.handle(),
         bus,
-        ticks: (0..config.shards).map(|_| AtomicU64::new(0)).collect(),
-        quiet: (0..config.shards).map(|_| AtomicBool::new(false)).collect(),
+        ticks: (0..shards).map(|_| AtomicU64::new(0)).collect(),
+        quiet: (0..shards).map(|_| AtomicBool::new(false)).collect(),
         sessions: AtomicUsize::new(0),
     });
     let sink_bus = shared.bus.clone();
@@ -89,7 +92,7 @@ pub(crate) fn run(config: &Config) -> Result<()> {
     let operations = Arc::new(Operations::all());
     let cores = executor::allowed_cores();
     let mut threads = Vec::new();
-    for (id, listener) in ShardId::all(config.shards).zip(listeners) {
+    for (id, listener) in ShardId::all(shards).zip(listeners) {
         let core = Core {
             id,
             cpu: cores.get(id.index() % cores.len().max(1)).copied(),
@@ -102,7 +105,14 @@ pub(crate) fn run(config: &Config) -> Result<()> {
         threads.push(executor::start(core)?);
     }
     watch(shared.clone())?;
-    listen_to_signals(shared.bus.clone(), certificate.map(|certificate| certificate.reload))?;
+    let reloader = Reloader {
+        sources,
+        config: config.clone(),
+        logger,
+        bus: shared.bus.clone(),
+        incarnation: opened.incarnation,
+    };
+    listen_to_signals(reloader, certificate.map(|certificate| certificate.reload))?;
     print_banner(config, address, opened.incarnation);
 
     for thread in threads {
@@ -125,18 +135,18 @@ fn start_passwords(config: &Config, bus: Bus) -> Result<Passwords> {
     Ok(password::start(threads, &sink)?)
 }
 
-fn shard_config(config: &Config, incarnation: u32) -> Result<shard::Config> {
+pub(crate) fn shard_config(config: &Config, incarnation: u32) -> Result<shard::Config> {
     let millis = Duration::from_millis;
     let secs = Duration::from_secs;
     let session = &config.session;
-    let keys = |newest: &str, earlier: &[String]| {
-        let earlier: Vec<_> = earlier.iter().map(String::as_bytes).collect();
-        token::Keys::new(newest.as_bytes(), &earlier)
+    let keys = |newest: &Secret, earlier: &[Secret]| {
+        let earlier: Vec<_> = earlier.iter().map(|key| key.0.as_bytes()).collect();
+        token::Keys::new(newest.0.as_bytes(), &earlier)
     };
     let sidecar = config.social.settings();
     Ok(shard::Config {
         placement: shard::Placement {
-            count: config.shards,
+            count: config.shard_count(),
             incarnation,
             matches: config.placement.matches.map(ShardId::nth),
             queue: config.placement.queue.map(ShardId::nth),
@@ -201,15 +211,17 @@ fn watch(shared: Arc<Shared>) -> Result<()> {
 }
 
 /// Starts the thread that turns the first SIGTERM or SIGINT into a drain, and the second into an
-/// end. SIGHUP, where there is a certificate, has it read again.
-fn listen_to_signals(bus: Bus, reload: Option<Sender<()>>) -> Result<()> {
-    let hangup = reload.as_ref().map(|_| SIGHUP);
-    let mut signals = Signals::new([SIGTERM, SIGINT].into_iter().chain(hangup))?;
+/// end. SIGHUP has the configuration read again, and the certificate, where there is one.
+fn listen_to_signals(mut reloader: Reloader, certificate: Option<Sender<()>>) -> Result<()> {
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     let listen = move || {
         let mut is_draining = false;
         for signal in signals.forever() {
-            if let (SIGHUP, Some(reload)) = (signal, &reload) {
-                let _ = reload.try_send(()); // one that waits already is enough
+            if signal == SIGHUP {
+                if let Some(certificate) = &certificate {
+                    let _ = certificate.try_send(()); // one that waits already is enough
+                }
+                reloader.reload();
                 continue;
             }
             if std::mem::replace(&mut is_draining, true) {
@@ -217,7 +229,7 @@ fn listen_to_signals(bus: Bus, reload: Option<Sender<()>>) -> Result<()> {
                 std::process::exit(1);
             }
             tracing::info!(signal, "draining");
-            for mailbox in bus.iter() {
+            for mailbox in reloader.bus.iter() {
                 mailbox.send_always(Mail::Drain);
             }
         }
@@ -242,11 +254,10 @@ fn print_banner(config: &Config, address: std::net::SocketAddr, incarnation: u32
          \x20 default keys     {default_keys}\n\
          \x20 try              curl -u {key}: -d '{{\"id\":\"my-first-device\"}}' \
          {scheme}://{address}/v2/account/authenticate/device\n",
-        scheme =
-            if config.socket.ssl_certificate.as_os_str().is_empty() { "http" } else { "https" },
+        scheme = if config.has_tls() { "https" } else { "http" },
         version = env!("CARGO_PKG_VERSION"),
         data = config.data_dir.display(),
-        shards = config.shards,
+        shards = config.shard_count(),
         key = if keys.contains(&"socket.server_key") { "defaultkey" } else { "SERVER_KEY" },
     );
     // Whoever started us may have closed the output; that is no reason not to serve.

@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow};
 use domain::identity::server_token::ServerKeys;
@@ -25,13 +25,26 @@ pub(crate) fn load(config: &Config) -> Result<ServerKeys> {
         }
         files.push(file);
     }
+    read_all(config, &files)
+}
+
+/// Whether the named files can be read, if there are any.
+pub(crate) fn check(config: &Config) -> Result<()> {
+    let files = &config.session.server_token_key_files;
+    if !files.is_empty() {
+        read_all(config, files).context("session.server_token_key_files")?;
+    }
+    Ok(())
+}
+
+fn read_all(config: &Config, files: &[PathBuf]) -> Result<ServerKeys> {
     let mut keys = Vec::new();
-    for file in &files {
+    for file in files {
         keys.push(read(file).with_context(|| format!("in {}", file.display()))?);
     }
     let (newest, earlier) = keys.split_first().context("at least one key file")?;
     let keys = ServerKeys::new(&config.name, newest, earlier);
-    keys.map_err(|_| anyhow!("a file of session.server_token_key_files holds no Ed25519 key"))
+    keys.map_err(|_| anyhow!("a file holds no Ed25519 key"))
 }
 
 fn read(file: &Path) -> Result<Vec<u8>> {

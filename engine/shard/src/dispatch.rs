@@ -139,7 +139,7 @@ impl Shard {
                 let credentials = credentials.unwrap_or_default();
                 let colon = credentials.iter().position(|byte| *byte == b':');
                 match colon.map(|colon| &credentials[..colon]) {
-                    Some(key) if is_same(key, self.config.server_key.as_bytes()) => Ok(None),
+                    Some(key) if is_same(key, self.config.server_key.0.as_bytes()) => Ok(None),
                     _ => Err(Error::unauthenticated("Server key invalid")),
                 }
             }

@@ -1,5 +1,7 @@
 //! What happens to a shard.
 
+use std::sync::Arc;
+
 use api::http;
 use api::request::Request;
 use base::{BatchId, Offset, ShardId, Table};
@@ -7,6 +9,7 @@ use bytes::Bytes;
 
 use domain::identity::provider::{Profile, Refusal};
 
+use crate::Config;
 use crate::hook::Verdict;
 use crate::message::Message;
 use crate::output::PasswordOutcome;
@@ -45,6 +48,9 @@ pub enum Input {
     Proof { call: u64, outcome: Result<Profile, Refusal> },
     /// Server code calls an operation; answered by [`crate::Output::Called`].
     Call { call: u64, operation: &'static str, request: Request },
+    /// The configuration is another one from here on, save for its placement, name, hooks and
+    /// matchmaker.
+    Configure { config: Arc<Config> },
     /// A deadline of [`crate::Shard::poll_timeout`] has come.
     Timeout,
     /// Take no new work, tell the clients.

@@ -44,7 +44,7 @@ use api::ops::Operations;
 use base::collections::IdMap;
 use base::id::SessionIds;
 use base::timer::Timers;
-use base::{ConnectionId, Instant, MatchId, Now, Rng, SessionId, ShardId, UserId};
+use base::{ConnectionId, Instant, MatchId, Now, Rng, Secret, SessionId, ShardId, UserId};
 use bytes::Bytes;
 use domain::ctx::Ctx;
 use domain::effect::Effect;
@@ -75,7 +75,7 @@ pub struct Config {
     pub placement: Placement,
     /// Name of this node; part of session ids.
     pub name: String,
-    pub server_key: String,
+    pub server_key: Secret,
     pub session_keys: token::Keys,
     pub refresh_keys: token::Keys,
     pub server_keys: ServerKeys,
@@ -235,6 +235,7 @@ impl Shard {
             Input::Password { call, outcome } => self.handle_password(call, outcome),
             Input::Proof { call, outcome } => self.handle_proof(call, outcome),
             Input::Call { call, operation, request } => self.handle_call(call, operation, request),
+            Input::Configure { config } => self.configure(config),
             Input::Timeout => {}
             Input::Drain => self.handle_drain(),
         }
@@ -283,6 +284,13 @@ impl Shard {
                 Timer::MatchmakerStep => self.step_matchmaker(),
             }
         }
+    }
+
+    /// Lives by another configuration from here on: placement, name and matchmaker are the same.
+    fn configure(&mut self, config: Arc<Config>) {
+        self.limiter.set_rates(config.rates);
+        self.verified = Verified::default(); // by keys that may be gone
+        self.config = config;
     }
 
     fn handle_drain(&mut self) {

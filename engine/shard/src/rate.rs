@@ -119,6 +119,17 @@ impl Limiter {
         Limiter { addresses: buckets(rates.address), users: buckets(rates.user) }
     }
 
+    /// Where the limits are others, all buckets are full again.
+    pub(crate) fn set_rates(&mut self, rates: Rates) {
+        for (buckets, limits) in
+            [(&mut self.addresses, rates.address), (&mut self.users, rates.user)]
+        {
+            if buckets.limits != limits {
+                *buckets = Buckets { limits, seed: buckets.seed, ..Buckets::default() };
+            }
+        }
+    }
+
     /// Takes one from the asker's bucket of this class, if there is one.
     pub(crate) fn take(&mut self, class: Rate, asker: Asker, now: Instant) -> Result<(), TooOften> {
         match asker {

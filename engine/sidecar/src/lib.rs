@@ -50,7 +50,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 pub use limits::PROOFS_MAX;
 pub use settings::{
-    Apple, Facebook, FacebookInstantGame, FacebookLimitedLogin, GameCenter, Google, Issuer, Secret,
+    Apple, Facebook, FacebookInstantGame, FacebookLimitedLogin, GameCenter, Google, Issuer,
     Settings, Steam,
 };
 

@@ -1,11 +1,11 @@
 //! What an operator may turn, with the public addresses of the providers as defaults.
 
-use std::fmt;
+use std::io;
 use std::time::Duration;
 
-/// A text that no log and no error shows.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Secret(pub String);
+use base::Secret;
+
+use crate::verify::{Addresses, check_issuers};
 
 /// Everything the sidecar is told. An empty `Default` verifies what needs no secret of ours.
 #[derive(Clone, Debug)]
@@ -90,6 +90,12 @@ pub struct Steam {
 }
 
 impl Settings {
+    /// Fails if they make no sense; the sidecar would not start with them.
+    pub fn check(&self) -> io::Result<()> {
+        Addresses::read(self)?;
+        check_issuers(&self.oidc)
+    }
+
     pub fn is_apple_configured(&self) -> bool {
         !self.apple.bundle_id.is_empty()
     }
@@ -130,12 +136,6 @@ impl Default for Settings {
             },
             deadline: Duration::from_secs(5),
         }
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_empty() { "Secret(empty)" } else { "Secret(…)" })
     }
 }
 

@@ -6,13 +6,14 @@ pub(crate) mod sign;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use base::Secret;
 use domain::identity::provider::{GameCenter, Profile, Proof, Refusal};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
 use self::server::{Reply, Server};
 use self::sign::{CERTIFICATE, Signer, game_center, player_info};
-use crate::{Handle, Issuer, PROOFS_MAX, Secret, Settings, Sidecar};
+use crate::{Handle, Issuer, PROOFS_MAX, Settings, Sidecar};
 
 const KEYS: &str = "/keys";
 const GRAPH: &str = "/me";

@@ -31,7 +31,7 @@ pub(crate) struct Verifier {
 }
 
 /// The addresses of the settings, read.
-struct Addresses {
+pub(crate) struct Addresses {
     apple_keys: Url,
     facebook_graph: Url,
     facebook_keys: Url,
@@ -169,7 +169,7 @@ impl Verifier {
 }
 
 impl Addresses {
-    fn read(settings: &Settings) -> io::Result<Addresses> {
+    pub(crate) fn read(settings: &Settings) -> io::Result<Addresses> {
         let read = |name: &str, text: &str| {
             // The text is not shown: somebody may have put a password into it.
             let wrong = || invalid(format!("{name} is not an https address"));
@@ -193,7 +193,7 @@ impl Addresses {
 }
 
 /// Two issuers' players must never have one id.
-fn check_issuers(issuers: &[Issuer]) -> io::Result<()> {
+pub(crate) fn check_issuers(issuers: &[Issuer]) -> io::Result<()> {
     if issuers.len() > ISSUERS_MAX {
         return Err(invalid(format!("there are at most {ISSUERS_MAX} OpenID Connect issuers")));
     }

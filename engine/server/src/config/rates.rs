@@ -1,90 +1,73 @@
 //! `[rate_limit]`: how often one address, and one user, may ask, per class of operations.
 
-use anyhow::{Result, ensure};
-use serde::Deserialize;
+use toml::de::DeValue;
 
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+use super::{Kind, Setting, Value, Wrong};
+
+#[derive(Clone, Debug, Default)]
 pub(crate) struct RateLimit {
-    /// Off for benchmarks.
     pub enabled: bool,
     pub address: Classes,
     pub user: Classes,
 }
 
 /// A class without limits is not counted.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Classes {
-    /// Signing in and out, sockets.
     pub sign: Option<Limit>,
-    /// Showing a password.
     pub password: Option<Limit>,
     pub read: Option<Limit>,
     pub write: Option<Limit>,
-    /// Match data.
     pub stream: Option<Limit>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Limit {
     pub per_sec: u32,
     /// So many at once, after a pause.
     pub burst: u32,
 }
 
-impl Default for RateLimit {
-    /// Many players may share an address; no player needs more than these.
-    fn default() -> Self {
-        let limit = |per_sec, burst| Some(Limit { per_sec, burst });
-        RateLimit {
-            enabled: true,
-            address: Classes {
-                sign: limit(50, 500),
-                password: limit(5, 40),
-                read: limit(1_000, 5_000),
-                write: limit(500, 2_500),
-                stream: None,
-            },
-            user: Classes {
-                sign: limit(5, 30),
-                password: limit(1, 10),
-                read: limit(50, 300),
-                write: limit(25, 150),
-                stream: limit(1_000, 2_000),
-            },
+/// The most of both.
+pub(super) const RATE_MAX: u32 = 1_000_000;
+
+/// Written as a table of both numbers; `None` as an empty one.
+impl Setting for Option<Limit> {
+    fn set(&mut self, value: &Value<'_>, _: &Kind) -> Result<(), Wrong> {
+        const NUMBER: Kind = Kind::Whole { least: 1, most: RATE_MAX as u64, unit: "" };
+        let DeValue::Table(table) = value.get_ref() else {
+            return Err(Wrong::of_type(value));
+        };
+        let (mut per_sec, mut burst) = (0, 0);
+        for (name, number) in table {
+            match &**name.get_ref() {
+                "per_sec" => per_sec.set(number, &NUMBER)?,
+                "burst" => burst.set(number, &NUMBER)?,
+                _ => return Err(Wrong::new(value, "has something else than per_sec and burst")),
+            }
+        }
+        *self = match (per_sec, burst) {
+            (0, 0) => None,
+            (0, _) => return Err(Wrong::new(value, "lacks per_sec")),
+            (_, 0) => return Err(Wrong::new(value, "lacks burst")),
+            (per_sec, burst) if burst / per_sec > 3600 => {
+                let what = "has a burst that takes more than an hour to come back";
+                return Err(Wrong::new(value, what));
+            }
+            (per_sec, burst) => Some(Limit { per_sec, burst }),
+        };
+        Ok(())
+    }
+
+    fn toml(&self) -> String {
+        match self {
+            None => "{}".into(),
+            Some(Limit { per_sec, burst }) => format!("{{ per_sec = {per_sec}, burst = {burst} }}"),
         }
     }
 }
 
 impl RateLimit {
-    pub(crate) fn check(&self) -> Result<()> {
-        for (scope, classes) in [("address", &self.address), ("user", &self.user)] {
-            let Classes { sign, password, read, write, stream } = classes;
-            for (class, limit) in [
-                ("sign", sign),
-                ("password", password),
-                ("read", read),
-                ("write", write),
-                ("stream", stream),
-            ] {
-                let Some(Limit { per_sec, burst }) = *limit else { continue };
-                let key = format!("rate_limit.{scope}.{class}");
-                ensure!(
-                    (1..=1_000_000).contains(&per_sec) && (1..=1_000_000).contains(&burst),
-                    "{key}: per_sec is {per_sec} and burst is {burst}; both have to be 1 to 1000000"
-                );
-                ensure!(
-                    burst / per_sec <= 3600,
-                    "{key}: a burst of {burst} takes more than an hour to come back at {per_sec} \
-                     a second"
-                );
-            }
-        }
-        Ok(())
-    }
-
     pub(crate) fn rates(&self) -> shard::Rates {
         if !self.enabled {
             return shard::Rates::default();

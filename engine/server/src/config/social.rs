@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
-use serde::Deserialize;
+use base::Secret;
+use toml::de::DeValue;
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+use super::{Kind, Setting, Value, Wrong, quote};
+
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Social {
     pub apple: Apple,
     pub facebook_instant_game: FacebookInstantGame,
@@ -18,29 +19,25 @@ pub(crate) struct Social {
     pub endpoints: Endpoints,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Apple {
     /// The audience of identity tokens. Empty: Apple's are refused.
     pub bundle_id: String,
 }
 
-#[derive(Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct FacebookInstantGame {
     /// What player information is signed with. Empty: it is refused.
-    pub app_secret: String,
+    pub app_secret: Secret,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct FacebookLimitedLogin {
     /// The audience of Limited Login's tokens. Empty: they are taken for tokens of the Graph API.
     pub app_id: String,
 }
 
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct GameCenter {
     /// Games whose signatures are accepted. Empty: any game's, as in Nakama.
     pub bundle_ids: Vec<String>,
@@ -48,31 +45,22 @@ pub(crate) struct GameCenter {
     pub max_age_sec: u64,
 }
 
-impl Default for GameCenter {
-    fn default() -> Self {
-        GameCenter { bundle_ids: Vec::new(), max_age_sec: 24 * 3600 }
-    }
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Google {
     /// Audiences of which an ID token must have one. Empty: any, as in Nakama.
     pub client_ids: Vec<String>,
 }
 
-#[derive(Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Steam {
     /// The publisher's Web API key. Empty: Steam's tickets are refused.
-    pub publisher_key: String,
+    pub publisher_key: Secret,
     /// 0: Steam's tickets are refused.
     pub app_id: u32,
 }
 
 /// An OpenID Connect issuer whose ID tokens stand for custom ids.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Issuer {
     /// What its players' custom ids begin with, in front of a colon.
     pub name: String,
@@ -84,48 +72,63 @@ pub(crate) struct Issuer {
 }
 
 /// Other addresses of the providers, for tests and proxies.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Endpoints {
-    pub apple_jwks_url: Option<String>,
-    pub facebook_graph_url: Option<String>,
-    pub facebook_limited_login_jwks_url: Option<String>,
-    pub google_jwks_url: Option<String>,
-    pub steam_ticket_url: Option<String>,
+    pub apple_jwks_url: String,
+    pub facebook_graph_url: String,
+    pub facebook_limited_login_jwks_url: String,
+    pub google_jwks_url: String,
+    pub steam_ticket_url: String,
 }
 
-impl std::fmt::Debug for FacebookInstantGame {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("FacebookInstantGame { … }")
+/// Written as a table.
+impl Setting for Issuer {
+    fn set(&mut self, value: &Value<'_>, _: &Kind) -> Result<(), Wrong> {
+        const TEXT: Kind = Kind::Text { least: 1, most: 1024 };
+        let DeValue::Table(table) = value.get_ref() else {
+            return Err(Wrong::of_type(value));
+        };
+        let mut read = Issuer::default();
+        for (name, text) in table {
+            match &**name.get_ref() {
+                "name" => read.name.set(text, &TEXT)?,
+                "issuer" => read.issuer.set(text, &TEXT)?,
+                "audience" => read.audience.set(text, &TEXT)?,
+                "jwks_url" => read.jwks_url.set(text, &Kind::Url)?,
+                other => {
+                    let what = format!("has the unknown key {}", quote(other));
+                    return Err(Wrong::new(value, what));
+                }
+            }
+        }
+        let Issuer { name, issuer, audience, jwks_url } = &read;
+        if [name, issuer, audience, jwks_url].into_iter().any(String::is_empty) {
+            return Err(Wrong::new(value, "lacks one of them"));
+        }
+        let is_word = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        if !is_word || name.len() > 32 {
+            let what = "has a name that is not 1 to 32 letters, digits and hyphens";
+            return Err(Wrong::new(value, what));
+        }
+        *self = read;
+        Ok(())
     }
-}
 
-impl std::fmt::Debug for Steam {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Steam {{ app_id: {}, … }}", self.app_id)
+    fn toml(&self) -> String {
+        let Issuer { name, issuer, audience, jwks_url } = self;
+        let [name, issuer, audience, jwks_url] =
+            [name, issuer, audience, jwks_url].map(|text| quote(text));
+        format!(
+            "{{ name = {name}, issuer = {issuer}, audience = {audience}, jwks_url = {jwks_url} }}"
+        )
     }
 }
 
 impl Social {
-    pub(crate) fn check(&self) -> Result<()> {
-        for (index, issuer) in self.oidc.iter().enumerate() {
-            let Issuer { name, .. } = issuer;
-            let is_word = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-            ensure!(
-                is_word && (1..=32).contains(&name.len()),
-                "social.oidc name {name:?} has to be 1 to 32 letters, digits and hyphens"
-            );
-            let is_new = self.oidc[..index].iter().all(|other| other.name != *name);
-            ensure!(is_new, "social.oidc has the name {name:?} twice");
-        }
-        Ok(())
-    }
-
     pub(crate) fn settings(&self) -> sidecar::Settings {
         let mut settings = sidecar::Settings::default();
         settings.apple.bundle_id.clone_from(&self.apple.bundle_id);
-        settings.facebook_instant_game.app_secret =
-            sidecar::Secret(self.facebook_instant_game.app_secret.clone());
+        settings.facebook_instant_game.app_secret = self.facebook_instant_game.app_secret.clone();
         settings.facebook_limited_login.app_id.clone_from(&self.facebook_limited_login.app_id);
         settings.game_center.bundle_ids.clone_from(&self.game_center.bundle_ids);
         settings.game_center.age_max = match self.game_center.max_age_sec {
@@ -133,7 +136,7 @@ impl Social {
             secs => Some(Duration::from_secs(secs)),
         };
         settings.google.client_ids.clone_from(&self.google.client_ids);
-        settings.steam.publisher_key = sidecar::Secret(self.steam.publisher_key.clone());
+        settings.steam.publisher_key = self.steam.publisher_key.clone();
         settings.steam.app_id = self.steam.app_id;
         settings.oidc = self.oidc.iter().map(issuer).collect();
         let endpoints = &self.endpoints;
@@ -147,7 +150,7 @@ impl Social {
             (&mut settings.google.jwks_url, &endpoints.google_jwks_url),
             (&mut settings.steam.ticket_url, &endpoints.steam_ticket_url),
         ] {
-            if let Some(url) = url {
+            if !url.is_empty() {
                 setting.clone_from(url);
             }
         }

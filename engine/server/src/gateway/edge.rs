@@ -28,8 +28,8 @@ pub(super) struct Limits {
 
 /// Lives on one core. Every response goes through it.
 #[derive(Debug)]
-pub(super) struct Edge {
-    pub limits: Limits,
+pub(crate) struct Edge {
+    pub(super) limits: Limits,
     /// Frames that a WebSocket gets back in a second, if they are counted.
     pub frame_rate: Option<u32>,
     /// Our own proxies in front of clients.
@@ -61,7 +61,7 @@ impl Shape {
 }
 
 impl Edge {
-    pub(super) fn new(config: &Config) -> Edge {
+    pub(crate) fn new(config: &Config) -> Edge {
         let socket = &config.socket;
         let frames = socket.max_frames_per_sec;
         let limits = Limits {
@@ -172,6 +172,7 @@ fn imf_fixdate(second: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Header;
 
     #[test]
     fn dates_are_written_as_http_wants_them() {
@@ -188,8 +189,8 @@ mod tests {
     #[test]
     fn what_the_server_sets_itself_is_not_preset() {
         let mut config = Config::default();
-        for header in ["X-Extra=one", "cache-control=public", "Date=never"] {
-            config.socket.response_headers.push(header.parse().unwrap());
+        for (name, value) in [("X-Extra", "one"), ("cache-control", "public"), ("Date", "never")] {
+            config.socket.response_headers.push(Header((name.into(), value.into())));
         }
         let edge = Edge::new(&config);
         let mut out = Vec::new();

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a helper of tests may panic as a test may")]
 
 mod client;
+mod configuration;
 mod drain;
 mod durability;
 mod encoding;

@@ -47,6 +47,12 @@ impl Server {
         self.process.signal(signal);
     }
 
+    /// Gives its configuration file another text, and has it read.
+    pub(crate) fn reload(&self, config: &str) {
+        std::fs::write(self.folder.path().join("config.toml"), config).unwrap();
+        self.signal(libc::SIGHUP);
+    }
+
     /// Waits for a line of its log with this part.
     pub(crate) fn wait_for_log(&self, part: &str) -> String {
         loop {

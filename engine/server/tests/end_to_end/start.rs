@@ -36,46 +36,6 @@ fn the_banner_names_what_a_newcomer_needs_and_its_curl_line_works() {
 }
 
 #[test]
-fn a_configuration_that_is_not_understood_is_refused_before_anything_is_started() {
-    for (config, part) in [
-        ("[socket]\nprot = 7350\n", "prot"),
-        ("[sockets]\n", "sockets"),
-        ("[session]\ntoken_expiry_sec = \"soon\"\n", "token_expiry_sec"),
-        ("[session]\ntoken_expiry_sec = 0\n", "session.token_expiry_sec"),
-        ("[matchmaker]\nmode = \"fast\"\n", "fast"),
-        ("shards = 2\n[placement]\nqueue = 2\n", "placement.queue"),
-        ("listen = 7350\n", "listen"),
-        ("name = \n", "name"),
-    ] {
-        check_refused(config, &[], part);
-    }
-    check_refused("", &["--production"], "socket.server_key");
-    check_refused("", &["--listen", "nowhere"], "--listen");
-    check_refused("", &["--shards", "0"], "--shards");
-    check_refused("", &["--port", "7350"], "--port");
-    check_refused("", &["--config", "/nowhere/config.toml"], "/nowhere/config.toml");
-}
-
-/// The last `--config` and `--listen` are those that count.
-fn check_refused(config: &str, arguments: &[&str], part: &str) {
-    let folder = tempfile::tempdir().unwrap();
-    let (data, file) = (folder.path().join("data"), folder.path().join("config.toml"));
-    std::fs::write(&file, config).unwrap();
-    let mut command = ringmaster([OsStr::new("--data-dir"), data.as_os_str()]);
-    if !arguments.contains(&"--config") {
-        command.args([OsStr::new("--config"), file.as_os_str()]);
-    }
-    if !arguments.contains(&"--listen") && !config.contains("listen") {
-        command.args(["--listen", "127.0.0.1:0"]);
-    }
-    let ended = Process::start(command.args(arguments)).end();
-    assert_eq!(ended.code, Some(2), "{config} {arguments:?}: {}", ended.stderr);
-    assert!(ended.stderr.contains(part), "{config} {arguments:?}: {}", ended.stderr);
-    assert_eq!(ended.stdout, "");
-    assert!(!data.exists(), "{config} {arguments:?}: something was started");
-}
-
-#[test]
 fn production_starts_with_keys_of_its_own() {
     let config = "production = true\n[socket]\nserver_key = \"a\"\n\
                   [session]\nencryption_key = \"b\"\nrefresh_encryption_key = \"c\"\n";

@@ -5,6 +5,7 @@
 //! base64url, the first an HMAC of the second as it came. How old it is (`issued_at`) is not
 //! looked at, as in Nakama: the document leaves it to the game.
 
+use base::Secret;
 use base::json::Json;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -14,7 +15,6 @@ use ring::hmac;
 use super::bounded;
 use crate::json;
 use crate::limits::TOKEN_BYTES_MAX;
-use crate::settings::Secret;
 
 /// Whose signed player information is. An empty secret knows nobody.
 pub(crate) fn verify(secret: &Secret, signed_player_info: &str) -> Result<Profile, Refusal> {

@@ -55,7 +55,8 @@ pub(crate) fn judge(answer: &Answer) -> Result<Profile, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::{Secret, Settings};
+    use crate::settings::Settings;
+    use base::Secret;
 
     #[test]
     fn a_ticket_is_asked_about_with_key_and_app() {

@@ -1,0 +1,120 @@
+//! The command line: a flag for each key, and what is to be done.
+
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+
+use super::setting::Kind;
+use super::source::{FILE_VARIABLE, PREFIX};
+use super::{KEYS, Key, Sources};
+
+const CONFIG: &str = "config";
+
+pub(crate) fn command() -> Command {
+    let check = Command::new("check").about("Say whether the configuration is good, and why not");
+    let show = Command::new("show").about("Print the configuration, without its secrets");
+    let config = Command::new("config")
+        .about("Look at the configuration without starting anything")
+        .subcommand_required(true)
+        .subcommand(with_flags(check))
+        .subcommand(with_flags(show));
+    with_flags(Command::new("ringmaster"))
+        .about("A game backend in one binary: accounts, matchmaking, relayed matches")
+        .after_help("All keys: ringmaster --help, and docs/configuration.md")
+        .version(env!("CARGO_PKG_VERSION"))
+        .args_conflicts_with_subcommands(true)
+        .subcommand(with_flags(Command::new("serve").about("Serve (the default)")))
+        .subcommand(config)
+}
+
+fn with_flags(command: Command) -> Command {
+    let file = Arg::new(CONFIG)
+        .long(CONFIG)
+        .value_name("FILE")
+        .action(ArgAction::Append)
+        .value_parser(value_parser!(std::path::PathBuf))
+        .help("Configuration file (TOML); may be repeated, later ones override");
+    command.arg(file).args(KEYS.iter().map(flag))
+}
+
+fn flag(key: &'static Key) -> Arg {
+    let (section, _) = key.section();
+    let long = match key.name {
+        "data_dir" => "data-dir",
+        "admin_listen" => "admin-listen",
+        name => name,
+    };
+    let value = match key.kind {
+        Kind::Flag => "BOOL",
+        Kind::Whole { .. } | Kind::Number { .. } | Kind::Shard => "N",
+        Kind::Text { .. } | Kind::Header => "TEXT",
+        Kind::Word(_) => "WORD",
+        Kind::Path => "PATH",
+        Kind::Url => "URL",
+        Kind::Address { .. } => "ADDR:PORT",
+        Kind::List(_) => "LIST",
+        Kind::Rate | Kind::Issuer => "TABLE",
+    };
+    let default =
+        if key.is_secret { String::new() } else { format!(" [default: {}]", key.default) };
+    let arg = Arg::new(key.name)
+        .long(long)
+        .alias(key.name)
+        .value_name(value)
+        .allow_negative_numbers(true)
+        .help(format!("{}{default}", key.doc));
+    let arg = match key.kind {
+        Kind::Flag => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
+        _ => arg,
+    };
+    match section {
+        "" => arg,
+        section => arg.help_heading(section).hide_short_help(true),
+    }
+}
+
+impl Sources {
+    /// What the command line names, and the environment of this process.
+    pub(crate) fn new(matches: &ArgMatches) -> Sources {
+        let mut environment: Vec<_> = std::env::vars_os()
+            .map(|(name, value)| (name.to_string_lossy().into_owned(), value))
+            .filter(|(name, _)| name.starts_with(PREFIX))
+            .collect();
+        environment.sort();
+        let files = match matches.get_many(CONFIG) {
+            Some(files) => files.cloned().collect(),
+            None => {
+                let named = environment.iter().filter(|(name, _)| name == FILE_VARIABLE);
+                named.map(|(_, file)| file.into()).collect()
+            }
+        };
+        let flag = |key: &'static Key| Some((key, matches.get_one::<String>(key.name)?.clone()));
+        Sources { files, environment, flags: KEYS.iter().filter_map(flag).collect() }
+    }
+}
+
+/// Says what a command line gets that is none, or the help that it asked for.
+pub(crate) fn refuse(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let _ = error.print();
+        return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+    }
+    let text = error.render().to_string();
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let is_advice = |line: &str| line.starts_with("Usage:") || line.starts_with("For more");
+    let told: Vec<_> = lines.take_while(|line| !is_advice(line)).collect();
+    let told = told.join("; ");
+    eprintln!("ringmaster: {}", told.strip_prefix("error: ").unwrap_or(&told));
+    ExitCode::from(2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        command().debug_assert();
+    }
+}

@@ -1,0 +1,130 @@
+//! The documents of the keys, which are written from their table:
+//! `UPDATE_EXPECT=1 cargo test -p ringmaster reference`.
+
+use expect_test::expect_file;
+
+use super::listing::by_section;
+use super::setting::Kind;
+use super::source::Sources;
+use super::{KEYS, Key};
+
+#[test]
+fn the_reference_lists_all_keys() {
+    expect_file!["../../../../docs/configuration.md"].assert_eq(&reference());
+}
+
+#[test]
+fn the_sample_lists_all_keys_and_loads() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/ringmaster.toml");
+    expect_file![path].assert_eq(&sample());
+    let load = |text: &str| {
+        let folder = tempfile::tempdir().expect("the system gives a folder");
+        let file = folder.path().join("ringmaster.toml");
+        std::fs::write(&file, text).expect("the folder takes a file");
+        Sources { files: vec![file], environment: Vec::new(), flags: Vec::new() }.load()
+    };
+    load(&sample()).expect("it sets nothing");
+    load(&sample().replace("\n#", "\n")).expect("it sets everything to its default");
+}
+
+fn sample() -> String {
+    let head = "\
+        ## All keys with their defaults: docs/configuration.md explains them.\n\
+        ## ringmaster --config ringmaster.toml\n\n";
+    let keys = by_section(|key| {
+        let (_, name) = key.section();
+        format!("## {}\n#{name} = {}\n", key.doc, key.default)
+    });
+    format!("{head}{keys}")
+}
+
+fn reference() -> String {
+    let mut text = PROSE.to_owned();
+    let mut last = None;
+    for key in KEYS {
+        let (section, _) = key.section();
+        if last != Some(section) {
+            let title =
+                if section.is_empty() { "Top level".into() } else { format!("`[{section}]`") };
+            text.push_str(&format!(
+                "\n### {title}\n\n| key | default | value | changes by | meaning |\n\
+                 |---|---|---|---|---|\n"
+            ));
+            last = Some(section);
+        }
+        text.push_str(&row(key));
+    }
+    text
+}
+
+fn row(key: &Key) -> String {
+    let changes = if key.is_live { "SIGHUP" } else { "restart" };
+    let kind = match key.kind {
+        Kind::Word(_) | Kind::Rate | Kind::Issuer => format!("{}", key.kind),
+        Kind::List(item) => format!("a list of: {item}"),
+        kind => kind.to_string(),
+    };
+    let secret = if key.is_secret { " **Secret.**" } else { "" };
+    let Key { name, default, doc, .. } = key;
+    format!("| `{name}` | `{default}` | {kind} | {changes} | {doc}{secret} |\n")
+}
+
+const PROSE: &str = "\
+# Configuration
+
+The server runs without any. This page and [ringmaster.toml](ringmaster.toml), a file with every key and its default, are
+written from the table of keys in `engine/server/src/config/keys.rs`.
+
+## Where values come from
+
+In rising precedence:
+
+1. the defaults,
+2. files in TOML: `--config FILE`, which may be repeated, later files override; without one, the file that
+   `RINGMASTER_CONFIG` names,
+3. the environment: `RINGMASTER_` and the key in capitals, with underscores for its dots:
+   `RINGMASTER_SESSION_TOKEN_EXPIRY_SEC=7200`,
+4. flags: `--session.token_expiry_sec 7200`; `--data-dir` and `--admin-listen` are those of `data_dir` and `admin_listen`.
+   What is true or false takes an equals sign: `--production`, `--production=false`.
+
+In the environment and in flags a text has no quotes, a list is separated by commas or written as TOML, and everything
+else is TOML: `RINGMASTER_RATE_LIMIT_USER_READ='{ per_sec = 10, burst = 50 }'`.
+
+A secret can also come from a file of its own: `RINGMASTER_SESSION_ENCRYPTION_KEY_FILE=/run/secrets/key` names it. One
+line break at its end is not part of the secret. Setting a variable together with its `_FILE` is an error. Flags are seen
+by whoever lists processes: no place for secrets. No log, error or listing shows the value of a secret.
+
+## Looking at it
+
+`ringmaster config check` says whether the server would start with the same flags and environment, and all that is
+wrong otherwise, a line each: file, line and key, what is wrong and what would be right.
+
+```
+ringmaster: ringmaster.toml:12: session.token_expiri_sec: unknown key; did you mean session.token_expiry_sec?
+ringmaster: ringmaster.toml:14: shards: \"two\" is text, and has to be a whole number, 0 to 256
+```
+
+`ringmaster config show` prints what is in force, and where each value that is no default comes from. Its output can be
+loaded again; secrets are comments in it.
+
+Whatever is wrong, an unknown key or variable too, is refused with exit status 2, and nothing is started. Variables that
+Kubernetes sets for a service called `ringmaster` (`RINGMASTER_SERVICE_HOST`, `RINGMASTER_PORT_…`) are passed over.
+
+## Changing it while it runs
+
+SIGHUP has all sources read again. If anything is wrong with them, it is logged and everything stays as it was.
+Otherwise the keys marked SIGHUP change at once, and the log names those that did, and those that wait for a restart.
+Settings of connections are for new ones. Tokens of a key that is neither in force nor an earlier one are refused from
+then on; changed rate limits begin with full buckets.
+
+## TLS
+
+The certificate file holds the server's own certificate first, then its chain; an ECDSA key makes the cheapest
+handshakes. Files that change are noticed within five seconds, or at once by SIGHUP; a pair that cannot be served is
+logged as an error, and the earlier one stays. An idle WebSocket over TLS costs about 7 KB.
+
+## Keys
+
+Limits that are not configuration stand in `engine/base/src/limits.rs`; the classes of the rate limits are explained in
+[compatibility.md](compatibility.md#rate-limits), the modes of the matchmaker in [matchmaking.md](matchmaking.md).
+";
