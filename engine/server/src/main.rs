@@ -13,12 +13,14 @@
 //! Decides anything about the game: inputs go into a shard, its outputs are carried out.
 
 mod address;
+mod allocator;
 mod bus;
 mod certificate;
 mod config;
 mod driver;
 mod executor;
 mod gateway;
+mod metrics;
 mod password;
 mod process;
 mod server_key;
@@ -28,7 +30,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: allocator::Allocator = allocator::Allocator;
 
 fn main() -> ExitCode {
     let flags = config::Flags::parse();

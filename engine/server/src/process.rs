@@ -19,6 +19,7 @@ use crate::bus::{self, Bus, Mail, mailbox};
 use crate::certificate::Certificate;
 use crate::config::{Config, Mode};
 use crate::executor::{self, Core};
+use crate::metrics::Metrics;
 use crate::password::{self, Passwords};
 use crate::server_key;
 
@@ -37,6 +38,7 @@ pub(crate) struct Shared {
     pub bus: Bus,
     pub passwords: Passwords,
     pub sidecar: sidecar::Handle,
+    pub metrics: Metrics,
     /// Ticks of each shard, for the watchdog.
     pub ticks: Vec<AtomicU64>,
     /// Whether each shard has nothing left to do, while draining.
@@ -67,6 +69,7 @@ pub(crate) fn run(config: &Config) -> Result<()> {
         tls: certificate.as_ref().map(|certificate| certificate.acceptor.clone()),
         passwords: start_passwords(config, bus.clone())?,
         sidecar: sidecar.handle(),
+        metrics: Metrics::new(config.shards, opened.incarnation),
         bus,
         ticks: (0..config.shards).map(|_| AtomicU64::new(0)).collect(),
         quiet: (0..config.shards).map(|_| AtomicBool::new(false)).collect(),
