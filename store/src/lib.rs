@@ -35,7 +35,7 @@ use bytes::Bytes;
 
 pub use error::Error;
 pub use handle::{Handle, Refused, Running};
-pub use open::{Opened, Store};
+pub use open::{FILE_NAME, Opened, Store};
 /// What a store can be kept in instead of a file.
 pub use redb::StorageBackend;
 pub use step::Steps;

@@ -15,7 +15,7 @@ use crate::handle::{Parts, Running};
 use crate::tables::{File, META, Meta, ROWS};
 use crate::{Settings, Sink};
 
-const FILE_NAME: &str = "ringmaster.redb";
+pub const FILE_NAME: &str = "ringmaster.redb";
 /// The file under its first name, until it can be opened whatever happens.
 const UNBORN_NAME: &str = "ringmaster.redb.new";
 

@@ -2,6 +2,7 @@
 //! operation: delete it, and the operation is gone everywhere.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::convert::{account, identity, matchmaking, play, status};
 use crate::error::Error;
@@ -9,8 +10,7 @@ use crate::http::{Call, Router};
 use crate::json::{Malformed, Message};
 use crate::request::Request;
 
-/// One operation.
-#[derive(Debug)]
+/// One operation. Its `Debug` form is its name: where its code lies differs from run to run.
 pub struct Operation {
     /// Subject first, snake_case; the name in hooks, metrics and scripts.
     pub name: &'static str,
@@ -19,6 +19,12 @@ pub struct Operation {
     pub rate: Rate,
     pub http: Option<Http>,
     pub realtime: Option<Realtime>,
+}
+
+impl fmt::Debug for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
 }
 
 /// What a caller has to show.
@@ -51,6 +57,23 @@ pub enum Rate {
     Stream,
 }
 
+impl Rate {
+    pub const ALL: [Rate; 6] =
+        [Rate::Free, Rate::Sign, Rate::Password, Rate::Read, Rate::Write, Rate::Stream];
+
+    /// The value of the metrics' `class` label.
+    pub fn name(self) -> &'static str {
+        match self {
+            Rate::Free => "free",
+            Rate::Sign => "sign",
+            Rate::Password => "password",
+            Rate::Read => "read",
+            Rate::Write => "write",
+            Rate::Stream => "stream",
+        }
+    }
+}
+
 #[derive(Debug)]
 pub struct Http {
     pub method: &'static str,
@@ -66,6 +89,11 @@ pub struct Realtime {
 }
 
 impl Operation {
+    /// Its place in [`OPERATIONS`]: what is kept for every operation is kept in that order.
+    pub fn index(&'static self) -> usize {
+        OPERATIONS.element_offset(self).expect("every row stands in the table")
+    }
+
     /// The hook that may change or refuse a request.
     pub fn before_hook(&self) -> String {
         format!("before_{}", self.name)
@@ -595,11 +623,6 @@ impl Operations {
         self.by_name.values().copied()
     }
 
-    /// The values of the metrics' `operation` label.
-    pub fn metric_labels(&self) -> impl Iterator<Item = &'static str> {
-        self.by_name.keys().copied()
-    }
-
     /// Names under which server code may register hooks.
     pub fn hook_names(&self) -> impl Iterator<Item = String> {
         self.rows().flat_map(|row| [row.before_hook(), row.after_hook()])
@@ -644,10 +667,19 @@ mod tests {
             let without = Operations::of(OPERATIONS.iter().filter(|other| other.name != row.name));
             assert_eq!(calls(&without, row), (false, false), "{}", row.name);
             assert!(without.by_name(row.name).is_none());
-            assert!(!without.metric_labels().any(|label| label == row.name));
             assert!(!without.hook_names().any(|hook| hook == row.before_hook()));
             assert!(!without.hook_names().any(|hook| hook == row.after_hook()));
             assert_eq!(without.rows().count(), OPERATIONS.len() - 1);
+        }
+    }
+
+    #[test]
+    fn a_row_knows_its_place() {
+        for (index, row) in OPERATIONS.iter().enumerate() {
+            assert_eq!(row.index(), index);
+        }
+        for (index, class) in Rate::ALL.into_iter().enumerate() {
+            assert_eq!(class as usize, index);
         }
     }
 

@@ -23,6 +23,26 @@ pub enum Code {
 }
 
 impl Code {
+    /// Every code, by its number.
+    pub const ALL: [Code; 16] = [
+        Code::Canceled,
+        Code::Unknown,
+        Code::InvalidArgument,
+        Code::DeadlineExceeded,
+        Code::NotFound,
+        Code::AlreadyExists,
+        Code::PermissionDenied,
+        Code::ResourceExhausted,
+        Code::FailedPrecondition,
+        Code::Aborted,
+        Code::OutOfRange,
+        Code::Unimplemented,
+        Code::Internal,
+        Code::Unavailable,
+        Code::DataLoss,
+        Code::Unauthenticated,
+    ];
+
     /// The number on the wire.
     pub fn number(self) -> u8 {
         self as u8
@@ -42,6 +62,18 @@ impl Code {
             Code::Unimplemented => 501,
             Code::Unavailable => 503,
             Code::Unauthenticated => 401,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_codes_stand_at_their_numbers() {
+        for (code, number) in Code::ALL.into_iter().zip(1..) {
+            assert_eq!(code.number(), number);
         }
     }
 }

@@ -109,8 +109,9 @@ pub const BATCH_BYTES_MAX: usize = 1024 * 1024;
 pub const TASKS_MAX: usize = 65_536;
 /// Commands that wait for one held entity; over it, code 8.
 pub const HOLD_QUEUE_MAX: usize = 64;
-/// Outputs of one shard that wait for the disk; over it new requests are answered with code 8.
-pub const HELD_OUTPUTS_MAX: usize = 65_536;
+/// Outputs of one shard that wait for the disk; over it new requests are answered with code 8. A
+/// request that waits has two: its reply, and that it is over.
+pub const HELD_OUTPUTS_MAX: usize = 131_072;
 /// How long a coordinator waits for its participants, and a dispatched request for its answer.
 pub const TASK_DEADLINE: Duration = Duration::from_secs(10);
 /// Addresses and users that a shard counts requests of at a time; over it new ones are not

@@ -64,6 +64,11 @@ impl Mailbox {
         self.wake();
     }
 
+    /// Messages of other shards that wait.
+    pub(crate) fn depth(&self) -> usize {
+        self.messages.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn wake(&self) {
         self.waker.wake();
     }
@@ -101,6 +106,7 @@ mod tests {
             assert!(mailbox.send(message()).is_ok());
         }
         assert!(mailbox.send(message()).is_err());
+        assert_eq!(mailbox.depth(), MAILBOX_MAX);
         mailbox.send_always(Mail::Drain);
         assert!(matches!(mailbox.take(), Some(Mail::Message(_))));
         assert!(mailbox.send(message()).is_ok());

@@ -14,6 +14,7 @@ use shard::{Input, Output, Shard};
 use crate::bus::{Mail, mailbox};
 use crate::config::Sessions;
 use crate::gateway::{Edge, Socket};
+use crate::metrics::{CoreFigures, Done, Tick, Traffic};
 use crate::process::Shared;
 use crate::reload::Reloaded;
 
@@ -44,6 +45,9 @@ pub(crate) struct Driver {
     clock: Clock,
     /// When the shard was last given an input.
     last_input: Instant,
+    /// Requests that are over, to be counted with the next flush.
+    done: Vec<Done>,
+    pub traffic: Traffic,
     is_draining: bool,
 
     edge: Rc<Edge>,
@@ -70,13 +74,16 @@ impl Driver {
     ) -> Driver {
         let count = shared.bus.len();
         let edge = Rc::new(Edge::new(&shared.config));
+        let start = shared.metrics.start;
         Driver {
             id,
             shard,
             shared,
             store,
-            clock: Clock { start: std::time::Instant::now() },
+            clock: Clock { start },
             last_input: Instant::default(),
+            done: Vec::new(),
+            traffic: Traffic::default(),
             is_draining: false,
             edge,
             sockets: IdMap::default(),
@@ -131,6 +138,7 @@ impl Driver {
     pub(crate) fn add_socket(&mut self, socket: impl FnOnce(u64) -> Socket) -> Rc<Socket> {
         let number = self.next_connection;
         self.next_connection += 1;
+        self.traffic.connections += 1;
         let socket = Rc::new(socket(number));
         self.sockets.insert(number, socket.clone());
         socket
@@ -172,8 +180,8 @@ impl Driver {
         }
     }
 
-    /// What is due each millisecond.
-    pub(crate) fn tick(&mut self) {
+    /// What is due each millisecond, and was at `due`.
+    pub(crate) fn tick(&mut self, due: Instant) {
         let now = self.clock.now();
         if self.shard.poll_timeout().is_some_and(|due| due <= now.monotonic) {
             self.take(Input::Timeout);
@@ -186,6 +194,15 @@ impl Driver {
             }
         }
         self.flush();
+        let metrics = self.shared.metrics.core(self.id.index());
+        metrics.publish(&CoreFigures {
+            shard: self.shard.figures(),
+            traffic: &self.traffic,
+            connections: self.sockets.len(),
+            backlog: self.backlog.iter().map(VecDeque::len).sum(),
+            is_draining: self.is_draining,
+        });
+        metrics.ticked(Tick { due, begun: now.monotonic, ended: self.now() });
     }
 
     /// Looks at the socket's deadline not later than `at`.
@@ -205,10 +222,12 @@ impl Driver {
     pub(crate) fn flush(&mut self) {
         self.carry_out();
         self.retry_backlog();
-        if !self.dirty.is_empty() {
+        if !self.dirty.is_empty() || !self.done.is_empty() {
             let now = self.now();
+            let metrics = self.shared.metrics.core(self.id.index());
+            self.done.drain(..).for_each(|done| metrics.done(&done, now));
             for socket in self.dirty.drain(..) {
-                if let Some(deadline) = socket.flush(now) {
+                if let Some(deadline) = socket.flush(now, &mut self.traffic.sent_bytes) {
                     self.timers.set(deadline, socket.number);
                 }
             }
@@ -227,6 +246,7 @@ impl Driver {
             }
             Output::Upgrade { connection } => self.with_socket(connection, Socket::upgrade),
             Output::Send { connection, text } => {
+                self.traffic.sent_messages += 1;
                 self.with_socket(connection, |socket| socket.send(&text));
             }
             Output::Ping { connection } => self.with_socket(connection, Socket::ping),
@@ -270,7 +290,11 @@ impl Driver {
                 // No server code is there, so nobody has called.
                 tracing::error!(call, "an answer to a call that nobody made");
             }
+            Output::Done { operation, outcome, begun } => {
+                self.done.push(Done { operation, outcome, begun });
+            }
             Output::Damaged { table } => {
+                self.traffic.damaged_records += 1;
                 tracing::error!(table = table.0, "a stored record does not decode");
             }
         }

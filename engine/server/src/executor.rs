@@ -11,6 +11,7 @@ use api::ops::Operations;
 use base::ShardId;
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement, spawn_local};
 
+use crate::allocator;
 use crate::bus::{Mail, Mailbox, mailbox};
 use crate::driver::Driver;
 use crate::gateway;
@@ -62,6 +63,7 @@ pub(crate) fn join(thread: Thread) -> Result<()> {
 }
 
 async fn run(core: Core, seed: [u8; 32]) -> Result<()> {
+    allocator::serve_core(core.id.index());
     let Core { id, listener, shared, store, config, operations, .. } = core;
     let shard = shard::Shard::new(id, config, operations, seed);
     let driver = Rc::new(RefCell::new(Driver::new(id, shard, shared.clone(), store)));
@@ -71,9 +73,11 @@ async fn run(core: Core, seed: [u8; 32]) -> Result<()> {
     let mut drain_end = None;
     loop {
         let is_idle = driver.borrow().idle_time() > IDLE_AFTER;
-        glommio::timer::sleep(if is_idle { IDLE_TICK } else { TICK }).await;
+        let pause = if is_idle { IDLE_TICK } else { TICK };
+        let due = driver.borrow().now().after(pause);
+        glommio::timer::sleep(pause).await;
         shared.ticks[id.index()].fetch_add(1, Ordering::Relaxed);
-        driver.borrow_mut().tick();
+        driver.borrow_mut().tick(due);
 
         if !driver.borrow().is_draining() {
             continue;

@@ -97,7 +97,10 @@ fn dispatch(socket: &Rc<Socket>, driver: &Rc<RefCell<Driver>>) {
                 let home = driver.home_for(&request);
                 Input::Request { connection, home, request }
             }
-            Event::Text(text) => Input::Text { connection, text },
+            Event::Text(text) => {
+                driver.traffic.received_messages += 1;
+                Input::Text { connection, text }
+            }
             Event::Binary => Input::Binary { connection },
             Event::Pong => Input::Pong { connection },
             Event::Answered => continue,
@@ -290,6 +293,7 @@ impl Socket {
                 Poll::Pending
             }
             Poll::Ready(Ok(count)) if count > 0 => {
+                driver.traffic.received_bytes += count as u64;
                 if state.end != End::Lingering {
                     state.feed(&mut scratch[..count], &driver);
                 }
@@ -307,11 +311,13 @@ impl Socket {
         self.state.borrow_mut().next_event()
     }
 
-    /// Writes what it can, and tells when to look at a new, earlier deadline.
-    pub(crate) fn flush(&self, now: Instant) -> Option<Instant> {
+    /// Writes what it can, adds what was written since the last time, and tells when to look at a
+    /// new, earlier deadline.
+    pub(crate) fn flush(&self, now: Instant, sent: &mut u64) -> Option<Instant> {
         self.is_dirty.set(false);
         let state = &mut *self.state.borrow_mut();
         state.write_now();
+        *sent += state.connection.take_sent();
         state.settle(now);
         // The task has to see to the rest: more to write, an end, input that is wanted again.
         let wants_input = state.wants_input() && !state.is_reading;

@@ -13,6 +13,7 @@
 //! Decides anything about the game: inputs go into a shard, its outputs are carried out.
 
 mod address;
+mod allocator;
 mod bus;
 mod certificate;
 mod config;
@@ -20,6 +21,7 @@ mod driver;
 mod executor;
 mod gateway;
 mod logger;
+mod metrics;
 mod password;
 mod process;
 mod reload;
@@ -33,7 +35,7 @@ use config::{Loaded, Sources, command_line};
 use logger::Logger;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: allocator::Allocator = allocator::Allocator;
 
 fn main() -> ExitCode {
     let matches = match command_line::command().try_get_matches() {

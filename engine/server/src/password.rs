@@ -6,6 +6,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use argon2::password_hash::{PasswordHash, PasswordHasher as _, PasswordVerifier as _, SaltString};
@@ -30,6 +31,22 @@ struct Job {
 pub(crate) struct Passwords {
     verify: Sender<Job>,
     hash: Sender<Job>,
+    refused: Arc<Refused>,
+}
+
+/// Jobs that nobody did: no room for them, or no time left.
+#[derive(Debug, Default)]
+struct Refused {
+    verify: AtomicU64,
+    hash: AtomicU64,
+}
+
+/// How it stands with one kind of work.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Figures {
+    pub waiting: usize,
+    /// Since the start.
+    pub refused: u64,
 }
 
 /// Takes what came of a job, on any thread.
@@ -39,19 +56,24 @@ pub(crate) type Sink = Arc<dyn Fn(ShardId, u64, PasswordOutcome) + Send + Sync>;
 pub(crate) fn start(threads: usize, sink: &Sink) -> io::Result<Passwords> {
     let (verify, verifies) = bounded(PASSWORDS_MAX);
     let (hash, hashes) = bounded(PASSWORDS_MAX);
+    let refused = Arc::new(Refused::default());
     for number in 0..threads {
         let (verifies, hashes, sink) = (verifies.clone(), hashes.clone(), sink.clone());
+        let refused = refused.clone();
         let serve = move || {
             step_back();
             while let Some(Job { shard, call, work, since }) = next(&verifies, &hashes) {
                 // Nobody waits for it any more: whoever does has their turn.
                 let is_late = since.elapsed() >= TASK_DEADLINE;
+                if is_late {
+                    refused.count(&work);
+                }
                 sink(shard, call, if is_late { PasswordOutcome::Busy } else { outcome(work) });
             }
         };
         std::thread::Builder::new().name(format!("password-{number}")).spawn(serve)?;
     }
-    Ok(Passwords { verify, hash })
+    Ok(Passwords { verify, hash, refused })
 }
 
 /// The next job; none when the process is over.
@@ -69,7 +91,35 @@ impl Passwords {
             PasswordWork::Verify { .. } => &self.verify,
             PasswordWork::Hash(_) => &self.hash,
         };
-        queue.try_send(Job { shard, call, work, since: Instant::now() }).is_ok()
+        match queue.try_send(Job { shard, call, work, since: Instant::now() }) {
+            Ok(()) => true,
+            Err(refused) => {
+                self.refused.count(&refused.into_inner().work);
+                false
+            }
+        }
+    }
+
+    /// How it stands with each kind of work, by its name.
+    pub(crate) fn figures(&self) -> [(&'static str, Figures); 2] {
+        let figures = |queue: &Sender<Job>, refused: &AtomicU64| Figures {
+            waiting: queue.len(),
+            refused: refused.load(Ordering::Relaxed),
+        };
+        [
+            ("verify", figures(&self.verify, &self.refused.verify)),
+            ("hash", figures(&self.hash, &self.refused.hash)),
+        ]
+    }
+}
+
+impl Refused {
+    fn count(&self, work: &PasswordWork) {
+        let counter = match work {
+            PasswordWork::Verify { .. } => &self.verify,
+            PasswordWork::Hash(_) => &self.hash,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -159,13 +209,16 @@ mod tests {
     fn a_full_queue_takes_nothing_more_and_sign_ins_go_first() {
         let (verify, verifies) = bounded(PASSWORDS_MAX);
         let (hash, hashes) = bounded(PASSWORDS_MAX);
-        let passwords = Passwords { verify, hash };
+        let passwords = Passwords { verify, hash, refused: Arc::default() };
         let password = || Password::parse("password1").expect("long enough");
         let submit = |call| passwords.submit(ShardId(0), call, PasswordWork::Hash(password()));
         assert!((0..PASSWORDS_MAX as u64).all(submit));
         assert!(!submit(0));
         let work = PasswordWork::Verify { password: password(), hash: String::new() };
         assert!(passwords.submit(ShardId(0), 1000, work), "it has a queue of its own");
+        let figures = |waiting, refused| Figures { waiting, refused };
+        let expected = [("verify", figures(1, 0)), ("hash", figures(PASSWORDS_MAX, 1))];
+        assert_eq!(passwords.figures(), expected);
         let taken = [0; 3].map(|_| next(&verifies, &hashes).map(|job| job.call));
         assert_eq!(taken, [Some(1000), Some(0), Some(1)]);
     }

@@ -20,6 +20,7 @@ use crate::certificate::Certificate;
 use crate::config::{Config, Mode, Sources};
 use crate::executor::{self, Core};
 use crate::logger::Logger;
+use crate::metrics::Metrics;
 use crate::password::{self, Passwords};
 use crate::reload::Reloader;
 use crate::server_key;
@@ -39,6 +40,7 @@ pub(crate) struct Shared {
     pub bus: Bus,
     pub passwords: Passwords,
     pub sidecar: sidecar::Handle,
+    pub metrics: Metrics,
     /// Ticks of each shard, for the watchdog.
     pub ticks: Vec<AtomicU64>,
     /// Whether each shard has nothing left to do, while draining.
@@ -70,6 +72,7 @@ pub(crate) fn run(config: &Config, sources: Sources, logger: Logger) -> Result<(
         tls: certificate.as_ref().map(|certificate| certificate.acceptor.clone()),
         passwords: start_passwords(config, bus.clone())?,
         sidecar: sidecar.handle(),
+        metrics: Metrics::new(shards, opened.incarnation),
         bus,
         ticks: (0..shards).map(|_| AtomicU64::new(0)).collect(),
         quiet: (0..shards).map(|_| AtomicBool::new(false)).collect(),

@@ -123,6 +123,7 @@ impl Server {
                     let (value, applied) = (None, self.durable);
                     self.shard.handle(Input::Loaded { table, key, value, applied }, self.now);
                 }
+                Output::Done { .. } => {}
                 other => panic!("nobody asked for {other:?}"),
             }
         }

@@ -80,6 +80,10 @@ impl Parked {
         self.questions.is_empty()
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.questions.len()
+    }
+
     /// Forgets a preparation that was still waiting.
     pub(crate) fn abandon(&mut self, task: TaskId, view: &mut View) {
         let is_abandoned = |question: &Question| {

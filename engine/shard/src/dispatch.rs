@@ -1,8 +1,8 @@
 //! The dispatch: from a request, a session's envelope or a call of server code to a task.
 
 use api::Error;
-use api::http::{self, Response};
-use api::ops::{Auth, Operation, Operations};
+use api::http::{self, Found, Response};
+use api::ops::{Auth, Operation};
 use api::request::Request;
 use base::{Code, SessionId, ShardId};
 use base64::Engine as _;
@@ -45,23 +45,30 @@ impl Shard {
     ) {
         let origin = Origin::Http { connection, home };
         let operations = self.operations.clone();
-        let response = match self.check_request(&operations, request) {
-            _ if self.is_draining => Response::error(&shutting_down()),
+        let found = operations.router.find(request);
+        let row = found.as_ref().ok().map(|found| found.row);
+        let checked =
+            found.map_err(Refused::from).and_then(|found| self.check_request(&found, request));
+        let (error, response) = match checked {
+            _ if self.is_draining => (shutting_down(), None),
             Ok((row, bearer, decoded)) => return self.begin_task(origin, row, bearer, decoded),
-            Err(Refused::Because(error)) => Response::error(&error),
+            Err(Refused::Because(error)) => (error, None),
             Err(Refused::TooOften(too_often)) => {
-                Response::too_often(&too_often.error(), too_often.0)
+                let error = too_often.error();
+                let response = Response::too_often(&error, too_often.0);
+                (error, Some(response))
             }
         };
+        let response = response.unwrap_or_else(|| Response::error(&error));
         self.respond(connection, response, &Depends::default());
+        self.done_at_once(row, Err(error.code));
     }
 
     fn check_request(
         &mut self,
-        operations: &Operations,
+        found: &Found<'_>,
         request: &http::Request,
     ) -> Result<(&'static Operation, Option<Bearer>, Request), Refused> {
-        let found = operations.router.find(request)?;
         let (row, now) = (found.row, self.now.monotonic);
         if let Some(address) = request.client {
             self.limiter.take(row.rate, Asker::Address(address), now)?;
@@ -77,12 +84,15 @@ impl Shard {
     /// Begins a call of server code.
     pub(crate) fn handle_call(&mut self, call: u64, operation: &str, request: Request) {
         let origin = Origin::Call { call };
-        let refusal = match self.operations.by_name(operation) {
+        let row = self.operations.by_name(operation);
+        let refusal = match row {
             Some(_) if self.is_draining => shutting_down(),
             Some(row) => return self.begin_task(origin, row, None, request),
             None => Error::new(Code::NotFound, "There is no such operation."),
         };
+        let code = refusal.code;
         self.output(Output::Called { call, result: Err(refusal) }, &Depends::default());
+        self.done_at_once(row, Err(code));
     }
 
     /// Begins a request of a session; the session waits for its end before it takes the next.

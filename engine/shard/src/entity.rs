@@ -297,7 +297,13 @@ impl Shard {
                 self.push(to, &Bytes::from(text), &Depends::default());
             }
         }
-        if !self.is_step_due && (self.pool.has_work() || !self.formed.is_empty()) {
+        let is_more = self.pool.has_work() || !self.formed.is_empty();
+        self.carried_since = match self.carried_since {
+            _ if !is_more => None,
+            None => Some(self.now.monotonic),
+            since => since,
+        };
+        if is_more && !self.is_step_due {
             self.is_step_due = true;
             // Due at once, but not within this handle: other inputs get their turn.
             let soon = self.now.monotonic.after(Duration::from_nanos(1));

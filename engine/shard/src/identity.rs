@@ -7,7 +7,7 @@ use api::http::Response;
 use api::reply::Reply;
 use api::request::SocketOpen;
 use base::limits::{AUDIENCE_MAX, VAR_TEXT_MAX, VARS_MAX};
-use base::{ShardId, TokenId, UserId};
+use base::{Code, ShardId, TokenId, UserId};
 use domain::identity::alias::Alias;
 use domain::identity::server_token::ServerClaims;
 use domain::identity::session::{Bearer, Check};
@@ -170,28 +170,32 @@ impl Shard {
         if !open.is_handshake {
             return self.refuse_handshake(number, 400);
         }
-        let Some(task) = self.tasks.get(&number) else { return Step::Ended };
-        let Origin::Http { connection, home } = task.origin else { return Step::Ended };
+        let canceled = Step::Ended(Err(Code::Canceled));
+        let Some(task) = self.tasks.get(&number) else { return canceled };
+        let Origin::Http { connection, home } = task.origin else { return canceled };
         let depends = task.depends.clone();
         self.handshakes.insert(connection, Handshake::Granted);
         let granted = Message::Granted { connection, home, claims, online: open.status };
         self.send_when_durable(granted, &depends);
-        Step::Ended
+        Step::Ended(Ok(()))
     }
 
     pub(crate) fn refuse_handshake(&mut self, number: u64, status: u16) -> Step {
-        let text = match status {
-            401 => "Missing or invalid token",
-            _ => "Bad request: an unknown format, or no WebSocket handshake",
+        let (code, text) = match status {
+            401 => (Code::Unauthenticated, "Missing or invalid token"),
+            _ => {
+                let text = "Bad request: an unknown format, or no WebSocket handshake";
+                (Code::InvalidArgument, text)
+            }
         };
         let Some(task) = self.tasks.get(&number) else {
-            return Step::Ended;
+            return Step::Ended(Err(Code::Canceled));
         };
         if let Origin::Http { connection, .. } = task.origin {
             let depends = task.depends.clone();
             self.respond(connection, Response::text(status, text), &depends);
         }
-        Step::Ended
+        Step::Ended(Err(code))
     }
 }
 

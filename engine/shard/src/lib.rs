@@ -23,6 +23,7 @@ mod connection;
 mod dispatch;
 mod edit;
 mod entity;
+mod figures;
 mod hook;
 mod identity;
 mod input;
@@ -53,12 +54,14 @@ use domain::identity::token;
 use domain::play::relay::Relay;
 use domain::social::status::Status;
 
+pub use figures::Figures;
 pub use hook::{HookCall, Hooks, Stage, Verdict};
 pub use input::Input;
 pub use message::{Answer, Message, Query, TaskId};
 pub use output::{Output, PasswordOutcome, PasswordWork};
 pub use placement::Placement;
-pub use rate::{Limit, Limits, Rates};
+pub use rate::{Limit, Limits, RateFigures, Rates};
+pub use view::ViewFigures;
 
 use commit::{Held, Holds, Parked, Waiting};
 use connection::{Connection, Handshake};
@@ -153,6 +156,8 @@ pub struct Shard {
     formed: VecDeque<Formed>,
     /// Whether [`Timer::MatchmakerStep`] is set.
     is_step_due: bool,
+    /// Since when a pass, or the telling, has not come to its end.
+    carried_since: Option<Instant>,
     /// Whether matches may have formed. Their players are told after everything else: nobody hears
     /// of a match before the reply that names their ticket.
     is_pool_stirred: bool,
@@ -207,6 +212,7 @@ impl Shard {
             outputs: VecDeque::new(),
             formed: VecDeque::new(),
             is_step_due: false,
+            carried_since: None,
             is_pool_stirred: false,
             config,
         }

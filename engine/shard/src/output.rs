@@ -1,8 +1,9 @@
 //! What a shard wants done.
 
 use api::http;
+use api::ops::Operation;
 use api::reply::Reply;
-use base::{BatchId, Frame, Offset, ShardId, Table};
+use base::{BatchId, Code, Frame, Instant, Offset, ShardId, Table};
 use bytes::Bytes;
 use domain::identity::password::Password;
 use domain::identity::provider::Proof;
@@ -39,6 +40,9 @@ pub enum Output {
     Proof { call: u64, proof: Proof },
     /// The answer to [`crate::Input::Call`].
     Called { call: u64, result: Result<Reply, api::Error> },
+    /// A request is over, and its reply, if it has one, is on its way: to be counted. `operation`:
+    /// none that is known. `begun`: when the shard took it up.
+    Done { operation: Option<&'static Operation>, outcome: Result<(), Code>, begun: Instant },
     /// A stored record does not decode. A human must look.
     Damaged { table: Table },
 }

@@ -44,6 +44,15 @@ pub(crate) enum Asker {
     User(UserId),
 }
 
+/// What there is to know of a limiter. Refusals, by class, are those since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RateFigures {
+    pub addresses: usize,
+    pub address_refusals: [u64; Rate::ALL.len()],
+    pub users: usize,
+    pub user_refusals: [u64; Rate::ALL.len()],
+}
+
 /// Too often: the same would be granted after this time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TooOften(pub(crate) Duration);
@@ -77,6 +86,8 @@ struct Buckets {
     coarse: Vec<Instant>,
     /// So that nobody can choose whose slot to share.
     seed: [u8; 16],
+    /// Refusals of each class.
+    refused: [u64; Rate::ALL.len()],
 }
 
 impl Limits {
@@ -137,9 +148,23 @@ impl Limiter {
             Asker::User(_) => self.users.take(class, asker, now),
         }
     }
+
+    pub(crate) fn figures(&self) -> RateFigures {
+        RateFigures {
+            addresses: self.addresses.len(),
+            address_refusals: self.addresses.refused,
+            users: self.users.len(),
+            user_refusals: self.users.refused,
+        }
+    }
 }
 
 impl Buckets {
+    /// Buckets that are remembered, full ones among them.
+    fn len(&self) -> usize {
+        self.newer.len() + self.older.len()
+    }
+
     fn take(&mut self, class: Rate, asker: Asker, now: Instant) -> Result<(), TooOften> {
         let Some(limit) = self.limits.of(class) else { return Ok(()) };
         if now >= self.turn {
@@ -154,6 +179,7 @@ impl Buckets {
         let room = Duration::from_nanos(limit.capacity() - limit.interval());
         let lack = full_at.since(now);
         if lack > room {
+            self.refused[class as usize] += 1;
             return Err(TooOften(lack - room));
         }
         let full_at = Instant(full_at.0 + limit.interval());
@@ -233,6 +259,10 @@ mod tests {
                 assert_eq!(limiter.take(class, user(1), now), Ok(()), "{class:?} has no limit");
             }
         }
+        let mut refused = [0; Rate::ALL.len()];
+        refused[Rate::Read as usize] = 1;
+        assert_eq!(limiter.figures().user_refusals, refused);
+        assert_eq!(limiter.figures().address_refusals, [0; Rate::ALL.len()]);
         let address = Asker::Address(ClientAddress([1; 16]));
         for _ in 0..10 {
             assert_eq!(limiter.take(Rate::Read, address, now), Ok(()));

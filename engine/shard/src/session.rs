@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use api::Error;
 use api::convert::play::{WireMatchId, parse_filter, parse_match_id};
-use api::realtime::{self, Fatal};
+use api::realtime::{self, Envelope, Fatal};
 use api::reply::Reply;
 use api::request::{MatchDataSend, MatchTarget, MatchmakerAdd, Request};
 use base::limits::{
@@ -128,21 +128,29 @@ impl Shard {
 
     fn handle_envelope(&mut self, id: SessionId, text: &[u8]) {
         let operations = self.operations.clone();
-        let envelope = match realtime::decode(text, &operations) {
-            Ok(envelope) => envelope,
-            Err(Fatal::Malformed(_)) => return self.close_session(id, "malformed payload"),
-            Err(Fatal::Missing { cid }) => {
-                self.tell(id, realtime::error(&cid, 2, "Missing message."), &Depends::default());
-                return self.close_session(id, "error processing message");
+        match realtime::decode(text, &operations) {
+            Ok(envelope) => {
+                let row = envelope.row;
+                if let Some(outcome) = self.take_up(id, envelope) {
+                    self.done_at_once(Some(row), outcome);
+                }
             }
-            Err(Fatal::Unrecognized { cid }) => return self.end_unrecognized(id, &cid),
-        };
+            Err(fatal) => {
+                let code = self.end_fatally(id, fatal);
+                self.done_at_once(None, Err(code));
+            }
+        }
+    }
+
+    /// What came of an envelope, unless a task goes on with it.
+    fn take_up(&mut self, id: SessionId, envelope: Envelope) -> Option<Result<(), Code>> {
         let row = envelope.row;
-        let Some(session) = self.sessions.get(&id) else { return };
+        let session = self.sessions.get(&id)?;
         let asker = Asker::User(session.me.user_id);
         if let Err(too_often) = self.limiter.take(row.rate, asker, self.now.monotonic) {
-            let refusal = realtime::refusal(&envelope.cid, &too_often.error());
-            return self.tell(id, refusal, &Depends::default());
+            let error = too_often.error();
+            self.tell(id, realtime::refusal(&envelope.cid, &error), &Depends::default());
+            return Some(Err(error.code));
         }
         let name = row.name;
         let has_hook =
@@ -152,22 +160,48 @@ impl Shard {
             Request::Ping if !has_hook => {
                 let text = realtime::reply(&envelope.cid, &Reply::Pong);
                 self.tell(id, text, &Depends::default());
+                Some(Ok(()))
             }
-            Request::Pong if !has_hook => {}
+            Request::Pong if !has_hook => Some(Ok(())),
             // Nothing begins for a player who has left.
             Request::MatchmakerAdd(_) | Request::MatchCreate { .. } | Request::MatchJoin { .. }
-                if self.sessions.get(&id).is_none_or(|session| session.is_detached) => {}
+                if self.sessions.get(&id).is_none_or(|session| session.is_detached) =>
+            {
+                Some(Err(Code::Canceled))
+            }
             Request::MatchDataSend(send) if !has_hook => {
-                if let Err(error) = self.send_match_data(id, send) {
+                let sent = self.send_match_data(id, send);
+                Some(sent.map_err(|error| {
                     // Errors of unanswered messages bear no cid.
                     self.tell(id, realtime::refusal("", &error), &Depends::default());
-                }
+                    error.code
+                }))
             }
             request => {
                 if let Some(session) = self.sessions.get_mut(&id) {
                     session.is_busy = true;
                 }
                 self.begin_session_task(id, envelope.cid, envelope.row, request);
+                None
+            }
+        }
+    }
+
+    /// Ends a session over what is no request.
+    fn end_fatally(&mut self, id: SessionId, fatal: Fatal) -> Code {
+        match fatal {
+            Fatal::Malformed(_) => {
+                self.close_session(id, "malformed payload");
+                Code::InvalidArgument
+            }
+            Fatal::Missing { cid } => {
+                self.tell(id, realtime::error(&cid, 2, "Missing message."), &Depends::default());
+                self.close_session(id, "error processing message");
+                Code::InvalidArgument
+            }
+            Fatal::Unrecognized { cid } => {
+                self.end_unrecognized(id, &cid);
+                Code::Unimplemented
             }
         }
     }
@@ -175,7 +209,7 @@ impl Shard {
     /// The first step of a request that only a session can make.
     pub(crate) fn session_step(&mut self, task: u64, id: SessionId, request: Request) -> Step {
         let Some(session) = self.sessions.get(&id) else {
-            return Step::Ended;
+            return Step::Ended(Err(Code::Canceled));
         };
         let me = session.me.clone();
         let step = match request {
@@ -189,7 +223,9 @@ impl Shard {
             Request::MatchCreate { name } => self.create_match(task, me, &name),
             Request::MatchJoin { target } => self.join_by(task, me, target),
             Request::MatchLeave { match_id } => self.leave_by_id(task, id, &match_id),
-            Request::MatchDataSend(send) => self.send_match_data(id, send).map(|()| Step::Ended),
+            Request::MatchDataSend(send) => {
+                self.send_match_data(id, send).map(|()| Step::Ended(Ok(())))
+            }
             _ => Err(Error::internal()),
         };
         step.unwrap_or_else(Step::Fail)
@@ -374,7 +410,7 @@ impl Shard {
         mut users: Vec<UserId>,
     ) -> Step {
         let Some(session) = self.sessions.get_mut(&id) else {
-            return Step::Ended;
+            return Step::Ended(Err(Code::Canceled));
         };
         users.sort_unstable();
         users.dedup();
@@ -394,7 +430,9 @@ impl Shard {
 
     fn unfollow(&mut self, task: u64, id: SessionId, user_ids: &[String]) -> Result<Step, Error> {
         let users = parse_users(user_ids).ok_or_else(invalid_user_id)?;
-        let Some(session) = self.sessions.get_mut(&id) else { return Ok(Step::Ended) };
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return Ok(Step::Ended(Err(Code::Canceled)));
+        };
         let own = session.me.user_id;
         let left: Vec<_> =
             users.into_iter().filter(|user| *user != own && session.follows.remove(user)).collect();
@@ -438,7 +476,7 @@ impl Shard {
         let query = matchmaker::Query::parse(&add.query);
         let query = query.map_err(|error| Error::new(Code::Unknown, error.to_string()))?;
         let Some(session) = self.sessions.get_mut(&me.session_id) else {
-            return Ok(Step::Ended);
+            return Ok(Step::Ended(Err(Code::Canceled)));
         };
         session.has_tickets = true;
         let home = self.config.placement.of_tickets();
@@ -513,7 +551,7 @@ impl Shard {
         is_create: bool,
     ) -> Result<Step, Error> {
         let Some(session) = self.sessions.get_mut(&me.session_id) else {
-            return Ok(Step::Ended);
+            return Ok(Step::Ended(Err(Code::Canceled)));
         };
         let is_known = session.matches.contains(&id);
         if !is_known && session.matches.len() >= MATCHES_PER_SESSION_MAX {
@@ -528,7 +566,9 @@ impl Shard {
     fn leave_by_id(&mut self, task: u64, id: SessionId, match_id: &str) -> Result<Step, Error> {
         let match_id = parse_match_id(match_id);
         let match_id = match_id.ok_or_else(|| Error::invalid("The match id is not valid."))?;
-        let Some(session) = self.sessions.get_mut(&id) else { return Ok(Step::Ended) };
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return Ok(Step::Ended(Err(Code::Canceled)));
+        };
         match match_id {
             WireMatchId::Relayed(match_id) if session.matches.remove(&match_id) => {
                 let home = self.config.placement.of_match(match_id);

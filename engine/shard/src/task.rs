@@ -6,7 +6,6 @@
 use api::Error;
 use api::http::Response;
 use api::ops::{Auth, Operation, Rate};
-use api::realtime;
 use api::reply::{Reply, UserView};
 use api::request::{Request, SocketOpen};
 use base::limits::{
@@ -24,7 +23,6 @@ use domain::social::status::StatusPresence;
 use crate::batch::Batch;
 use crate::connection::Handshake;
 use crate::edit::{Editing, Then, Wanted};
-use crate::hook::{HookCall, Stage, Verdict};
 use crate::identity::{invalid_user_id, parse_names, parse_users};
 use crate::message::{Answer, Errand, Message, Query, TaskId};
 use crate::output::{Output, PasswordOutcome};
@@ -38,12 +36,12 @@ use crate::{Shard, Timer};
 pub(crate) struct Task {
     pub(crate) origin: Origin,
     row: &'static Operation,
-    state: State,
+    pub(crate) state: State,
     /// Answers that the state still waits for.
-    awaited: usize,
+    pub(crate) awaited: usize,
     /// Everything that any step depended on.
     pub(crate) depends: Depends,
-    deadline: Instant,
+    begun: Instant,
 }
 
 /// Who asked, and where the answer goes.
@@ -175,8 +173,8 @@ pub(crate) enum Step {
     Wait(State),
     Done(Reply),
     Fail(Error),
-    /// There is no answer, or it was given in another form.
-    Ended,
+    /// There is no answer, or it was given in another form. What came of the request is counted.
+    Ended(Result<(), Code>),
 }
 
 impl Shard {
@@ -213,7 +211,7 @@ impl Shard {
     ) -> Option<u64> {
         let number = self.next_task;
         self.next_task += 1;
-        let deadline = self.now.monotonic.after(TASK_DEADLINE);
+        let begun = self.now.monotonic;
         let is_full = row.rate != Rate::Free
             && (self.tasks.len() >= TASKS_MAX || self.held.len() >= HELD_OUTPUTS_MAX);
         if let (Auth::Handshake, Origin::Http { connection, .. }) = (row.auth, &origin) {
@@ -221,8 +219,8 @@ impl Shard {
         }
         let state = State::New;
         let depends = depends.clone();
-        self.tasks.insert(number, Task { origin, row, state, awaited: 0, depends, deadline });
-        self.timers.set(deadline, Timer::Task(number));
+        self.tasks.insert(number, Task { origin, row, state, awaited: 0, depends, begun });
+        self.timers.set(begun.after(TASK_DEADLINE), Timer::Task(number));
         if is_full {
             self.finish_step(
                 number,
@@ -233,14 +231,6 @@ impl Shard {
         Some(number)
     }
 
-    // Hooks.
-
-    fn run_before_hook(&mut self, task: u64, row: &'static Operation, request: Request) {
-        let stage = Stage::Before { request };
-        let call = HookCall { call: task, operation: row.name, stage };
-        self.output_of(task, Output::Hook(call));
-    }
-
     /// Has something done outside, which the task waits for.
     pub(crate) fn output_of(&mut self, task: u64, output: Output) {
         let depends = self.tasks.get(&task).map(|task| task.depends.clone()).unwrap_or_default();
@@ -248,32 +238,6 @@ impl Shard {
         if let Some(task) = self.tasks.get_mut(&task) {
             task.awaited += 1;
         }
-    }
-
-    pub(crate) fn handle_hooked(&mut self, call: u64, verdict: Verdict) {
-        let Some(task) = self.tasks.get_mut(&call) else { return };
-        let State::Hook { caller } = task.state else { return };
-        task.awaited = 0;
-        let session = match &task.origin {
-            Origin::Http { .. } | Origin::Call { .. } => None,
-            Origin::Session { session, cid } => Some((*session, cid.clone())),
-        };
-        let step = match (verdict, session) {
-            (Verdict::Continue(request), _) => self.first_step(call, caller, request),
-            (Verdict::Refuse(error), None) => Step::Fail(error),
-            (Verdict::Disable, None) => Step::Fail(Error::new(Code::NotFound, "Not Found")),
-            // A socket hears of a hook in codes of their own, and does not survive a message that
-            // is switched off.
-            (Verdict::Refuse(error), Some((session, cid))) => {
-                self.tell(session, realtime::error(&cid, 7, &error.message), &Depends::default());
-                Step::Ended
-            }
-            (Verdict::Disable, Some((session, cid))) => {
-                self.end_unrecognized(session, &cid);
-                Step::Ended
-            }
-        };
-        self.finish_step(call, step);
     }
 
     // Answers from outside.
@@ -336,11 +300,16 @@ impl Shard {
 
     // The steps.
 
-    fn first_step(&mut self, task: u64, bearer: Option<Bearer>, request: Request) -> Step {
+    pub(crate) fn first_step(
+        &mut self,
+        task: u64,
+        bearer: Option<Bearer>,
+        request: Request,
+    ) -> Step {
         match request {
             Request::Root => Step::Done(Reply::Root),
             Request::Healthcheck => Step::Done(Reply::Empty),
-            Request::Pong => Step::Ended,
+            Request::Pong => Step::Ended(Ok(())),
             Request::Ping => Step::Done(Reply::Pong),
             Request::ServerKeysGet => {
                 Step::Done(Reply::PublicKeys { json: self.config.server_keys.jwks() })
@@ -432,11 +401,11 @@ impl Shard {
             (State::Batch(batch), answer) => self.batch_step(number, batch, answer),
             (State::SessionOpen, Answer::Refused(_)) => {
                 self.refuse_session(number, "server is overloaded");
-                Step::Ended
+                Step::Ended(Err(Code::ResourceExhausted))
             }
             (State::SessionOpen, Answer::Revoked) => {
                 self.refuse_session(number, KICKED);
-                Step::Ended
+                Step::Ended(Err(Code::Unauthenticated))
             }
             (State::MatchJoin { id, .. }, Answer::Refused(error)) => {
                 self.forget_match(number, id);
@@ -519,7 +488,7 @@ impl Shard {
             (State::SocketGuard { open, claims }, Answer::Done) => {
                 self.grant_handshake(number, &open, claims)
             }
-            (State::SessionOpen, Answer::Done) if is_last => Step::Ended,
+            (State::SessionOpen, Answer::Done) if is_last => Step::Ended(Ok(())),
             (State::SessionOpen, Answer::Done) => Step::Wait(State::SessionOpen),
             (State::FollowNames { session, mut ids }, Answer::Owners(found)) => {
                 ids.extend(found);
@@ -549,24 +518,26 @@ impl Shard {
         self.finish_step(number, step);
     }
 
-    fn finish_step(&mut self, number: u64, step: Step) {
-        let result = match step {
+    pub(crate) fn finish_step(&mut self, number: u64, step: Step) {
+        let (result, outcome) = match step {
             Step::Wait(state) => return self.wait(number, state),
-            Step::Done(reply) => Some(Ok(reply)),
-            Step::Fail(error) => Some(Err(error)),
-            Step::Ended => None,
+            Step::Done(reply) => (Some(Ok(reply)), Ok(())),
+            Step::Fail(error) => {
+                let code = error.code;
+                (Some(Err(error)), Err(code))
+            }
+            Step::Ended(outcome) => (None, outcome),
         };
         let Some(task) = self.tasks.remove(&number) else {
             return;
         };
-        self.timers.cancel(task.deadline, Timer::Task(number));
-        if let Some(Ok(reply)) = &result
-            && self.config.hooks.after.contains(task.row.name)
-        {
-            let stage = Stage::After { reply: reply.clone() };
-            let call = HookCall { call: number, operation: task.row.name, stage };
-            self.output(Output::Hook(call), &task.depends);
+        self.timers.cancel(task.begun.after(TASK_DEADLINE), Timer::Task(number));
+        if let Some(Ok(reply)) = &result {
+            self.run_after_hook(number, task.row, reply, &task.depends);
         }
+        // That a session registers with its user is no request: the one that opened its socket was.
+        let is_request =
+            task.row.auth != Auth::Handshake || matches!(task.origin, Origin::Http { .. });
         match task.origin {
             Origin::Http { connection, .. } => {
                 if let Some(Handshake::Asked(_)) = self.handshakes.get(&connection) {
@@ -592,6 +563,9 @@ impl Shard {
                 }
             }
         }
+        if is_request {
+            self.done(Some(task.row), outcome, task.begun, &task.depends);
+        }
     }
 
     pub(crate) fn wait(&mut self, number: u64, state: State) {
@@ -611,7 +585,7 @@ impl Shard {
             }
             State::SessionOpen => {
                 self.refuse_session(number, "server is overloaded");
-                Step::Ended
+                Step::Ended(Err(Code::DeadlineExceeded))
             }
             _ => Step::Fail(Error::deadline()),
         };
@@ -622,9 +596,29 @@ impl Shard {
         self.output(Output::Respond { connection, response }, depends);
     }
 
+    /// Has a request counted, behind its reply.
+    pub(crate) fn done(
+        &mut self,
+        operation: Option<&'static Operation>,
+        outcome: Result<(), Code>,
+        begun: Instant,
+        depends: &Depends,
+    ) {
+        self.output(Output::Done { operation, outcome, begun }, depends);
+    }
+
+    /// Has a request counted that became no task.
+    pub(crate) fn done_at_once(
+        &mut self,
+        operation: Option<&'static Operation>,
+        outcome: Result<(), Code>,
+    ) {
+        self.done(operation, outcome, self.now.monotonic, &Depends::default());
+    }
+
     /// The task's connection is gone, and nobody waits for its end.
     pub(crate) fn cancel_task(&mut self, number: u64) {
-        self.finish_step(number, Step::Ended);
+        self.finish_step(number, Step::Ended(Err(Code::Canceled)));
     }
 
     /// The request is wrong, but a token that is no longer good is told so first.

@@ -59,6 +59,20 @@ pub(crate) enum Blocked {
     Held(Key),
 }
 
+/// What there is to know of a shard's records in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ViewFigures {
+    pub entries: usize,
+    pub bytes: usize,
+    /// Reads that found their key, since the start; those of a command that is run again count
+    /// again.
+    pub hits: u64,
+    /// Reads that had to wait for theirs to be loaded.
+    pub misses: u64,
+    /// Batches that wrote here and are not durable.
+    pub undurable: usize,
+}
+
 /// Invariants: an entry that is pending, not applied or pinned is never evicted; a key is loaded
 /// once at a time; a value in memory is never older than one a snapshot could give.
 #[derive(Debug, Default)]
@@ -67,6 +81,8 @@ pub(crate) struct View {
     /// Every key of `entries`, in the order of the clock's hand.
     clock: VecDeque<Key>,
     bytes: usize,
+    hits: u64,
+    misses: u64,
     loading: BTreeMap<Key, Offset>,
     holds: BTreeMap<Key, u32>,
     undurable: BTreeMap<BatchId, Vec<Key>>,
@@ -188,6 +204,16 @@ impl View {
         !self.undurable.is_empty()
     }
 
+    pub(crate) fn figures(&self) -> ViewFigures {
+        ViewFigures {
+            entries: self.entries.len(),
+            bytes: self.bytes,
+            hits: self.hits,
+            misses: self.misses,
+            undurable: self.undurable.len(),
+        }
+    }
+
     /// Holds a frame's keys: reading them blocks.
     pub(crate) fn hold(&mut self, frame: &Frame) -> Vec<Key> {
         let keys: Vec<_> =
@@ -266,9 +292,11 @@ impl domain::ctx::View for View {
             return Err(Unavailable);
         }
         let Some((key, entry)) = self.entries.get_key_value(self.scratch.as_slice()) else {
+            self.misses += 1;
             self.blocked.push(Blocked::Load(Bytes::copy_from_slice(&self.scratch)));
             return Err(Unavailable);
         };
+        self.hits += 1;
         if let Some(batch) = entry.pending {
             self.depends.add(batch);
         }
@@ -314,6 +342,9 @@ mod tests {
         assert!(view.loaded(USERS, &Bytes::from_static(b"k"), old, Offset(0)).is_ok());
         assert_eq!(get(&mut view), Ok(Some(Bytes::from_static(b"new"))));
         assert_eq!(view.depends(), Depends(vec![batch(1)]));
+        let bytes = ENTRY_OVERHEAD + 2 * 2 + 3; // the key with its table, the value
+        let expected = ViewFigures { entries: 1, bytes, hits: 1, misses: 1, undurable: 1 };
+        assert_eq!(view.figures(), expected);
     }
 
     #[test]

@@ -141,10 +141,17 @@ impl Handle {
     }
 }
 
+impl Handle {
+    /// Proofs that are not answered yet.
+    pub fn under_way(&self) -> usize {
+        let free: usize = self.places.values().map(|places| places.available_permits()).sum();
+        self.places.len() * PROOFS_MAX - free
+    }
+}
+
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let room: usize = self.places.values().map(|places| places.available_permits()).sum();
-        f.debug_struct("Handle").field("room", &room).finish()
+        f.debug_struct("Handle").field("under_way", &self.under_way()).finish()
     }
 }
 

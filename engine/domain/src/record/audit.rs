@@ -46,7 +46,12 @@ mod tests {
             target: "t".into(),
             detail: "{}".into(),
         };
-        check_bytes(&entry, &expect!["616e6e2d7468652d61646d696e636f6e736f6c655f6163636f756e745f62616e01000000000000008d000000d8ffffff93000000ddffffff74ffffffffffffff7b7dffffffffffff"]);
+        check_bytes(
+            &entry,
+            &expect![
+                "616e6e2d7468652d61646d696e636f6e736f6c655f6163636f756e745f62616e01000000000000008d000000d8ffffff93000000ddffffff74ffffffffffffff7b7dffffffffffff"
+            ],
+        );
         check_bytes(&AuditHead { newest: 2 }, &expect!["0200000000000000"]);
     }
 }

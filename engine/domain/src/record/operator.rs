@@ -61,6 +61,11 @@ mod tests {
             update_time: 2,
         };
         assert!(!format!("{operator:?}").contains("argon2"));
-        check_bytes(&Operators { operators: vec![operator] }, &expect!["616e6e2d7468652d61646d696e246172676f6e326964248d000000e9ffffff038a000000edffffff04000000000000000101000000000000000200000000000000d6ffffff01000000"]);
+        check_bytes(
+            &Operators { operators: vec![operator] },
+            &expect![
+                "616e6e2d7468652d61646d696e246172676f6e326964248d000000e9ffffff038a000000edffffff04000000000000000101000000000000000200000000000000d6ffffff01000000"
+            ],
+        );
     }
 }

@@ -13,11 +13,12 @@ pub(super) struct Transport {
     connection: rt::Connection,
     tls: Option<Box<tls::Stream>>,
     sent: u64,
+    counted: u64,
 }
 
 impl Transport {
     pub(super) fn new(connection: rt::Connection, tls: Option<tls::Stream>) -> Transport {
-        Transport { connection, tls: tls.map(Box::new), sent: 0 }
+        Transport { connection, tls: tls.map(Box::new), sent: 0, counted: 0 }
     }
 
     pub(super) fn peer(&self) -> SocketAddr {
@@ -36,6 +37,11 @@ impl Transport {
     /// All bytes that were written: more of them show that the peer takes some.
     pub(super) fn sent(&self) -> u64 {
         self.sent
+    }
+
+    /// Bytes that were written since this was last asked.
+    pub(super) fn take_sent(&mut self) -> u64 {
+        self.sent - std::mem::replace(&mut self.counted, self.sent)
     }
 
     /// Reads what has come, for [`Transport::decrypt`]. Zero is the end, also the one that TLS

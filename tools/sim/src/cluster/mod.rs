@@ -5,8 +5,8 @@
 //! lets the seed choose the link that moves next, so order holds within a link and nowhere else.
 //! Faults are options or calls; what is [`Halted`] stands still until it is let go.
 //!
-//! Checked after every output: batch numbers have no gap, a request is answered once, and nothing
-//! leaves that tells of an account whose batch is not durable.
+//! Checked after every output: batch numbers have no gap, a request is answered once and counted
+//! right behind its answer, and nothing leaves that tells of an account whose batch is not durable.
 
 pub mod client;
 pub mod store;
@@ -19,7 +19,7 @@ use std::time::Duration;
 use api::ops::Operations;
 use api::reply::Reply;
 use base::limits::CACHE_BYTES_MAX;
-use base::{ConnectionId, Instant, Now, Offset, Rng, ShardId, Table, UnixTime, UserId};
+use base::{Code, ConnectionId, Instant, Now, Offset, Rng, ShardId, Table, UnixTime, UserId};
 use bytes::Bytes;
 use domain::identity::alias::Kind;
 use domain::identity::provider::{Profile, Proof, Refusal};
@@ -27,8 +27,8 @@ use domain::identity::server_token::ServerKeys;
 use domain::identity::token;
 use matchmaker::Mode;
 use shard::{
-    Config, HookCall, Hooks, Input, Message, Output, PasswordOutcome, PasswordWork, Placement,
-    Providers, Rates, Shard, Stage, Verdict,
+    Config, Figures, HookCall, Hooks, Input, Message, Output, PasswordOutcome, PasswordWork,
+    Placement, Providers, Rates, Shard, Stage, Verdict,
 };
 
 use ::store::Load;
@@ -172,6 +172,8 @@ pub struct Cluster {
     /// What server code was answered.
     pub called: Vec<(u64, Result<Reply, api::Error>)>,
     pub damaged: Vec<Table>,
+    /// Requests that are over, by operation and what came of them.
+    pub done: BTreeMap<(Option<&'static str>, Result<(), Code>), u64>,
     /// The process dies after so many more outputs.
     dies_after: Option<u32>,
     pub faults: Faults,
@@ -214,6 +216,7 @@ impl Cluster {
             helpers: Vec::new(),
             called: Vec::new(),
             damaged: Vec::new(),
+            done: BTreeMap::new(),
             dies_after: None,
             faults: Faults::default(),
             trace: Trace::default(),
@@ -423,7 +426,11 @@ impl Cluster {
     fn handle_unseen(&mut self, id: ShardId, input: Input) {
         let micros = self.now.monotonic.0 / 1000;
         self.shards[id.index()].handle(input, self.now);
+        let mut is_answer = false;
         while let Some(output) = self.shards[id.index()].poll_output() {
+            let is_done = matches!(output, Output::Done { .. });
+            assert!(is_done || !is_answer, "an answer is counted before anything else leaves");
+            is_answer = is_counted(&output);
             self.note(format_args!("{micros} {id} -> {output:?}"));
             self.check_durable(&output);
             self.carry_out(id, output);
@@ -465,6 +472,10 @@ impl Cluster {
             self.handle_unseen(id, Input::Loaded { table, key, value, applied: Offset(0) });
         }
         self.faults.evictions += 1;
+    }
+
+    pub fn figures(&self, id: ShardId) -> Figures {
+        self.shards[id.index()].figures()
     }
 
     /// Whether every shard says that nothing is under way.
@@ -527,6 +538,10 @@ impl Cluster {
             Output::Password { call, work } => self.helpers.push((id, call, Help::Password(work))),
             Output::Proof { call, proof } => self.helpers.push((id, call, Help::Proof(proof))),
             Output::Called { call, result } => self.called.push((call, result)),
+            Output::Done { operation, outcome, begun } => {
+                assert!(begun <= self.now.monotonic, "a request begins before it is over");
+                *self.done.entry((operation.map(|row| row.name), outcome)).or_default() += 1;
+            }
             Output::Damaged { table } => self.damaged.push(table),
         }
     }
@@ -561,6 +576,7 @@ impl Cluster {
             | Output::Load { .. }
             | Output::Password { .. }
             | Output::Proof { .. }
+            | Output::Done { .. }
             | Output::Damaged { .. } => return,
         };
         for key in new {
@@ -590,6 +606,16 @@ impl Cluster {
                 self.trace.tail.push_back(line);
             }
         }
+    }
+}
+
+/// An answer to a request. The socket that a drain refuses after its handshake was granted, and
+/// counted, is none.
+fn is_counted(output: &Output) -> bool {
+    match output {
+        Output::Respond { response, .. } => response.status != 503,
+        Output::Called { .. } => true,
+        _ => false,
     }
 }
 

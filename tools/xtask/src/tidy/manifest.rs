@@ -5,8 +5,9 @@ use crate::tidy::rust::PLACES;
 
 /// Our crates by folder, package name, and what of ours they may depend on. A new arrow deserves a
 /// decision record.
-const ARROWS: [Crate; 16] = [
+const ARROWS: [Crate; 17] = [
     Crate::new("engine/base", "base", &[]),
+    Crate::new("engine/metrics", "metrics", &[]),
     Crate::new("engine/domain", "domain", &["base"]),
     Crate::new("engine/api", "api", &["base", "domain", "matchmaker"]),
     Crate::new("engine/shard", "shard", &["base", "domain", "matchmaker", "api"]),
@@ -17,6 +18,7 @@ const ARROWS: [Crate; 16] = [
         "ringmaster",
         &[
             "base",
+            "metrics",
             "domain",
             "matchmaker",
             "api",
@@ -30,7 +32,7 @@ const ARROWS: [Crate; 16] = [
         ],
     ),
     Crate::new("matchmaker", "matchmaker", &["base"]),
-    Crate::new("store", "store", &["base"]),
+    Crate::new("store", "store", &["base", "metrics"]),
     Crate::new("replication", "replication", &["base"]),
     Crate::new("net", "net", &["base"]),
     Crate::new("net/client", "client", &["base", "api"]),

@@ -1,0 +1,307 @@
+//! Every family of the metrics: its name, kind, labels and meaning. `docs/operations/metrics.md`
+//! lists them, and a test holds the two together.
+
+use metrics::{Family, Kind};
+
+use super::CoreFigures;
+
+const fn counter(name: &'static str, labels: Labels, help: &'static str) -> Family {
+    Family { name, kind: Kind::Counter, labels, help }
+}
+
+const fn gauge(name: &'static str, labels: Labels, help: &'static str) -> Family {
+    Family { name, kind: Kind::Gauge, labels, help }
+}
+
+const fn histogram(name: &'static str, labels: Labels, help: &'static str) -> Family {
+    Family { name, kind: Kind::Histogram, labels, help }
+}
+
+type Labels = &'static [&'static str];
+
+// The process.
+
+pub(super) static BUILD_INFO: Family =
+    gauge("ringmaster_build_info", &["version"], "Always 1: the version stands in the label.");
+pub(super) static START_TIME: Family = gauge(
+    "ringmaster_start_time_seconds",
+    &[],
+    "When the process was started, in seconds since 1970.",
+);
+pub(super) static INCARNATION: Family =
+    gauge("ringmaster_incarnation", &[], "How often a process was started on the data folder.");
+pub(super) static READY: Family = gauge(
+    "ringmaster_ready",
+    &[],
+    "1 while requests are taken, 0 before every core runs and while they drain.",
+);
+pub(super) static CPU: Family = counter(
+    "ringmaster_cpu_seconds_total",
+    &["mode"],
+    "Processor time of all threads; mode: user or system.",
+);
+pub(super) static RESIDENT: Family =
+    gauge("ringmaster_resident_bytes", &[], "Memory of the process that is in RAM.");
+pub(super) static ALLOCATED: Family =
+    gauge("ringmaster_allocated_bytes", &[], "Memory that all threads have asked for and use.");
+pub(super) static DESCRIPTORS: Family =
+    gauge("ringmaster_open_descriptors", &[], "Open files and sockets of the process.");
+pub(super) static DESCRIPTORS_MAX: Family =
+    gauge("ringmaster_max_descriptors", &[], "Most files and sockets that it may have open.");
+pub(super) static DATA: Family =
+    gauge("ringmaster_data_bytes", &[], "Size of the store's file in the data folder.");
+pub(super) static DISK_FREE: Family = gauge(
+    "ringmaster_disk_free_bytes",
+    &[],
+    "What is left for the server on the file system of the data folder.",
+);
+pub(super) static DISK_SIZE: Family =
+    gauge("ringmaster_disk_size_bytes", &[], "Size of the file system of the data folder.");
+
+// Requests.
+
+pub(super) static REQUESTS: Family = counter(
+    "ringmaster_requests_total",
+    &["operation", "code"],
+    "Requests and realtime messages that are over; code: OK or the gRPC code of the refusal.",
+);
+pub(super) static REQUEST_SECONDS: Family = histogram(
+    "ringmaster_request_seconds",
+    &["operation"],
+    "From when a core took a request up until its reply was handed to the socket, disk included.",
+);
+pub(super) static RATE_LIMITED: Family = counter(
+    "ringmaster_rate_limited_total",
+    &["class", "asker"],
+    "Requests over a rate limit, by class of operation; asker: address or user.",
+);
+
+// Beside the cores.
+
+pub(super) static PASSWORD_QUEUE: Family = gauge(
+    "ringmaster_password_queue",
+    &["work"],
+    "Passwords that wait for a thread; work: verify or hash.",
+);
+pub(super) static PASSWORDS_REFUSED: Family = counter(
+    "ringmaster_passwords_refused_total",
+    &["work"],
+    "Passwords that found their queue full, or waited too long in it.",
+);
+pub(super) static PROOFS: Family =
+    gauge("ringmaster_proofs", &[], "Proofs of social sign-in that providers are asked about.");
+
+// The cores.
+
+pub(super) static TICK_SECONDS: Family = histogram(
+    "ringmaster_tick_seconds",
+    &["core"],
+    "What a core's tick took: timers, the matchmaker's steps, what is to be written.",
+);
+pub(super) static TICK_LATE_SECONDS: Family = histogram(
+    "ringmaster_tick_late_seconds",
+    &["core"],
+    "How long after its time a core's tick came, which is how long others held it up.",
+);
+pub(super) static TICK_AGE: Family = gauge(
+    "ringmaster_tick_age_seconds",
+    &["core"],
+    "Since the core's last tick; more than a second is a core that does not run.",
+);
+pub(super) static MAILBOX: Family = gauge(
+    "ringmaster_mailbox_depth",
+    &["core"],
+    "Messages of other cores that wait in the core's mailbox.",
+);
+pub(super) static CORE_ALLOCATED: Family = gauge(
+    "ringmaster_core_allocated_bytes",
+    &["core"],
+    "What the core's thread has allocated less what it has freed, to within 64 KiB; core none: \
+     all other threads. What one thread allocates and another frees shifts these for good: only \
+     their sum is exact.",
+);
+
+/// One number that a core publishes at its tick. Gauges in seconds are published in nanoseconds.
+pub(super) struct Row {
+    pub(super) family: Family,
+    pub(super) read: fn(&CoreFigures<'_>) -> u64,
+}
+
+const fn row(family: Family, read: fn(&CoreFigures<'_>) -> u64) -> Row {
+    Row { family, read }
+}
+
+const BY_CORE: Labels = &["core"];
+
+pub(super) static CORE: [Row; 26] = [
+    row(
+        gauge("ringmaster_connections", BY_CORE, "Open TCP connections, WebSockets among them."),
+        |core| core.connections as u64,
+    ),
+    row(
+        gauge(
+            "ringmaster_sockets",
+            BY_CORE,
+            "Open WebSockets, on the core that has the connection.",
+        ),
+        |core| core.shard.sockets as u64,
+    ),
+    row(
+        gauge("ringmaster_sessions", BY_CORE, "Realtime sessions, on the core where they live."),
+        |core| core.shard.sessions as u64,
+    ),
+    row(
+        gauge("ringmaster_statuses", BY_CORE, "Users with a session, or with followers."),
+        |core| core.shard.statuses as u64,
+    ),
+    row(gauge("ringmaster_matches", BY_CORE, "Matches in progress."), |core| {
+        core.shard.matches as u64
+    }),
+    row(gauge("ringmaster_tickets", BY_CORE, "Matchmaker tickets that wait."), |core| {
+        core.shard.tickets as u64
+    }),
+    row(
+        gauge(
+            "ringmaster_matchmaker_carried_seconds",
+            BY_CORE,
+            "Since when the matchmaker's work has been carried over from one tick to the next.",
+        ),
+        |core| super::nanos(core.shard.carried),
+    ),
+    row(
+        gauge(
+            "ringmaster_matchmaker_untold",
+            BY_CORE,
+            "Formed matches whose players are still to be told.",
+        ),
+        |core| core.shard.untold as u64,
+    ),
+    row(gauge("ringmaster_requests_pending", BY_CORE, "Requests under way."), |core| {
+        core.shard.tasks as u64
+    }),
+    row(
+        gauge(
+            "ringmaster_parked",
+            BY_CORE,
+            "Questions that wait for a record: to be loaded, or held no longer.",
+        ),
+        |core| core.shard.parked as u64,
+    ),
+    row(
+        gauge("ringmaster_held_outputs", BY_CORE, "Replies and messages that wait for the disk."),
+        |core| core.shard.held as u64,
+    ),
+    row(
+        gauge(
+            "ringmaster_undurable_batches",
+            BY_CORE,
+            "Batches that wrote here and are not on disk.",
+        ),
+        |core| core.shard.view.undurable as u64,
+    ),
+    row(
+        gauge(
+            "ringmaster_bus_backlog",
+            BY_CORE,
+            "Messages that full mailboxes of others did not take.",
+        ),
+        |core| core.backlog as u64,
+    ),
+    row(
+        gauge("ringmaster_cache_records", BY_CORE, "Records in memory, absent ones too."),
+        |core| core.shard.view.entries as u64,
+    ),
+    row(gauge("ringmaster_cache_bytes", BY_CORE, "What those records take."), |core| {
+        core.shard.view.bytes as u64
+    }),
+    row(
+        counter("ringmaster_cache_hits_total", BY_CORE, "Reads of records that were in memory."),
+        |core| core.shard.view.hits,
+    ),
+    row(
+        counter(
+            "ringmaster_cache_misses_total",
+            BY_CORE,
+            "Reads of records that had to be loaded.",
+        ),
+        |core| core.shard.view.misses,
+    ),
+    row(
+        gauge(
+            "ringmaster_rate_addresses",
+            BY_CORE,
+            "Addresses whose requests are counted, by class.",
+        ),
+        |core| core.shard.rates.addresses as u64,
+    ),
+    row(
+        gauge("ringmaster_rate_users", BY_CORE, "Users whose requests are counted, by class."),
+        |core| core.shard.rates.users as u64,
+    ),
+    row(counter("ringmaster_connections_total", BY_CORE, "Connections accepted."), |core| {
+        core.traffic.connections
+    }),
+    row(
+        counter("ringmaster_received_bytes_total", BY_CORE, "Bytes read from connections."),
+        |core| core.traffic.received_bytes,
+    ),
+    row(counter("ringmaster_sent_bytes_total", BY_CORE, "Bytes written to connections."), |core| {
+        core.traffic.sent_bytes
+    }),
+    row(
+        counter(
+            "ringmaster_received_messages_total",
+            BY_CORE,
+            "Text messages read from WebSockets.",
+        ),
+        |core| core.traffic.received_messages,
+    ),
+    row(
+        counter("ringmaster_sent_messages_total", BY_CORE, "Text messages for WebSockets."),
+        |core| core.traffic.sent_messages,
+    ),
+    row(
+        counter(
+            "ringmaster_damaged_records_total",
+            BY_CORE,
+            "Stored records that did not decode: a human must look.",
+        ),
+        |core| core.traffic.damaged_records,
+    ),
+    row(
+        gauge(
+            "ringmaster_draining",
+            BY_CORE,
+            "1 while the core takes no new work and finishes what there is.",
+        ),
+        |core| u64::from(core.is_draining),
+    ),
+];
+
+/// Those that are not in [`CORE`].
+#[cfg(test)]
+pub(super) static OTHERS: [&Family; 23] = [
+    &BUILD_INFO,
+    &START_TIME,
+    &INCARNATION,
+    &READY,
+    &CPU,
+    &RESIDENT,
+    &ALLOCATED,
+    &DESCRIPTORS,
+    &DESCRIPTORS_MAX,
+    &DATA,
+    &DISK_FREE,
+    &DISK_SIZE,
+    &REQUESTS,
+    &REQUEST_SECONDS,
+    &RATE_LIMITED,
+    &PASSWORD_QUEUE,
+    &PASSWORDS_REFUSED,
+    &PROOFS,
+    &TICK_SECONDS,
+    &TICK_LATE_SECONDS,
+    &TICK_AGE,
+    &MAILBOX,
+    &CORE_ALLOCATED,
+];

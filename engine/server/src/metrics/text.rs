@@ -1,0 +1,140 @@
+//! The answer to a scrape.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use api::ops::{OPERATIONS, Rate};
+use base::Code;
+use metrics::{Bounds, Counter, Kind, Tally, Text};
+
+use super::families::{
+    ALLOCATED, BUILD_INFO, CORE, CORE_ALLOCATED, CPU, DATA, DESCRIPTORS, DESCRIPTORS_MAX,
+    DISK_FREE, DISK_SIZE, INCARNATION, MAILBOX, PASSWORD_QUEUE, PASSWORDS_REFUSED, PROOFS,
+    RATE_LIMITED, READY, REQUEST_SECONDS, REQUESTS, RESIDENT, START_TIME, TICK_AGE,
+    TICK_LATE_SECONDS, TICK_SECONDS,
+};
+use super::{Core, Metrics, ROWS, process};
+use crate::allocator;
+use crate::process::Shared;
+
+/// The requests that match no operation.
+const UNKNOWN: &str = "unknown";
+
+/// All metrics in the text format of Prometheus, version 0.0.4. For a thread beside the cores: it
+/// asks the system, which takes a while.
+#[cfg_attr(not(test), expect(dead_code, reason = "for the listener of `/metrics`"))]
+pub(crate) fn text(shared: &Shared) -> String {
+    let mut text = Text::default();
+    tell_process(&mut text, shared);
+    tell_requests(&mut text, &shared.metrics);
+    tell_beside(&mut text, shared);
+    tell_cores(&mut text, shared);
+    text.finish()
+}
+
+fn tell_process(text: &mut Text, shared: &Shared) {
+    let metrics = &shared.metrics;
+    text.gauge(&BUILD_INFO, &[env!("CARGO_PKG_VERSION")], 1);
+    let started = metrics.started.duration_since(UNIX_EPOCH).unwrap_or_default();
+    text.measure(&START_TIME, &[], started.as_secs_f64());
+    text.gauge(&INCARNATION, &[], u64::from(metrics.incarnation));
+    let is_ready = |core: &Core| core.ticked.value() > 0 && core.is_draining.value() == 0;
+    text.gauge(&READY, &[], u64::from(metrics.cores.iter().all(|core| is_ready(core))));
+    if let Some(cpu) = process::cpu() {
+        text.measure(&CPU, &["user"], cpu.user.as_secs_f64());
+        text.measure(&CPU, &["system"], cpu.system.as_secs_f64());
+    }
+    let data = shared.config.data_dir.join(store::FILE_NAME).metadata();
+    let disk = process::disk(&shared.config.data_dir);
+    for (family, value) in [
+        (&RESIDENT, process::resident()),
+        (&ALLOCATED, Some(allocator::all_in_use())),
+        (&DESCRIPTORS, process::descriptors()),
+        (&DESCRIPTORS_MAX, process::max_descriptors()),
+        (&DATA, data.ok().map(|data| data.len())),
+        (&DISK_FREE, disk.as_ref().map(|disk| disk.free)),
+        (&DISK_SIZE, disk.as_ref().map(|disk| disk.size)),
+    ] {
+        if let Some(value) = value {
+            text.gauge(family, &[], value);
+        }
+    }
+}
+
+/// Operations that were never called are left out.
+fn tell_requests(text: &mut Text, metrics: &Metrics) {
+    let operation = |row: usize| OPERATIONS.get(row).map_or(UNKNOWN, |row| row.name);
+    for row in 0..ROWS {
+        for (number, code) in [None].into_iter().chain(Code::ALL.map(Some)).enumerate() {
+            let total = metrics.cores.iter().map(|core| core.requests[row][number].value()).sum();
+            if total > 0 {
+                let code = code.map_or_else(|| "OK".to_owned(), |code| format!("{code:?}"));
+                text.counter(&REQUESTS, &[operation(row), &code], total);
+            }
+        }
+    }
+    for row in 0..ROWS {
+        let mut all = Tally::new(&Bounds::SECONDS);
+        metrics.cores.iter().for_each(|core| all.add(&core.seconds[row].tally()));
+        if all.count() > 0 {
+            text.histogram(&REQUEST_SECONDS, &[operation(row)], &all);
+        }
+    }
+    for class in Rate::ALL.into_iter().filter(|class| *class != Rate::Free) {
+        let sum = |of: fn(&Core) -> &[Counter; Rate::ALL.len()]| -> u64 {
+            metrics.cores.iter().map(|core| of(core)[class as usize].value()).sum()
+        };
+        text.counter(&RATE_LIMITED, &[class.name(), "address"], sum(|core| &core.address_refusals));
+        text.counter(&RATE_LIMITED, &[class.name(), "user"], sum(|core| &core.user_refusals));
+    }
+}
+
+fn tell_beside(text: &mut Text, shared: &Shared) {
+    let passwords = shared.passwords.figures();
+    for (work, figures) in &passwords {
+        text.gauge(&PASSWORD_QUEUE, &[work], figures.waiting as u64);
+    }
+    for (work, figures) in &passwords {
+        text.counter(&PASSWORDS_REFUSED, &[work], figures.refused);
+    }
+    text.gauge(&PROOFS, &[], shared.sidecar.under_way() as u64);
+}
+
+fn tell_cores(text: &mut Text, shared: &Shared) {
+    let metrics = &shared.metrics;
+    let cores = || metrics.cores.iter().enumerate().map(|(index, core)| (index.to_string(), core));
+    for (name, core) in cores() {
+        text.histogram(&TICK_SECONDS, &[&name], &core.tick.tally());
+    }
+    for (name, core) in cores() {
+        text.histogram(&TICK_LATE_SECONDS, &[&name], &core.tick_late.tally());
+    }
+    for (name, core) in cores() {
+        let age = metrics.start.elapsed().saturating_sub(Duration::from_nanos(core.ticked.value()));
+        text.measure(&TICK_AGE, &[&name], age.as_secs_f64());
+    }
+    for (index, mailbox) in shared.bus.iter().enumerate() {
+        text.gauge(&MAILBOX, &[&index.to_string()], mailbox.depth() as u64);
+    }
+    let in_use = |core| {
+        #[expect(clippy::cast_precision_loss, reason = "bytes in memory are far below 2^53")]
+        let bytes = allocator::in_use(core) as f64;
+        bytes
+    };
+    for (index, (name, _)) in cores().enumerate() {
+        text.measure(&CORE_ALLOCATED, &[&name], in_use(Some(index)));
+    }
+    text.measure(&CORE_ALLOCATED, &["none"], in_use(None));
+    for (row, at) in CORE.iter().zip(0..) {
+        for (name, core) in cores() {
+            let value = core.figures[at].value();
+            match row.family.kind {
+                Kind::Counter => text.counter(&row.family, &[&name], value),
+                Kind::Gauge if row.family.name.ends_with("_seconds") => {
+                    let value = Duration::from_nanos(value).as_secs_f64();
+                    text.measure(&row.family, &[&name], value);
+                }
+                Kind::Gauge | Kind::Histogram => text.gauge(&row.family, &[&name], value),
+            }
+        }
+    }
+}
