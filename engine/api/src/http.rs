@@ -1,6 +1,7 @@
 //! HTTP without a socket: routing, query parameters, responses.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use base::json::Json;
@@ -13,8 +14,8 @@ use crate::json::{Malformed, Message, Unknown, names};
 use crate::ops::{Auth, Operation};
 use crate::reply::Reply;
 
-/// One request, as much of it as operations look at.
-#[derive(Clone, Debug, Default)]
+/// One request, as much of it as operations look at. Its `Debug` form shows no credentials.
+#[derive(Clone, Default)]
 pub struct Request {
     pub method: String,
     /// Path and query, as sent.
@@ -31,8 +32,20 @@ pub struct Request {
     pub client: Option<ClientAddress>,
 }
 
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A token may stand in the query, a password in the body.
+        let path = self.target.split('?').next().unwrap_or_default();
+        f.debug_struct("Request")
+            .field("method", &self.method)
+            .field("path", &path)
+            .field("body_size", &self.body.len())
+            .field("client", &self.client)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A request whose row is found, and which is not decoded yet.
-#[derive(Debug)]
 pub struct Found<'a> {
     pub row: &'static Operation,
     route: &'static crate::ops::Http,
@@ -41,7 +54,6 @@ pub struct Found<'a> {
 }
 
 /// A routed request, as a row's decoder sees it.
-#[derive(Debug)]
 pub struct Call<'a> {
     pub query: Query,
     pub authorization: &'a [String],
@@ -344,20 +356,22 @@ fn encode(reply: &Reply) -> String {
         | Reply::Document { .. } => {}
         Reply::Session { created, token, refresh_token } => {
             o.flag("created", *created);
-            o.text("token", token);
-            o.text("refresh_token", refresh_token);
+            o.text("token", &token.0);
+            o.text("refresh_token", &refresh_token.0);
         }
         Reply::Account { user } => account::account(user, o),
         Reply::Users { users } => o.list("users", users, account::user),
-        Reply::ServerToken { token } => o.text("token", token),
+        Reply::ServerToken { token } => o.text("token", &token.0),
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use base::Secret;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::request::SocketOpen;
 
     /// Rows 37 to 41.
     #[test]
@@ -384,5 +398,31 @@ mod tests {
         fn no_text_panics(text: String) {
             let _ = Query::parse(&text);
         }
+    }
+    #[test]
+    fn debug_forms_show_no_credentials() {
+        let secret = || Secret::from("CANARY");
+        let request = Request {
+            method: "POST".into(),
+            target: "/ws?token=CANARY".into(),
+            authorization: vec!["Bearer CANARY".into()],
+            body: Bytes::from("CANARY"),
+            ..Request::default()
+        };
+        let refresh =
+            crate::request::Request::SessionRefresh { token: secret(), vars: BTreeMap::default() };
+        let logout =
+            crate::request::Request::SessionLogout { token: secret(), refresh_token: secret() };
+        let open = SocketOpen {
+            token: Some(secret()),
+            format: "json".into(),
+            status: false,
+            is_handshake: true,
+        };
+        let session = Reply::Session { created: true, token: secret(), refresh_token: secret() };
+        let server_token = Reply::ServerToken { token: secret() };
+        let shown =
+            format!("{request:?} {refresh:?} {logout:?} {open:?} {session:?} {server_token:?}");
+        assert!(shown.contains("/ws") && !shown.contains("CANARY"), "{shown}");
     }
 }

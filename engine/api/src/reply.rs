@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use base::{TicketId, UserId};
+use base::{Secret, TicketId, UserId};
 use domain::identity::account::User;
 use domain::play::relay::Joined;
 use domain::social::status::StatusPresence;
@@ -15,8 +15,8 @@ pub enum Reply {
     Root,
     Session {
         created: bool,
-        token: String,
-        refresh_token: String,
+        token: Secret,
+        refresh_token: Secret,
     },
     Account {
         user: UserView,
@@ -25,7 +25,7 @@ pub enum Reply {
         users: Vec<UserView>,
     },
     ServerToken {
-        token: String,
+        token: Secret,
     },
     /// The keys that tokens for dedicated servers are verified by, as a whole JSON document.
     PublicKeys {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use base::UserId;
+use base::{Secret, UserId};
 use bytes::Bytes;
 use domain::identity::provider::Proof;
 use domain::identity::token::Vars;
@@ -16,12 +16,12 @@ pub enum Request {
     ServerKeysGet,
     Authenticate(Authenticate),
     SessionRefresh {
-        token: String,
+        token: Secret,
         vars: Vars,
     },
     SessionLogout {
-        token: String,
-        refresh_token: String,
+        token: Secret,
+        refresh_token: Secret,
     },
     /// A token that a dedicated server of this audience can verify by itself.
     ServerTokenGet {
@@ -118,7 +118,7 @@ pub struct AccountUpdate {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SocketOpen {
     /// The session token, from the `Authorization` header if there is one, else from the query.
-    pub token: Option<String>,
+    pub token: Option<Secret>,
     pub format: String,
     /// Appear online at once.
     pub status: bool,

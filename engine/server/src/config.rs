@@ -20,7 +20,6 @@ use std::path::PathBuf;
 use base::Secret;
 use base::id::SHARDS_MAX;
 
-pub(crate) use check::check_files;
 pub(crate) use keys::{KEYS, Key};
 pub(crate) use listing::show;
 pub(crate) use source::{Loaded, Sources};

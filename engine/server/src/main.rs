@@ -27,6 +27,7 @@ mod process;
 mod reload;
 mod server_key;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::ArgMatches;
@@ -75,19 +76,16 @@ fn check(matches: &ArgMatches) -> ExitCode {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
-    println!("configuration is good");
+    let mut text = "configuration is good\n".to_owned();
     for key in loaded.config.default_keys() {
-        println!("warning: {key}: everybody knows the default: set your own before going online");
+        text += &format!("warning: {key}: everybody knows it: set your own before going online\n");
     }
-    ExitCode::SUCCESS
+    print(&text)
 }
 
 fn show(matches: &ArgMatches) -> ExitCode {
     match Sources::new(matches).load() {
-        Ok(loaded) => {
-            print!("{}", config::show(&loaded));
-            ExitCode::SUCCESS
-        }
+        Ok(loaded) => print(&config::show(&loaded)),
         Err(problems) => refuse(&problems),
     }
 }
@@ -95,8 +93,14 @@ fn show(matches: &ArgMatches) -> ExitCode {
 /// The configuration that a server starts with, or the end of this process.
 fn load(sources: &Sources) -> Result<Loaded, ExitCode> {
     let loaded = sources.load().map_err(|problems| refuse(&problems))?;
-    let problems = config::check_files(&loaded.config);
-    if problems.is_empty() { Ok(loaded) } else { Err(refuse(&problems)) }
+    loaded.check_files().map_err(|problems| refuse(&problems))
+}
+
+fn print(text: &str) -> ExitCode {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE, // whoever listened is gone
+    }
 }
 
 /// Nothing was started.

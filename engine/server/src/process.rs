@@ -161,7 +161,7 @@ pub(crate) fn shard_config(config: &Config, incarnation: u32) -> Result<shard::C
             &session.refresh_encryption_key,
             &session.earlier_refresh_encryption_keys,
         ),
-        server_keys: server_key::load(config)?,
+        server_keys: server_key::load(config).context("session.server_token_key_files")?,
         token_life: secs(session.token_expiry_sec),
         refresh_token_life: secs(session.refresh_token_expiry_sec),
         server_token_life: secs(session.server_token_expiry_sec),

@@ -32,7 +32,7 @@ pub(crate) fn load(config: &Config) -> Result<ServerKeys> {
 pub(crate) fn check(config: &Config) -> Result<()> {
     let files = &config.session.server_token_key_files;
     if !files.is_empty() {
-        read_all(config, files).context("session.server_token_key_files")?;
+        read_all(config, files)?;
     }
     Ok(())
 }

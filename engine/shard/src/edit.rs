@@ -5,6 +5,7 @@
 
 use api::Error;
 use api::request::{AccountUpdate, Credentials};
+use base::Secret;
 use base::limits::EDIT_TRIES_MAX;
 use domain::identity::account::{self, Edit, Update};
 use domain::identity::alias::{self, Alias, Kind};
@@ -144,7 +145,7 @@ impl Shard {
         alias: Alias,
         hash: String,
     ) -> Step {
-        let edit = Edit::Link { alias, password: Some(hash) };
+        let edit = Edit::Link { alias, password: Some(Secret(hash)) };
         self.read_for_edit(task, Editing { bearer, edit, tries: 0 })
     }
 

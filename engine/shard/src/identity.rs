@@ -7,7 +7,7 @@ use api::http::Response;
 use api::reply::Reply;
 use api::request::SocketOpen;
 use base::limits::{AUDIENCE_MAX, VAR_TEXT_MAX, VARS_MAX};
-use base::{Code, ShardId, TokenId, UserId};
+use base::{Code, Secret, ShardId, TokenId, UserId};
 use domain::identity::alias::Alias;
 use domain::identity::server_token::ServerClaims;
 use domain::identity::session::{Bearer, Check};
@@ -25,9 +25,9 @@ impl Shard {
     pub(crate) fn session_reply(&self, claims: Claims, created: bool) -> Reply {
         let now = self.now.wall.secs();
         let mut claims = Claims { expiry: now + self.config.token_life.as_secs(), ..claims };
-        let token = self.config.session_keys.sign(&claims);
+        let token = Secret(self.config.session_keys.sign(&claims));
         claims.expiry = now + self.config.refresh_token_life.as_secs();
-        let refresh_token = self.config.refresh_keys.sign(&claims);
+        let refresh_token = Secret(self.config.refresh_keys.sign(&claims));
         Reply::Session { created, token, refresh_token }
     }
 
@@ -97,7 +97,7 @@ impl Shard {
         let issued_at = self.now.wall.secs();
         let expiry = issued_at + self.config.server_token_life.as_secs();
         let claims = ServerClaims { token_id, user_id, username, audience, issued_at, expiry };
-        Reply::ServerToken { token: self.config.server_keys.sign(&claims) }
+        Reply::ServerToken { token: Secret(self.config.server_keys.sign(&claims)) }
     }
 
     // Users.
@@ -150,7 +150,7 @@ impl Shard {
         if !matches!(open.format.as_str(), "" | "json") {
             return self.refuse_handshake(task, 400);
         }
-        let token = open.token.as_deref().unwrap_or_default();
+        let token = open.token.as_ref().map_or("", |token| &token.0);
         let Ok(claims) = self.config.session_keys.verify(token, self.now.wall) else {
             return self.refuse_handshake(task, 401);
         };

@@ -294,6 +294,7 @@ impl Shard {
 
     /// Lives by another configuration from here on: placement, name and matchmaker are the same.
     fn configure(&mut self, config: Arc<Config>) {
+        assert_eq!(self.config.placement, config.placement, "homes never move");
         self.limiter.set_rates(config.rates);
         self.verified = Verified::default(); // by keys that may be gone
         self.config = config;

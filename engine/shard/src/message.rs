@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use api::reply::UserView;
-use base::{BatchId, ConnectionId, Frame, MatchId, SessionId, ShardId, TicketId, UserId};
+use base::{BatchId, ConnectionId, Frame, MatchId, Secret, SessionId, ShardId, TicketId, UserId};
 use bytes::Bytes;
 use domain::identity::account::{Edit, NewAccount, Plan, SignedIn, User};
 use domain::identity::alias::{Alias, Kind};
@@ -276,12 +276,28 @@ pub enum Answer {
 pub struct Login {
     pub username: String,
     /// Hash of the password; empty when there is none.
-    pub password: String,
+    pub password: Secret,
     pub is_disabled: bool,
 }
 
 impl Login {
     pub(crate) fn of(user: User) -> Login {
-        Login { is_disabled: user.is_disabled(), username: user.username, password: user.password }
+        Login {
+            is_disabled: user.is_disabled(),
+            username: user.username,
+            password: Secret(user.password),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_does_not_show_its_hash() {
+        let user = User { password: "CANARY".into(), ..User::default() };
+        let answer = Answer::Login(Some(Login::of(user)));
+        assert!(!format!("{answer:?}").contains("CANARY"));
     }
 }

@@ -4,7 +4,7 @@ use base::id::Birth;
 use base::{MatchId, SessionId, ShardId, UserId};
 
 /// The same on every shard of a process.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Placement {
     pub count: usize,
     /// This run of the process: transient ids of other runs belong to nobody.

@@ -5,7 +5,7 @@ use api::ops::Rate;
 use api::reply::Reply;
 use api::request::{Authenticate, Credentials};
 use base::limits::{CUSTOM_ID_MAX, PASSWORD_MAX, USERNAME_DRAWS_MAX};
-use base::{Code, TokenId, UserId};
+use base::{Code, Secret, TokenId, UserId};
 use domain::identity::account::{NewAccount, SignedIn, avatar_url, display_name};
 use domain::identity::alias::{self, Alias, Kind};
 use domain::identity::password::{self, Password};
@@ -31,7 +31,7 @@ pub(crate) struct SignIn {
     pub(crate) vars: Vars,
     pub(crate) password: Option<Password>,
     /// Of the password, once it was hashed for a new account.
-    pub(crate) hash: Option<String>,
+    pub(crate) hash: Option<Secret>,
     pub(crate) profile: Option<Profile>,
     /// The chosen name was found to be taken: it may be by another request of the same player.
     is_second_look: bool,
@@ -213,7 +213,7 @@ impl Shard {
             }
             return self.grant_sign_in(task, user, signed_in, sign_in.vars);
         };
-        if login.password.is_empty() || password.as_str().len() > PASSWORD_MAX {
+        if login.password.0.is_empty() || password.as_str().len() > PASSWORD_MAX {
             return Step::Fail(password::Error::Wrong.into());
         }
         let asker = Asker::User(user);
@@ -221,7 +221,7 @@ impl Shard {
             return Step::Fail(too_often.error());
         }
         let hash = login.password;
-        let work = PasswordWork::Verify { password: password.clone(), hash: hash.clone() };
+        let work = PasswordWork::Verify { password: password.clone(), hash: hash.0.clone() };
         self.output_of(task, Output::Password { call: task, work });
         Step::Wait(State::Password { user, hash, sign_in })
     }
@@ -231,10 +231,11 @@ impl Shard {
         &mut self,
         task: u64,
         user: UserId,
-        hash: String,
+        hash: Secret,
         sign_in: SignIn,
         rehashed: Option<String>,
     ) -> Step {
+        let rehashed = rehashed.map(Secret);
         let signed_in = SignedIn { verified: Some(hash), rehashed, ..self.signed_in(&sign_in) };
         self.grant_sign_in(task, user, signed_in, sign_in.vars)
     }

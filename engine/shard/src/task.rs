@@ -11,7 +11,7 @@ use api::request::{Request, SocketOpen};
 use base::limits::{
     HELD_OUTPUTS_MAX, TASK_DEADLINE, TASKS_MAX, USERS_PER_BAN_MAX, USERS_PER_REQUEST_MAX,
 };
-use base::{Code, Instant, MatchId, SessionId, ShardId, UserId};
+use base::{Code, Instant, MatchId, Secret, SessionId, ShardId, UserId};
 use domain::identity::account::Edit;
 use domain::identity::alias::{Alias, Kind as AliasKind};
 use domain::identity::password;
@@ -82,7 +82,7 @@ pub(crate) enum State {
     /// Is it the account's password?
     Password {
         user: UserId,
-        hash: String,
+        hash: Secret,
         sign_in: Box<SignIn>,
     },
     /// The password of a new account is hashed.
@@ -252,7 +252,7 @@ impl Shard {
                 self.password_is_right(call, user, hash, *sign_in, rehashed)
             }
             (State::HashForCreation { mut sign_in }, PasswordOutcome::Hashed(hash)) => {
-                sign_in.hash = Some(hash);
+                sign_in.hash = Some(Secret(hash));
                 self.create(call, sign_in)
             }
             (State::HashForLink { bearer, alias }, PasswordOutcome::Hashed(hash)) => {
@@ -339,13 +339,13 @@ impl Shard {
                 };
                 self.server_token(task, bearer, audience)
             }
-            Request::SessionRefresh { token, vars } => self.refresh(task, &token, vars),
+            Request::SessionRefresh { token, vars } => self.refresh(task, &token.0, vars),
             Request::SocketOpen(open) => self.ask_handshake(task, open),
             Request::SessionLogout { token, refresh_token } => {
                 let Some(bearer) = bearer else {
                     return Step::Fail(invalid_token());
                 };
-                self.logout(task, bearer, &token, &refresh_token)
+                self.logout(task, bearer, &token.0, &refresh_token.0)
             }
             Request::AccountGet => {
                 let Some(bearer) = bearer else {

@@ -82,8 +82,8 @@ impl Server {
             body: Bytes::from("{\"id\":\"device-0001\"}"),
             ..Request::default()
         });
-        let (_, rest) = response.body.split_once("\"token\":\"").unwrap();
-        rest.split_once('"').unwrap().0.to_owned()
+        let (_, rest) = response.body.split_once("\"token\":\"").expect("a token");
+        rest.split_once('"').expect("its end").0.to_owned()
     }
 
     fn read_account(&mut self, token: &str) -> u16 {
@@ -135,7 +135,7 @@ fn config(session_keys: token::Keys, rates: Rates) -> Config {
         server_key: "defaultkey".into(),
         session_keys,
         refresh_keys: token::Keys::new(b"refresh", &[]),
-        server_keys: ServerKeys::new("node", &key, &[]).unwrap(),
+        server_keys: ServerKeys::new("node", &key, &[]).expect("the key has its form"),
         token_life: life,
         refresh_token_life: life,
         server_token_life: life,

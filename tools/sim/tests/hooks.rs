@@ -134,7 +134,7 @@ fn an_after_hook_sees_the_reply_once_it_is_durable() {
         let Stage::After { reply: Reply::Session { created: true, token, .. } } = call.stage else {
             panic!("{call:?}");
         };
-        assert_eq!(token, login.token);
+        assert_eq!(token.0, login.token);
     }
 }
 

@@ -1,13 +1,17 @@
 //! Sessions, users and the socket's handshake.
 
+use base::Secret;
+
 use crate::error::Error;
 use crate::http::{Call, Query};
 use crate::request::{Request, SocketOpen};
 
 pub(crate) fn session_refresh(call: &Call<'_>) -> Result<Request, Error> {
     let mut body = call.message()?;
-    let request =
-        Request::SessionRefresh { token: body.text("token")?, vars: body.text_map("vars")? };
+    let request = Request::SessionRefresh {
+        token: Secret(body.text("token")?),
+        vars: body.text_map("vars")?,
+    };
     body.finish()?;
     Ok(request)
 }
@@ -15,8 +19,8 @@ pub(crate) fn session_refresh(call: &Call<'_>) -> Result<Request, Error> {
 pub(crate) fn session_logout(call: &Call<'_>) -> Result<Request, Error> {
     let mut body = call.message()?;
     let request = Request::SessionLogout {
-        token: body.text("token")?,
-        refresh_token: body.text("refresh_token")?,
+        token: Secret(body.text("token")?),
+        refresh_token: Secret(body.text("refresh_token")?),
     };
     body.finish()?;
     Ok(request)
@@ -36,8 +40,8 @@ pub(crate) fn users_get(call: &Call<'_>) -> Result<Request, Error> {
 pub(crate) fn socket_open(call: &Call<'_>) -> Result<Request, Error> {
     let first = |name| call.query.first(name).unwrap_or_default().to_owned();
     let token = match call.authorization {
-        [] => Some(first("token")),
-        [header, ..] => header.strip_prefix("Bearer ").map(str::to_owned),
+        [] => Some(Secret(first("token"))),
+        [header, ..] => header.strip_prefix("Bearer ").map(Secret::from),
     };
     let status = Query::parse_flag(&first("status")).unwrap_or(false);
     let is_handshake = call.websocket;

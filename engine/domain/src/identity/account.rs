@@ -7,7 +7,7 @@
 use base::limits::{
     AVATAR_URL_MAX, DEVICES_MAX, DISPLAY_NAME_MAX, LANG_TAG_MAX, LOCATION_MAX, TIMEZONE_MAX,
 };
-use base::{Code, UserId};
+use base::{Code, Secret, UserId};
 
 use super::alias::{Alias, Kind};
 use super::provider::Profile;
@@ -24,7 +24,7 @@ pub struct NewAccount {
     /// What signs it in, in this order.
     pub credentials: Vec<Alias>,
     /// Hash of its password.
-    pub password: Option<String>,
+    pub password: Option<Secret>,
     pub display_name: String,
     pub avatar_url: String,
 }
@@ -36,7 +36,7 @@ pub enum Edit {
     /// there can be many devices. An e-mail address brings the hash of its password.
     Link {
         alias: Alias,
-        password: Option<String>,
+        password: Option<Secret>,
     },
     /// The alias of this kind signs the account in no more: this one, or whichever is there.
     Unlink {
@@ -177,7 +177,7 @@ pub fn create(ctx: &mut Ctx<'_>, new: &NewAccount) {
         lang_tag: "en".to_owned(),
         metadata: "{}".to_owned(),
         wallet: "{}".to_owned(),
-        password: new.password.clone().unwrap_or_default(),
+        password: new.password.clone().unwrap_or_default().0,
         create_time: now,
         update_time: now,
         ..User::default()
@@ -262,7 +262,7 @@ pub fn edit(ctx: &mut Ctx<'_>, id: UserId, edit: &Edit, planned: &Plan) -> Appli
         Edit::Link { alias, password } => {
             planned.claims.iter().for_each(|alias| user.add(alias));
             if let (Kind::Email, Some(password)) = (alias.kind(), password) {
-                user.password.clone_from(password);
+                user.password.clone_from(&password.0);
             }
         }
         Edit::Unlink { kind: Kind::Email, .. } => user.password.clear(),
@@ -292,9 +292,9 @@ pub fn edit(ctx: &mut Ctx<'_>, id: UserId, edit: &Edit, planned: &Plan) -> Appli
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SignedIn {
     /// The hash that the shown password was found to be of; the account's may be another by now.
-    pub verified: Option<String>,
+    pub verified: Option<Secret>,
     /// A better hash of the same password.
-    pub rehashed: Option<String>,
+    pub rehashed: Option<Secret>,
     /// What the provider says: fills what is empty.
     pub profile: Option<Profile>,
     /// Tokens issued before die.
@@ -314,12 +314,12 @@ pub fn sign_in(ctx: &mut Ctx<'_>, id: UserId, signed_in: &SignedIn) -> Applied<U
     if user.is_disabled() {
         return Err(Stop::Refused(Error::Banned));
     }
-    if signed_in.verified.as_ref().is_some_and(|hash| *hash != user.password) {
+    if signed_in.verified.as_ref().is_some_and(|hash| hash.0 != user.password) {
         return Err(Stop::Refused(Error::OtherPassword));
     }
     let mut is_changed = false;
     if let Some(new) = &signed_in.rehashed {
-        user.password.clone_from(new);
+        user.password.clone_from(&new.0);
         is_changed = true;
     }
     if let Some(profile) = &signed_in.profile {
@@ -562,5 +562,25 @@ mod tests {
         assert_eq!(world.apply(|ctx| read(ctx, ID)), Ok(Some(before)));
         let nobody = UserId::from_bytes([1; 16]);
         assert_eq!(world.apply(|ctx| set_disabled(ctx, nobody, true)), Ok(false));
+    }
+
+    #[test]
+    fn debug_forms_show_no_hash() {
+        let hash = || Some(Secret::from("CANARY"));
+        let new = NewAccount {
+            user_id: ID,
+            username: alias(Alias::username("ann")),
+            credentials: Vec::new(),
+            password: hash(),
+            display_name: String::new(),
+            avatar_url: String::new(),
+        };
+        let link = Edit::Link { alias: alias(Alias::email("ann@example.com")), password: hash() };
+        let signed_in =
+            SignedIn { verified: hash(), rehashed: hash(), profile: None, revokes: false };
+        let user = User { password: "CANARY".into(), ..User::default() };
+        let shown = format!("{new:?} {link:?} {signed_in:?} {user:?}");
+        assert!(!shown.contains("CANARY"), "{shown}");
+        assert!(shown.contains("has_password: true"), "{shown}");
     }
 }

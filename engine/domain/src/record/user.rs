@@ -3,9 +3,7 @@
 use super::record;
 
 /// Texts are empty where the account has none.
-#[derive(
-    Clone, Debug, Default, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize,
-)]
+#[derive(Clone, Default, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub struct User {
     pub username: String,
     pub display_name: String,
@@ -37,6 +35,21 @@ pub struct Credential {
 }
 
 record!(User, 1);
+
+/// Without the hash of the password.
+impl std::fmt::Debug for User {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("User")
+            .field("username", &self.username)
+            .field("display_name", &self.display_name)
+            .field("credentials", &self.credentials)
+            .field("has_password", &!self.password.is_empty())
+            .field("create_time", &self.create_time)
+            .field("update_time", &self.update_time)
+            .field("disable_time", &self.disable_time)
+            .finish_non_exhaustive()
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -13,20 +13,56 @@ impl Loaded {
         let problems = check_together(&self);
         if problems.is_empty() { Ok(self) } else { Err(problems) }
     }
+
+    /// The same, or what a start would refuse of what its keys name: files, and addresses of
+    /// providers.
+    pub(crate) fn check_files(self) -> Result<Loaded, Vec<String>> {
+        let mut problems = Vec::new();
+        if let Err(error) = Certificate::check(&self.config) {
+            problems.push(format!("{error:#}"));
+        }
+        if let Err(error) = server_key::check(&self.config) {
+            problems.push(format!("session.server_token_key_files: {error:#}"));
+        }
+        if let Err(error) = self.config.social.settings().check() {
+            problems.push(social_problem(&error.to_string()));
+        }
+        let problems: Vec<_> = problems.into_iter().map(|problem| self.place(problem)).collect();
+        if problems.is_empty() { Ok(self) } else { Err(problems) }
+    }
+
+    /// The sentence, which begins with the name of a key, behind the place where its value stands:
+    /// a variable and a flag are that name.
+    fn place(&self, sentence: String) -> String {
+        for (key, origin) in KEYS.iter().zip(&self.origins) {
+            let rest = sentence.strip_prefix(key.name);
+            if let Some(rest) = rest.filter(|rest| rest.starts_with([':', ','])) {
+                return match origin {
+                    Origin::Default => sentence,
+                    Origin::File { .. } => format!("{origin}: {sentence}"),
+                    Origin::Environment(_) | Origin::Flag(_) => format!("{origin}{rest}"),
+                };
+            }
+        }
+        sentence
+    }
+}
+
+/// What the sidecar says of its settings, by the names of our keys.
+fn social_problem(sentence: &str) -> String {
+    let (setting, what) = sentence.split_once(' ').unwrap_or((sentence, ""));
+    let name = format!("social.endpoints.{}", setting.replace('.', "_"));
+    if KEYS.iter().any(|key| key.name == name) {
+        return format!("{name}: {what}");
+    }
+    format!("social.oidc: {sentence}")
 }
 
 fn check_together(loaded: &Loaded) -> Vec<String> {
     let config = &loaded.config;
     let mut problems = Vec::new();
-    let mut refuse = |key: &str, what: String| {
-        let index = KEYS.iter().position(|other| other.name == key);
-        let origin = index.map_or(&Origin::Default, |index| &loaded.origins[index]);
-        problems.push(match origin {
-            Origin::File { .. } => format!("{origin}: {key}: {what}"),
-            Origin::Default => format!("{key}: {what}"),
-            Origin::Environment(_) | Origin::Flag(_) => format!("{origin}: {what}"),
-        });
-    };
+    let mut refuse =
+        |key: &str, what: String| problems.push(loaded.place(format!("{key}: {what}")));
     if let Some(key) = shared_key(config) {
         let what = "a key of session tokens is one of refresh tokens too, and has to differ: \
                     session.encryption_key, session.earlier_encryption_keys, \
@@ -82,19 +118,4 @@ fn shared_key(config: &Config) -> Option<&'static str> {
     }
     let is_shared = session.earlier_encryption_keys.iter().any(is_of_refresh);
     is_shared.then_some("session.earlier_encryption_keys")
-}
-
-/// What a start would refuse of what the keys name: files, and addresses of providers.
-pub(crate) fn check_files(config: &Config) -> Vec<String> {
-    let mut problems = Vec::new();
-    if let Err(error) = Certificate::check(config) {
-        problems.push(format!("{error:#}"));
-    }
-    if let Err(error) = server_key::check(config) {
-        problems.push(format!("{error:#}"));
-    }
-    if let Err(error) = config.social.settings().check() {
-        problems.push(format!("social: {error}"));
-    }
-    problems
 }

@@ -158,7 +158,8 @@ impl Loading {
                     let text = text.strip_suffix('\n').unwrap_or(&text);
                     self.take_text(key, text.strip_suffix('\r').unwrap_or(text), &origin);
                 }
-                Err(error) => self.problems.push(format!("{origin}: {value}: {error}")),
+                // Without its name: who takes the variable for the other puts the secret there.
+                Err(error) => self.problems.push(format!("{origin}: the file {error}")),
             }
         }
     }

@@ -383,18 +383,28 @@ fn a_secret_may_stand_in_a_file_of_its_own() {
     assert_eq!(load("", &both, &[]).unwrap_err(), [conflict]);
 
     let missing = format!(
-        "environment {variable}: /nowhere/key: cannot be read: No such file or directory (os \
-         error 2)"
+        "environment {variable}: the file cannot be read: No such file or directory (os error 2)"
     );
     check_variable(variable, "/nowhere/key", &missing);
     std::fs::write(&file, "x".repeat(70_000)).unwrap();
-    let large = format!("environment {variable}: {path}: is larger than 65536 bytes");
+    let large = format!("environment {variable}: the file is larger than 65536 bytes");
     check_variable(variable, path, &large);
     check_variable(
         "RINGMASTER_SHARDS_FILE",
         path,
         "environment RINGMASTER_SHARDS_FILE: unknown variable",
     );
+}
+
+#[test]
+fn a_torn_file_is_no_reason_to_panic() {
+    let sample = include_str!("../../../../docs/ringmaster.toml").replace("\n#", "\n");
+    for end in (0..sample.len()).step_by(41).filter(|end| sample.is_char_boundary(*end)) {
+        let mut torn = sample[..end].to_owned();
+        let _ = load(&torn, &[], &[]);
+        torn.insert_str(end / 2, "[[{\"=\0");
+        let _ = load(&torn, &[], &[]);
+    }
 }
 
 #[test]

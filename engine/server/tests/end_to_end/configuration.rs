@@ -61,8 +61,19 @@ fn what_is_wrong_is_refused_with_one_message_before_anything_is_started() {
         ("name = \n", "a.toml:1: no TOML"),
         ("name = \"a\"\nname = \"b\"\n", "a.toml:2: no TOML: duplicate key"),
         ("production = true\n", "a.toml:1: production: a default key is refused"),
-        ("[session]\nserver_token_key_files = [\"b.pem\"]\n", "session.server_token_key_files"),
-        ("[social.endpoints]\nsteam_ticket_url = \"http://a.example\"\n", "social: "),
+        (
+            "[session]\nserver_token_key_files = [\"b.pem\"]\n",
+            "a.toml:2: session.server_token_key_files: in b.pem: cannot read",
+        ),
+        (
+            "[social.endpoints]\nsteam_ticket_url = \"http://a.example\"\n",
+            "a.toml:2: social.endpoints.steam_ticket_url: is not an https address",
+        ),
+        (
+            "[[social.oidc]]\nname = \"a\"\nissuer = \"b\"\naudience = \"c\"\n\
+             jwks_url = \"http://a.example\"\n",
+            "a.toml:1: social.oidc: jwks_url of a is not an https address",
+        ),
     ] {
         Try::check_refused(config, &[], &[], part);
     }
@@ -80,7 +91,7 @@ fn what_is_wrong_is_refused_with_one_message_before_anything_is_started() {
     let variable = |name, value, part| Try::check_refused("", &[], &[(name, value)], part);
     variable("RINGMASTER_SHARD", "1", "did you mean RINGMASTER_SHARDS?");
     variable("RINGMASTER_SHARDS", "x", "environment RINGMASTER_SHARDS: \"x\" is text");
-    variable("RINGMASTER_SOCKET_SERVER_KEY_FILE", "/nowhere/key", "/nowhere/key: cannot be read");
+    variable("RINGMASTER_SOCKET_SERVER_KEY_FILE", "/nowhere/key", "the file cannot be read");
     let both = [("RINGMASTER_SOCKET_SERVER_KEY", "a"), ("RINGMASTER_SOCKET_SERVER_KEY_FILE", "b")];
     Try::check_refused("", &[], &both, "RINGMASTER_SOCKET_SERVER_KEY is set too");
 }
