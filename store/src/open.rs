@@ -6,12 +6,15 @@ use std::os::unix::fs::DirBuilderExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
-use base::Offset;
+use base::{Offset, Table};
+use bytes::Bytes;
 use redb::{DatabaseError, ReadableDatabase, StorageError, TableError};
 
 use crate::error::Error;
 use crate::handle::{Parts, Running};
+use crate::read::Snapshot;
 use crate::tables::{File, META, Meta, ROWS};
 use crate::{Settings, Sink};
 
@@ -91,6 +94,11 @@ impl Store {
             write_first(&file)?;
         }
         Store::take(file, None, settings)
+    }
+
+    /// The value of a key, before the threads start.
+    pub fn read(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, Error> {
+        Snapshot::take(&self.file, Instant::now())?.get(&self.file, table, key)
     }
 
     /// Starts the threads.

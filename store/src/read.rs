@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use base::Offset;
+use base::{Offset, Table};
 use bytes::Bytes;
 use redb::{ReadOnlyTable, ReadableDatabase};
 
@@ -68,14 +68,9 @@ impl Reader {
 
 impl Snapshots {
     pub(crate) fn answer(&mut self, load: Load, now: Instant) -> Result<Event, Error> {
-        let mut key = Vec::with_capacity(load.key.len() + 1);
-        tables::row_key(&mut key, load.table, &load.key);
         let file = Arc::clone(&self.file);
         let snapshot = self.snapshot(load.at_least, now)?;
-        let found = snapshot.rows.get(key.as_slice());
-        let value = found
-            .map_err(|e| file.read_error(e))?
-            .map(|guard| Bytes::copy_from_slice(guard.value()));
+        let value = snapshot.get(&file, load.table, &load.key)?;
         Ok(Event::Loaded { table: load.table, key: load.key, value, applied: snapshot.applied })
     }
 
@@ -100,7 +95,19 @@ impl Snapshot {
         self.applied >= at_least && now.saturating_duration_since(self.born) < SNAPSHOT_LIFE
     }
 
-    fn take(file: &File, born: Instant) -> Result<Snapshot, Error> {
+    pub(crate) fn get(
+        &self,
+        file: &File,
+        table: Table,
+        key: &[u8],
+    ) -> Result<Option<Bytes>, Error> {
+        let mut row = Vec::with_capacity(key.len() + 1);
+        tables::row_key(&mut row, table, key);
+        let found = self.rows.get(row.as_slice()).map_err(|e| file.read_error(e))?;
+        Ok(found.map(|guard| Bytes::copy_from_slice(guard.value())))
+    }
+
+    pub(crate) fn take(file: &File, born: Instant) -> Result<Snapshot, Error> {
         let transaction = file.redb.begin_read().map_err(|e| file.read_error(e))?;
         let meta = transaction.open_table(META).map_err(|e| file.read_error(e))?;
         let applied = Meta::read(file, &meta)?.applied;

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use base::{Code, json};
 use domain::identity::alias::{self, Kind};
 use domain::identity::{account, password, session};
+use domain::operator;
 use domain::play::relay;
 
 /// A refusal on its way to a client: the code is the contract, the text helps a human.
@@ -160,6 +161,27 @@ impl From<session::Error> for Error {
             session::Error::TooManyRevoked => {
                 "Too many sessions were logged out one by one; log out all of them instead."
             }
+        };
+        Error::new(error.code(), message)
+    }
+}
+
+impl From<operator::account::Error> for Error {
+    fn from(error: operator::account::Error) -> Error {
+        use operator::account::Error as Why;
+        let message = match error {
+            Why::Name => {
+                "Username must be 3 to 64 letters, digits, '.', '_', '@' or '-', and begin with a \
+                 letter or digit."
+            }
+            Why::Password => "Password must be 12 to 128 bytes long.",
+            Why::Exists => "There is an operator of this name.",
+            Why::NotFound => "There is no operator of this name.",
+            Why::TooMany => "There are too many operators.",
+            Why::LastAdmin => "One admin has to stay.",
+            Why::NotFirst => "The first operator has to be an admin.",
+            Why::Dead => "Operator token invalid or expired.",
+            Why::NotAllowed => "The operator's role does not allow this.",
         };
         Error::new(error.code(), message)
     }

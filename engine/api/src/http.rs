@@ -11,7 +11,7 @@ use bytes::Bytes;
 use crate::convert::account;
 use crate::error::Error;
 use crate::json::{Malformed, Message, Unknown, names};
-use crate::ops::{Auth, Operation};
+use crate::ops::{Auth, Door, Operation};
 use crate::reply::Reply;
 
 /// One request, as much of it as operations look at. Its `Debug` form shows no credentials.
@@ -30,6 +30,8 @@ pub struct Request {
     pub websocket: bool,
     /// Where the client is, if that tells it apart from others.
     pub client: Option<ClientAddress>,
+    /// The listener.
+    pub door: Door,
 }
 
 impl fmt::Debug for Request {
@@ -49,6 +51,8 @@ impl fmt::Debug for Request {
 pub struct Found<'a> {
     pub row: &'static Operation,
     route: &'static crate::ops::Http,
+    /// Named parts of the path.
+    parts: Vec<(&'static str, String)>,
     query: &'a str,
     is_form: bool,
 }
@@ -59,9 +63,17 @@ pub struct Call<'a> {
     pub authorization: &'a [String],
     pub body: &'a [u8],
     pub websocket: bool,
+    pub client: Option<ClientAddress>,
+    parts: &'a [(&'static str, String)],
 }
 
 impl Call<'_> {
+    /// A named part of the path.
+    pub(crate) fn part(&self, name: &str) -> &str {
+        let part = self.parts.iter().find(|(other, _)| *other == name);
+        part.map(|(_, value)| value.as_str()).unwrap_or_default()
+    }
+
     /// The body as a message; an empty body is an empty message, and what follows the first JSON
     /// value is not read.
     pub fn body_message(&self) -> Result<Message, Malformed> {
@@ -195,28 +207,75 @@ fn percent_decode(text: &str, plus: Plus) -> Option<String> {
 /// Finds the row of a request. Paths match whole: no trailing slash is added or forgiven.
 #[derive(Debug)]
 pub struct Router {
-    routes: BTreeMap<&'static str, Vec<&'static Operation>>,
+    clients: Routes,
+    operators: Routes,
+}
+
+/// The paths of one listener, and the rows of each.
+#[derive(Debug, Default)]
+struct Routes {
+    plain: BTreeMap<&'static str, Vec<&'static Operation>>,
+    /// Paths with named parts, `/v2/console/user/{username}`.
+    named: BTreeMap<&'static str, Vec<&'static Operation>>,
+}
+
+impl Routes {
+    fn new<'a>(rows: impl Iterator<Item = &'a &'static Operation>) -> Routes {
+        let mut routes = Routes::default();
+        for row in rows {
+            if let Some(route) = &row.http {
+                let is_named = route.path.contains('{');
+                let paths = if is_named { &mut routes.named } else { &mut routes.plain };
+                paths.entry(route.path).or_default().push(*row);
+            }
+        }
+        routes
+    }
+}
+
+/// The named parts of a path of this form; none of them can be empty.
+fn parts(form: &'static str, path: &str) -> Option<Vec<(&'static str, String)>> {
+    let (mut forms, mut segments) = (form.split('/'), path.split('/'));
+    let mut parts = Vec::new();
+    loop {
+        match (forms.next(), segments.next()) {
+            (None, None) => return Some(parts),
+            (Some(form), Some(segment)) => {
+                let segment = percent_decode(segment, Plus::IsPlus)?;
+                match form.strip_prefix('{').and_then(|form| form.strip_suffix('}')) {
+                    Some(name) if !segment.is_empty() => parts.push((name, segment)),
+                    None if form == segment => {}
+                    _ => return None,
+                }
+            }
+            _ => return None,
+        }
+    }
 }
 
 impl Router {
     pub fn new(rows: &[&'static Operation]) -> Router {
-        let mut routes: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for row in rows {
-            if let Some(route) = &row.http {
-                routes.entry(route.path).or_default().push(*row);
-            }
-        }
-        Router { routes }
+        let of = |door| Routes::new(rows.iter().filter(move |row| row.door() == door));
+        Router { clients: of(Door::Clients), operators: of(Door::Operators) }
     }
 
     /// The row of a request.
     pub fn find<'a>(&self, request: &'a Request) -> Result<Found<'a>, Error> {
-        let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
-        let Some(path) = percent_decode(path, Plus::IsPlus) else {
+        let (encoded, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
+        let Some(path) = percent_decode(encoded, Plus::IsPlus) else {
             return Err(Error::invalid("Malformed path: bad percent-encoding."));
         };
-        let Some(rows) = self.routes.get(path.as_str()) else {
-            return Err(not_found());
+        let routes = match request.door {
+            Door::Clients => &self.clients,
+            Door::Operators => &self.operators,
+        };
+        let (rows, parts) = match routes.plain.get(path.as_str()) {
+            Some(rows) => (rows, Vec::new()),
+            None => {
+                let mut named = routes.named.iter();
+                let found = named.find_map(|(form, rows)| Some((rows, parts(form, encoded)?)));
+                found.ok_or_else(not_found)?
+            }
         };
         let of_method = |method: &str| {
             let binds = |row: &&&'static Operation| {
@@ -233,11 +292,13 @@ impl Router {
             (_, false) => of_method(&request.method),
         };
         let Some(row) = row else {
-            let is_plain = rows.iter().any(|row| matches!(row.auth, Auth::Open | Auth::Handshake));
+            let is_plain = rows
+                .iter()
+                .any(|row| matches!(row.auth, Auth::Open | Auth::Handshake | Auth::Operators));
             return Err(if is_plain && path != "/healthcheck" { not_found() } else { no_method() });
         };
         match &row.http {
-            Some(route) => Ok(Found { row, route, query, is_form }),
+            Some(route) => Ok(Found { row, route, parts, query, is_form }),
             None => Err(not_found()),
         }
     }
@@ -246,10 +307,15 @@ impl Router {
 impl Found<'_> {
     /// What is asked for.
     pub fn decode(&self, request: &Request) -> Result<crate::request::Request, Error> {
-        let &Found { row, route, query, is_form } = self;
+        let &Found { row, route, ref parts, query, is_form } = self;
         let mut query = match row.auth {
             Auth::Handshake => Query::parse_leniently(query),
-            Auth::Open | Auth::ServerKey | Auth::Session | Auth::Runtime => Query::parse(query)?,
+            Auth::Open
+            | Auth::ServerKey
+            | Auth::Session
+            | Auth::Runtime
+            | Auth::Operators
+            | Auth::Operator(_) => Query::parse(query)?,
         };
         if is_form && route.method == "GET" {
             let body = std::str::from_utf8(&request.body);
@@ -261,6 +327,8 @@ impl Found<'_> {
             authorization: &request.authorization,
             body: &request.body,
             websocket: request.websocket,
+            client: request.client,
+            parts,
         };
         (route.decode)(&call)
     }
@@ -289,6 +357,9 @@ pub struct Response {
     pub body: String,
 }
 
+/// The content type of Prometheus' text format.
+const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
 impl Response {
     /// The answer of a successful call.
     pub fn reply(reply: &Reply) -> Response {
@@ -297,6 +368,14 @@ impl Response {
         }
         match reply {
             Reply::Document { json } => return Response::json(200, json.to_string()),
+            Reply::Metrics { text } => {
+                let content_type = ("Content-Type", METRICS.to_owned());
+                return Response {
+                    status: 200,
+                    headers: vec![content_type],
+                    body: text.to_string(),
+                };
+            }
             // Whoever verifies tokens need not ask for each of them.
             Reply::PublicKeys { json } => {
                 let mut response = Response::json(200, json.to_string());
@@ -353,6 +432,7 @@ fn encode(reply: &Reply) -> String {
         | Reply::Match { .. }
         | Reply::MatchmakerTicket { .. }
         | Reply::PublicKeys { .. }
+        | Reply::Metrics { .. }
         | Reply::Document { .. } => {}
         Reply::Session { created, token, refresh_token } => {
             o.flag("created", *created);

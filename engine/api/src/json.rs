@@ -88,9 +88,13 @@ impl Message {
     }
 
     pub fn flag(&mut self, field: &str) -> Read<bool> {
+        Ok(self.flag_wrapper(field)?.unwrap_or_default())
+    }
+
+    pub fn flag_wrapper(&mut self, field: &str) -> Read<Option<bool>> {
         match self.take(field)? {
-            None => Ok(false),
-            Some(Json::Bool(value)) => Ok(value),
+            None => Ok(None),
+            Some(Json::Bool(value)) => Ok(Some(value)),
             Some(_) => Err(Malformed(format!("field {field} is not true or false"))),
         }
     }

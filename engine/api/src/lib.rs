@@ -14,6 +14,7 @@
 //! # Never
 //! Decides anything about the game: it decodes structure, the features judge values.
 
+pub mod console;
 pub mod convert;
 pub mod cors;
 pub mod error;

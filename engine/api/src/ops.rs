@@ -4,7 +4,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::convert::{account, identity, matchmaking, play, status};
+use domain::operator::Role;
+
+use crate::console::{Console, Report};
+use crate::convert::{account, console, identity, matchmaking, play, status};
 use crate::error::Error;
 use crate::http::{Call, Router};
 use crate::json::{Malformed, Message};
@@ -40,6 +43,18 @@ pub enum Auth {
     Runtime,
     /// The socket's handshake: a session token from the header or the query, refused in plain text.
     Handshake,
+    /// Nothing, on the operators' listener.
+    Operators,
+    /// `Authorization: Bearer` with the token of an operator of this role, or of a higher one.
+    Operator(Role),
+}
+
+/// Which listener a request came in by, and a route is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Door {
+    #[default]
+    Clients,
+    Operators,
 }
 
 /// Which allowance a call draws on.
@@ -92,6 +107,15 @@ impl Operation {
     /// Its place in [`OPERATIONS`]: what is kept for every operation is kept in that order.
     pub fn index(&'static self) -> usize {
         OPERATIONS.element_offset(self).expect("every row stands in the table")
+    }
+
+    pub fn door(&self) -> Door {
+        match self.auth {
+            Auth::Operators | Auth::Operator(_) => Door::Operators,
+            Auth::Open | Auth::ServerKey | Auth::Session | Auth::Runtime | Auth::Handshake => {
+                Door::Clients
+            }
+        }
     }
 
     /// The hook that may change or refuse a request.
@@ -582,7 +606,167 @@ pub static OPERATIONS: &[Operation] = &[
         http: None,
         realtime: realtime("match_data_send", play::match_data_send),
     },
+    Operation {
+        name: "console_healthcheck",
+        doc: "Answers that the process runs.",
+        auth: Auth::Operators,
+        rate: Rate::Free,
+        http: http("GET", "/healthcheck", |_| Ok(Request::Console(Console::Healthcheck))),
+        realtime: None,
+    },
+    Operation {
+        name: "console_readycheck",
+        doc: "Answers whether clients should be sent here; code 14 when not.",
+        auth: Auth::Operators,
+        rate: Rate::Free,
+        http: http("GET", "/readycheck", |_| report(Report::Ready)),
+        realtime: None,
+    },
+    Operation {
+        name: "metrics_get",
+        doc: "The metrics of the process, in Prometheus' text format.",
+        auth: Auth::Operators,
+        rate: Rate::Free,
+        http: http("GET", "/metrics", |_| report(Report::Metrics)),
+        realtime: None,
+    },
+    Operation {
+        name: "console_authenticate",
+        doc: "Signs an operator in by name and password.",
+        auth: Auth::Operators,
+        rate: Rate::Password,
+        http: http("POST", "/v2/console/authenticate", console::login),
+        realtime: None,
+    },
+    Operation {
+        name: "console_password_change",
+        doc: "Gives an operator who shows the password a new one, and ends all earlier tokens.",
+        auth: Auth::Operators,
+        rate: Rate::Password,
+        http: http("POST", "/v2/console/authenticate/password", console::password_change),
+        realtime: None,
+    },
+    Operation {
+        name: "console_logout",
+        doc: "Ends all tokens of the caller.",
+        auth: Auth::Operator(Role::Viewer),
+        rate: Rate::Sign,
+        http: http("POST", "/v2/console/authenticate/logout", |_| {
+            Ok(Request::Console(Console::Logout))
+        }),
+        realtime: None,
+    },
+    Operation {
+        name: "console_users_list",
+        doc: "The operators and their roles.",
+        auth: Auth::Operator(Role::Admin),
+        rate: Rate::Read,
+        http: http("GET", "/v2/console/user", |_| Ok(Request::Console(Console::OperatorsList))),
+        realtime: None,
+    },
+    Operation {
+        name: "console_user_create",
+        doc: "Makes an operator; the first one by the token that the first start prints.",
+        auth: Auth::Operator(Role::Admin),
+        rate: Rate::Password,
+        http: http("POST", "/v2/console/user", console::operator_create),
+        realtime: None,
+    },
+    Operation {
+        name: "console_user_update",
+        doc: "Changes an operator's role or password, disables or enables it, and ends its tokens.",
+        auth: Auth::Operator(Role::Admin),
+        rate: Rate::Password,
+        http: http("PUT", "/v2/console/user/{username}", console::operator_update),
+        realtime: None,
+    },
+    Operation {
+        name: "console_user_delete",
+        doc: "Ends an operator.",
+        auth: Auth::Operator(Role::Admin),
+        rate: Rate::Write,
+        http: http("DELETE", "/v2/console/user/{username}", console::operator_delete),
+        realtime: None,
+    },
+    Operation {
+        name: "console_audit_list",
+        doc: "The audit trail, newest first.",
+        auth: Auth::Operator(Role::Viewer),
+        rate: Rate::Read,
+        http: http("GET", "/v2/console/audit/log", console::audit_list),
+        realtime: None,
+    },
+    Operation {
+        name: "console_config_get",
+        doc: "The configuration that runs, without secrets.",
+        auth: Auth::Operator(Role::Viewer),
+        rate: Rate::Read,
+        http: http("GET", "/v2/console/config", |_| report(Report::Config)),
+        realtime: None,
+    },
+    Operation {
+        name: "console_status_get",
+        doc: "What the process is doing, in a few figures.",
+        auth: Auth::Operator(Role::Viewer),
+        rate: Rate::Read,
+        http: http("GET", "/v2/console/status", |_| report(Report::Status)),
+        realtime: None,
+    },
+    Operation {
+        name: "console_account_get",
+        doc: "An account as operators see it.",
+        auth: Auth::Operator(Role::Viewer),
+        rate: Rate::Read,
+        http: http("GET", "/v2/console/account/{id}", |call| {
+            console::account(call, |id| Console::AccountGet { id })
+        }),
+        realtime: None,
+    },
+    Operation {
+        name: "console_account_export",
+        doc: "Everything that is kept of an account, as one document.",
+        auth: Auth::Operator(Role::Operator),
+        rate: Rate::Read,
+        http: http("GET", "/v2/console/account/{id}/export", |call| {
+            console::account(call, |id| Console::AccountExport { id })
+        }),
+        realtime: None,
+    },
+    Operation {
+        name: "console_account_ban",
+        doc: "Bans an account, ends its tokens and closes its sockets.",
+        auth: Auth::Operator(Role::Operator),
+        rate: Rate::Write,
+        http: http("POST", "/v2/console/account/{id}/ban", |call| {
+            console::account(call, |id| Console::AccountBan { id })
+        }),
+        realtime: None,
+    },
+    Operation {
+        name: "console_account_unban",
+        doc: "Lifts a ban.",
+        auth: Auth::Operator(Role::Operator),
+        rate: Rate::Write,
+        http: http("POST", "/v2/console/account/{id}/unban", |call| {
+            console::account(call, |id| Console::AccountUnban { id })
+        }),
+        realtime: None,
+    },
+    Operation {
+        name: "console_account_delete",
+        doc: "Deletes an account.",
+        auth: Auth::Operator(Role::Admin),
+        rate: Rate::Write,
+        http: http("DELETE", "/v2/console/account/{id}", |call| {
+            console::account(call, |id| Console::AccountDelete { id })
+        }),
+        realtime: None,
+    },
 ];
+
+fn report(report: Report) -> Result<Request, Error> {
+    Ok(Request::Console(Console::Report(report)))
+}
 
 /// What the transports look up, derived from rows.
 #[derive(Debug)]
@@ -623,9 +807,10 @@ impl Operations {
         self.by_name.values().copied()
     }
 
-    /// Names under which server code may register hooks.
+    /// Names under which server code may register hooks: none on what operators do.
     pub fn hook_names(&self) -> impl Iterator<Item = String> {
-        self.rows().flat_map(|row| [row.before_hook(), row.after_hook()])
+        let rows = self.rows().filter(|row| row.door() == Door::Clients);
+        rows.flat_map(|row| [row.before_hook(), row.after_hook()])
     }
 }
 
@@ -643,6 +828,7 @@ mod tests {
             let request = http::Request {
                 method: route.method.into(),
                 target: route.path.into(),
+                door: row.door(),
                 ..http::Request::default()
             };
             let code = operations.router.find(&request).err().map(|error| error.code);
@@ -687,9 +873,13 @@ mod tests {
     fn names_and_bindings_are_unique() {
         let names: BTreeSet<_> = OPERATIONS.iter().map(|row| row.name).collect();
         assert_eq!(names.len(), OPERATIONS.len());
-        let routes: Vec<_> = OPERATIONS.iter().filter_map(|row| row.http.as_ref()).collect();
-        let unique: BTreeSet<_> = routes.iter().map(|route| (route.method, route.path)).collect();
-        assert_eq!(unique.len(), routes.len());
+        for door in [Door::Clients, Door::Operators] {
+            let of_door = OPERATIONS.iter().filter(|row| row.door() == door);
+            let routes: Vec<_> = of_door.filter_map(|row| row.http.as_ref()).collect();
+            let unique: BTreeSet<_> =
+                routes.iter().map(|route| (route.method, route.path)).collect();
+            assert_eq!(unique.len(), routes.len());
+        }
         let fields: Vec<_> = OPERATIONS.iter().filter_map(|row| row.realtime.as_ref()).collect();
         let unique: BTreeSet<_> = fields.iter().map(|binding| binding.field).collect();
         assert_eq!(unique.len(), fields.len());

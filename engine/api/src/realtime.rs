@@ -136,6 +136,7 @@ pub fn reply(cid: &str, reply: &Reply) -> String {
         | Reply::Users { .. }
         | Reply::ServerToken { .. }
         | Reply::PublicKeys { .. }
+        | Reply::Metrics { .. }
         | Reply::Document { .. } => {}
         Reply::Pong => o.object("pong", |_| {}),
         Reply::Status { presences } => {

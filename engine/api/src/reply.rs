@@ -35,6 +35,10 @@ pub enum Reply {
     Document {
         json: Arc<str>,
     },
+    /// The metrics of the process, in Prometheus' text format.
+    Metrics {
+        text: Arc<str>,
+    },
     Pong,
     Status {
         presences: Vec<StatusPresence>,

@@ -7,6 +7,8 @@ use bytes::Bytes;
 use domain::identity::provider::Proof;
 use domain::identity::token::Vars;
 
+use crate::console::Console;
+
 /// One call of an operation.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {
@@ -74,6 +76,8 @@ pub enum Request {
         match_id: String,
     },
     MatchDataSend(MatchDataSend),
+    /// Of an operator.
+    Console(Console),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

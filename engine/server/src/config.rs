@@ -21,7 +21,9 @@ use base::Secret;
 use base::id::SHARDS_MAX;
 
 pub(crate) use keys::{KEYS, Key};
-pub(crate) use listing::show;
+pub(crate) use listing::{Shown, show};
+#[cfg(test)]
+pub(crate) use source::Origin;
 pub(crate) use source::{Loaded, Sources};
 
 use rates::RateLimit;

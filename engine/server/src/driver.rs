@@ -6,17 +6,19 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use api::ops::Door;
 use base::collections::IdMap;
 use base::timer::Timers;
 use base::{Instant, Now, ShardId, UnixTime};
 use shard::{Input, Output, Shard};
 
 use crate::bus::{Mail, mailbox};
-use crate::config::Sessions;
+use crate::config::{Config, Sessions};
 use crate::gateway::{Edge, Socket};
 use crate::metrics::{CoreFigures, Done, Tick, Traffic};
 use crate::process::Shared;
 use crate::reload::Reloaded;
+use crate::reporter;
 
 /// Both clocks of one core.
 #[derive(Debug)]
@@ -50,7 +52,8 @@ pub(crate) struct Driver {
     pub traffic: Traffic,
     is_draining: bool,
 
-    edge: Rc<Edge>,
+    /// What new connections of clients, and of operators, begin with.
+    edges: [Rc<Edge>; 2],
     sockets: IdMap<u64, Rc<Socket>>,
     next_connection: u64,
     timers: Timers<u64>,
@@ -73,7 +76,7 @@ impl Driver {
         store: store::Handle,
     ) -> Driver {
         let count = shared.bus.len();
-        let edge = Rc::new(Edge::new(&shared.config));
+        let edges = edges(&shared.config);
         let start = shared.metrics.start;
         Driver {
             id,
@@ -85,7 +88,7 @@ impl Driver {
             done: Vec::new(),
             traffic: Traffic::default(),
             is_draining: false,
-            edge,
+            edges,
             sockets: IdMap::default(),
             next_connection: 1,
             timers: Timers::default(),
@@ -97,13 +100,17 @@ impl Driver {
     }
 
     /// What new connections begin with.
-    pub(crate) fn edge(&self) -> Rc<Edge> {
-        self.edge.clone()
+    pub(crate) fn edge(&self, door: Door) -> Rc<Edge> {
+        let [clients, operators] = &self.edges;
+        match door {
+            Door::Clients => clients.clone(),
+            Door::Operators => operators.clone(),
+        }
     }
 
     /// Lives by another configuration from here on.
     pub(crate) fn reload(&mut self, reloaded: &Reloaded) {
-        self.edge = Rc::new(Edge::new(&reloaded.config));
+        self.edges = edges(&reloaded.config);
         self.take(Input::Configure { config: reloaded.shard.clone() });
     }
 
@@ -286,6 +293,12 @@ impl Driver {
                     mailbox(&bus, id).send_always(Mail::Input(input));
                 });
             }
+            Output::Report { call, report } => {
+                let job = reporter::Job { shard: self.id, call, report };
+                if self.shared.reports.try_send(job).is_err() {
+                    self.mail_to_self(Input::Reported { call, outcome: Err(reporter::busy()) });
+                }
+            }
             Output::Called { call, .. } => {
                 // No server code is there, so nobody has called.
                 tracing::error!(call, "an answer to a call that nobody made");
@@ -357,6 +370,10 @@ impl Driver {
     pub(crate) fn stall(&mut self, socket: Rc<Socket>) {
         self.stalled.push(socket);
     }
+}
+
+fn edges(config: &Config) -> [Rc<Edge>; 2] {
+    [Door::Clients, Door::Operators].map(|door| Rc::new(Edge::new(config, door)))
 }
 
 /// The queues of the store hold more than all shards may have under way: a full one is a bug, and

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
-use api::ops::Operations;
+use api::ops::{Door, Operations};
 use base::ShardId;
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement, spawn_local};
 
@@ -38,6 +38,8 @@ pub(crate) struct Core {
     /// The processor to stay on.
     pub cpu: Option<usize>,
     pub listener: std::net::TcpListener,
+    /// The operators' listener, on one core.
+    pub admin: Option<std::net::TcpListener>,
     pub shared: Arc<Shared>,
     pub store: store::Handle,
     pub config: Arc<shard::Config>,
@@ -64,12 +66,17 @@ pub(crate) fn join(thread: Thread) -> Result<()> {
 
 async fn run(core: Core, seed: [u8; 32]) -> Result<()> {
     allocator::serve_core(core.id.index());
-    let Core { id, listener, shared, store, config, operations, .. } = core;
+    let Core { id, listener, admin, shared, store, config, operations, .. } = core;
     let shard = shard::Shard::new(id, config, operations, seed);
     let driver = Rc::new(RefCell::new(Driver::new(id, shard, shared.clone(), store)));
 
     let mail = spawn_local(take_mail(driver.clone(), shared.clone(), id));
-    let mut acceptor = Some(spawn_local(gateway::accept(listener, driver.clone())));
+    let listeners = [(Some(listener), Door::Clients), (admin, Door::Operators)];
+    let mut acceptors: Vec<_> = listeners
+        .into_iter()
+        .filter_map(|(listener, door)| Some((listener?, door)))
+        .map(|(listener, door)| spawn_local(gateway::accept(listener, door, driver.clone())))
+        .collect();
     let mut drain_end = None;
     loop {
         let is_idle = driver.borrow().idle_time() > IDLE_AFTER;
@@ -82,7 +89,7 @@ async fn run(core: Core, seed: [u8; 32]) -> Result<()> {
         if !driver.borrow().is_draining() {
             continue;
         }
-        if let Some(acceptor) = acceptor.take() {
+        for acceptor in acceptors.drain(..) {
             acceptor.cancel().await; // closes the listener
         }
         let end = *drain_end.get_or_insert_with(|| Instant::now() + DRAIN_MAX);

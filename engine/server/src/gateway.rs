@@ -15,8 +15,9 @@ use std::time::Duration;
 
 use api::cors;
 use api::http::Response;
+use api::ops::Door;
 use base::Instant;
-use base::limits::CONNECTIONS_MAX;
+use base::limits::{CONNECTIONS_MAX, OPERATOR_CONNECTIONS_MAX};
 use bytes::Bytes;
 use net::tls::Acceptor;
 use net::{http, rt, ws};
@@ -42,16 +43,25 @@ const POLICY: u16 = 1008;
 const LINGER: Duration = Duration::from_secs(2);
 
 /// Accepts connections until it is cancelled.
-pub(crate) async fn accept(listener: std::net::TcpListener, driver: Rc<RefCell<Driver>>) {
+pub(crate) async fn accept(
+    listener: std::net::TcpListener,
+    door: Door,
+    driver: Rc<RefCell<Driver>>,
+) {
     let listener = rt::listener(listener);
     let scratch = Rc::new(RefCell::new(vec![0; SCRATCH_SIZE]));
+    let limit = match door {
+        Door::Clients => CONNECTIONS_MAX,
+        // Clients keep no operator out.
+        Door::Operators => CONNECTIONS_MAX + OPERATOR_CONNECTIONS_MAX,
+    };
     loop {
         match rt::accept(&listener).await {
-            Ok(connection) if driver.borrow().connection_count() < CONNECTIONS_MAX => {
-                let serve = serve(connection, driver.clone(), scratch.clone());
+            Ok(connection) if driver.borrow().connection_count() < limit => {
+                let serve = serve(connection, door, driver.clone(), scratch.clone());
                 glommio::spawn_local(serve).detach();
             }
-            Ok(_) => tracing::warn!(limit = CONNECTIONS_MAX, "connection refused: too many"),
+            Ok(_) => tracing::warn!(limit, "connection refused: too many"),
             Err(error) if rt::is_exhausted(&error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "accept failed");
                 glommio::timer::sleep(ACCEPT_PAUSE).await;
@@ -63,6 +73,7 @@ pub(crate) async fn accept(listener: std::net::TcpListener, driver: Rc<RefCell<D
 
 async fn serve(
     connection: rt::Connection,
+    door: Door,
     driver: Rc<RefCell<Driver>>,
     scratch: Rc<RefCell<Vec<u8>>>,
 ) {
@@ -70,7 +81,7 @@ async fn serve(
         let mut driver = driver.borrow_mut();
         let now = driver.now();
         let is_draining = driver.is_draining();
-        let edge = driver.edge();
+        let edge = driver.edge(door);
         let connection = Transport::new(connection, driver.tls().map(Acceptor::accept));
         let socket = driver.add_socket(|number| Socket::new(number, connection, edge, now));
         if is_draining {
@@ -522,19 +533,25 @@ impl State {
         };
         let first = |name| request.header(name).next();
         let is_preflight = request.method == "OPTIONS";
-        let verdict = cors::judge(&cors::Request {
+        let asked = cors::Request {
             method: &request.method,
             origin: first("origin"),
             wanted_method: is_preflight.then(|| first("access-control-request-method")).flatten(),
             wanted_headers: is_preflight.then(|| first("access-control-request-headers")).flatten(),
-        });
+        };
+        let door = self.edge.door;
+        let verdict = match door {
+            Door::Clients => cors::judge(&asked),
+            Door::Operators => cors::Verdict::Serve, // no page of another origin
+        };
         let handshake = request::handshake(&request);
         let websocket = handshake.is_some();
         let shape = Shape {
             keep_alive: request.keep_alive && !self.is_draining,
             version_minor: request.version_minor,
             is_head: request.method == "HEAD",
-            coding: request::coding(&request),
+            // A scrape is long, and its reader near.
+            coding: (door == Door::Clients).then(|| request::coding(&request)).flatten(),
             allow_origin: verdict == cors::Verdict::Allow,
         };
         *answering = Some(Answering { shape, handshake });
@@ -555,7 +572,7 @@ impl State {
             request.header("x-forwarded-for"),
             self.edge.proxy_count,
         );
-        Event::Request(request::to_api(request, websocket, client))
+        Event::Request(request::to_api(request, websocket, client, door))
     }
 
     /// Answers bytes that are no request, and reads nothing more.

@@ -20,11 +20,14 @@ mod config;
 mod driver;
 mod executor;
 mod gateway;
+mod key_file;
 mod logger;
 mod metrics;
+mod operator_key;
 mod password;
 mod process;
 mod reload;
+mod reporter;
 mod server_key;
 
 use std::io::Write as _;
@@ -33,6 +36,7 @@ use std::process::ExitCode;
 use clap::ArgMatches;
 
 use config::{Loaded, Sources, command_line};
+use domain::operator::Bearer;
 use logger::Logger;
 
 #[global_allocator]
@@ -51,6 +55,7 @@ fn main() -> ExitCode {
             Some((_, matches)) => check(matches),
             None => unreachable!("clap wants one of both"),
         },
+        Some(("token", matches)) => token(matches),
         Some((name, _)) => unreachable!("the command {name} is not in the list"),
     }
 }
@@ -62,7 +67,7 @@ fn serve(matches: &ArgMatches) -> ExitCode {
         Err(code) => return code,
     };
     let logger = Logger::start(&loaded.config.logger);
-    match process::run(&loaded.config, sources, logger) {
+    match process::run(loaded, sources, logger) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("ringmaster: {error:#}");
@@ -87,6 +92,22 @@ fn show(matches: &ArgMatches) -> ExitCode {
     match Sources::new(matches).load() {
         Ok(loaded) => print(&config::show(&loaded)),
         Err(problems) => refuse(&problems),
+    }
+}
+
+/// Prints a token for whoever is at the machine itself: it opens the data folder's key.
+fn token(matches: &ArgMatches) -> ExitCode {
+    let request = command_line::token_request(matches);
+    match operator_key::load(&request.data_dir) {
+        Ok(keys) => {
+            let bearer = Bearer::Machine { role: request.role };
+            println!("{}", operator_key::sign(&keys, bearer, request.life));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("ringmaster: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
 

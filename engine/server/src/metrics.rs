@@ -16,7 +16,6 @@ use base::{Code, Instant};
 use metrics::{Bounds, Counter, Gauge, Histogram, Padded};
 use shard::Figures;
 
-#[cfg_attr(not(test), expect(unused_imports, reason = "for the listener of `/metrics`"))]
 pub(crate) use text::text;
 
 use families::CORE;
@@ -25,6 +24,9 @@ use families::CORE;
 const CODES: usize = Code::ALL.len() + 1;
 /// Rows of the operation table, and requests that match none.
 const ROWS: usize = OPERATIONS.len() + 1;
+
+/// A core whose newest tick ended so long ago stands still.
+const STILL: Duration = Duration::from_secs(2);
 
 /// What a process tells of itself.
 #[derive(Debug)]
@@ -100,6 +102,35 @@ impl Metrics {
 
     pub(crate) fn core(&self, index: usize) -> &Core {
         &self.cores[index]
+    }
+}
+
+impl Metrics {
+    /// Why no clients should be sent here, if they should not.
+    pub(crate) fn unready(&self) -> Option<&'static str> {
+        let is_still = |core: &Padded<Core>| {
+            let age =
+                self.start.elapsed().saturating_sub(Duration::from_nanos(core.ticked.value()));
+            core.ticked.value() == 0 || age > STILL
+        };
+        if self.cores.iter().any(|core| core.is_draining.value() > 0) {
+            Some("The server is shutting down.")
+        } else if self.cores.iter().any(is_still) {
+            Some("A core does not run.")
+        } else {
+            None
+        }
+    }
+
+    /// The sum over all cores of what they publish under this name.
+    pub(crate) fn sum(&self, name: &str) -> u64 {
+        let place = CORE.iter().position(|row| row.family.name == name);
+        let figure = |core: &Padded<Core>| place.map_or(0, |place| core.figures[place].value());
+        self.cores.iter().map(figure).sum()
+    }
+
+    pub(crate) fn started(&self) -> SystemTime {
+        self.started
     }
 }
 

@@ -1,8 +1,9 @@
 //! The process around the cores: start, signals, watchdog, end.
 
 use std::io::Write as _;
-use std::sync::Arc;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -12,23 +13,29 @@ use base::limits::{BATCH_BYTES_MAX, TASKS_MAX, UNDURABLE_BATCHES_MAX};
 use base::{Secret, ShardId};
 use crossbeam_channel::Sender;
 use domain::identity::token;
+use domain::operator::Bearer;
+use domain::record::Record as _;
+use domain::record::operator::{self, Operators};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::bus::{self, Bus, Mail, mailbox};
 use crate::certificate::Certificate;
-use crate::config::{Config, Mode, Sources};
+use crate::config::{Config, Loaded, Mode, Shown, Sources};
 use crate::executor::{self, Core};
 use crate::logger::Logger;
 use crate::metrics::Metrics;
 use crate::password::{self, Passwords};
 use crate::reload::Reloader;
-use crate::server_key;
+use crate::reporter;
+use crate::{operator_key, server_key};
 
 /// How long a shard's tick may stand still before it is reported, and before the process gives up:
 /// a restart, or a standby, serves better than a core that does not run.
 const STALL_REPORTED: u32 = 8; // in watches
 const STALL_FATAL: u32 = 240;
+/// How long the first operator may be made by the token that a start without operators prints.
+const FIRST_TOKEN_LIFE: Duration = Duration::from_secs(24 * 3600);
 const WATCH_PERIOD: Duration = Duration::from_millis(250);
 
 /// What the cores and the threads beside them share.
@@ -41,6 +48,9 @@ pub(crate) struct Shared {
     pub passwords: Passwords,
     pub sidecar: sidecar::Handle,
     pub metrics: Metrics,
+    pub reports: Sender<reporter::Job>,
+    /// The configuration in force, as operators may see it.
+    pub shown: Mutex<Shown>,
     /// Ticks of each shard, for the watchdog.
     pub ticks: Vec<AtomicU64>,
     /// Whether each shard has nothing left to do, while draining.
@@ -50,7 +60,8 @@ pub(crate) struct Shared {
 }
 
 /// Serves until SIGTERM or SIGINT.
-pub(crate) fn run(config: &Config, sources: Sources, logger: Logger) -> Result<()> {
+pub(crate) fn run(loaded: Loaded, sources: Sources, logger: Logger) -> Result<()> {
+    let config = &loaded.config;
     let shards = config.shard_count();
     net::probe::io_uring()?;
     executor::raise_descriptor_limit();
@@ -62,10 +73,17 @@ pub(crate) fn run(config: &Config, sources: Sources, logger: Logger) -> Result<(
     let certificate = Certificate::start(config)?;
     // The port first: a refused start leaves no trace in the data folder.
     let listeners = net::listener::bind(config.listen, shards)?;
+    let mut admin = admin_listener(config)?;
     let opened = store::Store::open(&config.data_dir, settings)?;
     let address = listeners.first().context("at least one shard listens")?.local_addr()?;
+    let admin_address = admin.as_ref().map(TcpListener::local_addr).transpose()?;
+    let operator_keys = operator_key::load_or_make(&config.data_dir)?;
+    let has_operators = opened.store.read(Operators::TABLE, operator::KEY)?.is_some();
+    let first_token = (!has_operators)
+        .then(|| operator_key::sign(&operator_keys, Bearer::First, FIRST_TOKEN_LIFE));
 
     let bus = bus::bus(shards);
+    let (reports, jobs) = reporter::queue();
     let sidecar = sidecar::Sidecar::start(config.social.settings())?;
     let shared = Arc::new(Shared {
         config: config.clone(),
@@ -73,6 +91,8 @@ pub(crate) fn run(config: &Config, sources: Sources, logger: Logger) -> Result<(
         passwords: start_passwords(config, bus.clone())?,
         sidecar: sidecar.handle(),
         metrics: Metrics::new(shards, opened.incarnation),
+        reports,
+        shown: Mutex::new(Shown::of(&loaded)),
         bus,
         ticks: (0..shards).map(|_| AtomicU64::new(0)).collect(),
         quiet: (0..shards).map(|_| AtomicBool::new(false)).collect(),
@@ -100,6 +120,7 @@ pub(crate) fn run(config: &Config, sources: Sources, logger: Logger) -> Result<(
             id,
             cpu: cores.get(id.index() % cores.len().max(1)).copied(),
             listener,
+            admin: admin.take(), // the first core serves operators too
             shared: shared.clone(),
             store: store.handle(),
             config: shard_config.clone(),
@@ -108,15 +129,12 @@ pub(crate) fn run(config: &Config, sources: Sources, logger: Logger) -> Result<(
         threads.push(executor::start(core)?);
     }
     watch(shared.clone())?;
-    let reloader = Reloader {
-        sources,
-        config: config.clone(),
-        logger,
-        bus: shared.bus.clone(),
-        incarnation: opened.incarnation,
-    };
+    reporter::start(shared.clone(), jobs)?;
+    let banner = Banner { address, admin_address, first_token, incarnation: opened.incarnation };
+    let config = loaded.config.clone();
+    let reloader = Reloader { sources, loaded, logger, shared, incarnation: opened.incarnation };
     listen_to_signals(reloader, certificate.map(|certificate| certificate.reload))?;
-    print_banner(config, address, opened.incarnation);
+    banner.print(&config);
 
     for thread in threads {
         executor::join(thread)?;
@@ -124,6 +142,12 @@ pub(crate) fn run(config: &Config, sources: Sources, logger: Logger) -> Result<(
     store.shutdown()?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The operators' listener, if there is to be one.
+fn admin_listener(config: &Config) -> Result<Option<TcpListener>> {
+    let Some(address) = config.admin_listen else { return Ok(None) };
+    Ok(net::listener::bind(address, 1)?.pop())
 }
 
 fn start_passwords(config: &Config, bus: Bus) -> Result<Passwords> {
@@ -162,9 +186,11 @@ pub(crate) fn shard_config(config: &Config, incarnation: u32) -> Result<shard::C
             &session.earlier_refresh_encryption_keys,
         ),
         server_keys: server_key::load(config).context("session.server_token_key_files")?,
+        operator_keys: operator_key::load(&config.data_dir)?,
         token_life: secs(session.token_expiry_sec),
         refresh_token_life: secs(session.refresh_token_expiry_sec),
         server_token_life: secs(session.server_token_expiry_sec),
+        operator_token_life: secs(config.console.token_expiry_sec),
         single_session: session.single_session,
         single_socket: session.single_socket,
         providers: shard::Providers {
@@ -232,7 +258,7 @@ fn listen_to_signals(mut reloader: Reloader, certificate: Option<Sender<()>>) ->
                 std::process::exit(1);
             }
             tracing::info!(signal, "draining");
-            for mailbox in reloader.bus.iter() {
+            for mailbox in reloader.shared.bus.iter() {
                 mailbox.send_always(Mail::Drain);
             }
         }
@@ -241,32 +267,60 @@ fn listen_to_signals(mut reloader: Reloader, certificate: Option<Sender<()>>) ->
     Ok(())
 }
 
-fn print_banner(config: &Config, address: std::net::SocketAddr, incarnation: u32) {
-    let keys = config.default_keys();
-    let default_keys = match keys.as_slice() {
-        [] => "none".to_owned(),
-        keys => {
-            format!("{} (everybody knows them: set your own before going online)", keys.join(", "))
+/// What a start tells on standard output.
+struct Banner {
+    address: SocketAddr,
+    admin_address: Option<SocketAddr>,
+    /// There is no operator yet: whoever reads this can make the first one.
+    first_token: Option<String>,
+    incarnation: u32,
+}
+
+impl Banner {
+    fn print(&self, config: &Config) {
+        let address = self.address;
+        let keys = config.default_keys();
+        let default_keys = match keys.as_slice() {
+            [] => "none".to_owned(),
+            keys => {
+                let keys = keys.join(", ");
+                format!("{keys} (everybody knows them: set your own before going online)")
+            }
+        };
+        let scheme = if config.has_tls() { "https" } else { "http" };
+        let mut text = format!(
+            "Ringmaster {version}\n\
+             \x20 HTTP, WebSocket  {scheme}://{address}\n",
+            version = env!("CARGO_PKG_VERSION"),
+        );
+        if let Some(admin) = self.admin_address {
+            text += &format!("\x20 operators        {scheme}://{admin}\n");
         }
-    };
-    let text = format!(
-        "Ringmaster {version}\n\
-         \x20 HTTP, WebSocket  {scheme}://{address}\n\
-         \x20 data folder      {data} (start {incarnation})\n\
-         \x20 shards           {shards}\n\
-         \x20 default keys     {default_keys}\n\
-         \x20 try              curl -u {key}: -d '{{\"id\":\"my-first-device\"}}' \
-         {scheme}://{address}/v2/account/authenticate/device\n",
-        scheme = if config.has_tls() { "https" } else { "http" },
-        version = env!("CARGO_PKG_VERSION"),
-        data = config.data_dir.display(),
-        shards = config.shard_count(),
-        key = if keys.contains(&"socket.server_key") { "defaultkey" } else { "SERVER_KEY" },
-    );
-    // Whoever started us may have closed the output; that is no reason not to serve.
-    let _ = std::io::stdout().write_all(text.as_bytes());
-    let _ = std::io::stdout().flush();
-    if !keys.is_empty() && !address.ip().is_loopback() {
-        tracing::warn!(keys = keys.join(", "), "default keys outside loopback");
+        text += &format!(
+            "\x20 data folder      {data} (start {incarnation})\n\
+             \x20 shards           {shards}\n\
+             \x20 default keys     {default_keys}\n",
+            data = config.data_dir.display(),
+            incarnation = self.incarnation,
+            shards = config.shard_count(),
+        );
+        if let (Some(admin), Some(token)) = (self.admin_address, &self.first_token) {
+            text += &format!(
+                "\x20 first operator   curl -H 'Authorization: Bearer {token}' \
+                 -d '{{\"username\":\"NAME\",\"password\":\"AT LEAST 12 BYTES\",\"role\":\"admin\"}}' \
+                 {scheme}://{admin}/v2/console/user\n"
+            );
+        }
+        text += &format!(
+            "\x20 try              curl -u {key}: -d '{{\"id\":\"my-first-device\"}}' \
+             {scheme}://{address}/v2/account/authenticate/device\n",
+            key = if keys.contains(&"socket.server_key") { "defaultkey" } else { "SERVER_KEY" },
+        );
+        // Whoever started us may have closed the output; that is no reason not to serve.
+        let _ = std::io::stdout().write_all(text.as_bytes());
+        let _ = std::io::stdout().flush();
+        if !keys.is_empty() && !address.ip().is_loopback() {
+            tracing::warn!(keys = keys.join(", "), "default keys outside loopback");
+        }
     }
 }

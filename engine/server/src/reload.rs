@@ -1,11 +1,11 @@
 //! SIGHUP: the configuration is read again, and what may change while the server runs does.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
-use crate::bus::{Bus, Mail};
-use crate::config::{Config, KEYS, Loaded, Sources};
+use crate::bus::Mail;
+use crate::config::{Config, KEYS, Loaded, Shown, Sources};
 use crate::logger::Logger;
-use crate::process::shard_config;
+use crate::process::{Shared, shard_config};
 
 /// What every core is told.
 #[derive(Debug)]
@@ -18,9 +18,9 @@ pub(crate) struct Reloaded {
 pub(crate) struct Reloader {
     pub sources: Sources,
     /// What is in force.
-    pub config: Config,
+    pub loaded: Loaded,
     pub logger: Logger,
-    pub bus: Bus,
+    pub shared: Arc<Shared>,
     pub incarnation: u32,
 }
 
@@ -28,7 +28,7 @@ impl Reloader {
     /// Takes over what has changed, or nothing if anything is wrong.
     pub(crate) fn reload(&mut self) {
         match self.read() {
-            Ok((reloaded, changes)) => self.take_over(reloaded, &changes),
+            Ok((loaded, shard, changes)) => self.take_over(loaded, shard, &changes),
             Err(problems) => {
                 for problem in problems {
                     tracing::error!("configuration not reloaded: {problem}");
@@ -37,21 +37,21 @@ impl Reloader {
         }
     }
 
-    fn read(&self) -> Result<(Reloaded, Changes), Vec<String>> {
-        let Loaded { config: wanted, origins } = self.sources.load()?;
-        let (config, changes) = merge(&self.config, &wanted);
+    fn read(&self) -> Result<(Loaded, Arc<shard::Config>, Changes), Vec<String>> {
+        let (loaded, changes) = merge(&self.loaded, &self.sources.load()?);
         // A key that waits for the restart may contradict one that does not.
-        let Loaded { config, .. } = Loaded { config, origins }.check()?;
-        let shard = shard_config(&config, self.incarnation);
+        let loaded = loaded.check()?;
+        let shard = shard_config(&loaded.config, self.incarnation);
         let shard = Arc::new(shard.map_err(|error| vec![format!("{error:#}")])?);
-        Ok((Reloaded { config, shard }, changes))
+        Ok((loaded, shard, changes))
     }
 
-    fn take_over(&mut self, reloaded: Reloaded, changes: &Changes) {
-        self.logger.set_level(reloaded.config.logger.level);
-        self.config = reloaded.config.clone();
-        let reloaded = Arc::new(reloaded);
-        for mailbox in self.bus.iter() {
+    fn take_over(&mut self, loaded: Loaded, shard: Arc<shard::Config>, changes: &Changes) {
+        self.logger.set_level(loaded.config.logger.level);
+        *self.shared.shown.lock().unwrap_or_else(PoisonError::into_inner) = Shown::of(&loaded);
+        let reloaded = Arc::new(Reloaded { config: loaded.config.clone(), shard });
+        self.loaded = loaded;
+        for mailbox in self.shared.bus.iter() {
             mailbox.send_always(Mail::Reload(reloaded.clone()));
         }
         let Changes { done, waiting } = changes;
@@ -71,26 +71,29 @@ struct Changes {
 }
 
 /// The configuration in force, with those values of the wanted one that it can take.
-fn merge(old: &Config, wanted: &Config) -> (Config, Changes) {
-    let (mut config, mut changes) = (old.clone(), Changes::default());
-    for key in KEYS {
-        let value = key.toml(wanted);
-        if value == key.toml(old) {
+fn merge(old: &Loaded, wanted: &Loaded) -> (Loaded, Changes) {
+    let (mut merged, mut changes) = (old.clone(), Changes::default());
+    let origins = merged.origins.iter_mut().zip(&wanted.origins);
+    for (key, (origin, wanted_origin)) in KEYS.iter().zip(origins) {
+        let value = key.toml(&wanted.config);
+        let is_changed = value != key.toml(&old.config);
+        if is_changed && !key.is_live {
+            changes.waiting.push(key.name);
             continue;
         }
-        if key.is_live {
-            key.assign(&mut config, &value);
+        origin.clone_from(wanted_origin);
+        if is_changed {
+            key.assign(&mut merged.config, &value);
             changes.done.push(key.name);
-        } else {
-            changes.waiting.push(key.name);
         }
     }
-    (config, changes)
+    (merged, changes)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Origin;
 
     #[test]
     fn what_cannot_change_stays_and_is_named() {
@@ -123,7 +126,11 @@ mod tests {
                 if key.name == "traces.sample_ratio" { "0.5" } else { changed },
             );
         }
-        let (config, changes) = merge(&old, &wanted);
+        let loaded = |config: &Config| Loaded {
+            config: config.clone(),
+            origins: vec![Origin::Default; KEYS.len()],
+        };
+        let (Loaded { config, .. }, changes) = merge(&loaded(&old), &loaded(&wanted));
         assert_eq!(changes.done.len() + changes.waiting.len(), KEYS.len());
         for key in KEYS {
             let (from, other) = if key.is_live { (&wanted, &old) } else { (&old, &wanted) };
@@ -131,6 +138,6 @@ mod tests {
             assert_ne!(key.toml(&config), key.toml(other), "{}", key.name);
             assert_eq!(changes.done.contains(&key.name), key.is_live, "{}", key.name);
         }
-        assert_eq!(merge(&old, &old).1, Changes::default());
+        assert_eq!(merge(&loaded(&old), &loaded(&old)).1, Changes::default());
     }
 }

@@ -1,14 +1,14 @@
 //! The keys of tokens for dedicated servers: PEM files, or one that is made at the first start.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow};
 use domain::identity::server_token::ServerKeys;
 
 use crate::config::Config;
+use crate::key_file;
 
 /// The key of a data folder whose configuration names none.
 const FILE: &str = "server-token.pem";
@@ -58,16 +58,5 @@ fn read(file: &Path) -> Result<Vec<u8>> {
 fn generate(file: &Path) -> io::Result<()> {
     let mut key = PREFIX.to_vec();
     key.extend_from_slice(&crate::executor::seed());
-    let text = pem::encode(&pem::Pem::new(LABEL, key));
-    let partial = file.with_extension("pem.new");
-    if partial.exists() {
-        fs::remove_file(&partial)?; // of a start that was cut short
-    }
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true).mode(0o600);
-    let mut written = options.open(&partial)?;
-    written.write_all(text.as_bytes())?;
-    written.sync_all()?;
-    fs::rename(&partial, file)?;
-    File::open(file.parent().unwrap_or(Path::new(".")))?.sync_all()
+    key_file::write(file, &pem::encode(&pem::Pem::new(LABEL, key)))
 }

@@ -162,6 +162,8 @@ fn config(rates: Rates) -> Config {
         token_life: TOKEN_LIFE,
         refresh_token_life: TOKEN_LIFE,
         server_token_life: TOKEN_LIFE,
+        operator_keys: token::Keys::new(b"operator", &[]),
+        operator_token_life: TOKEN_LIFE,
         single_session: false,
         single_socket: false,
         rates,

@@ -12,6 +12,7 @@ use domain::identity::alias::Kind;
 use crate::Shard;
 use crate::edit::Editing;
 use crate::message::{Answer, Claim, Message, Query, TaskId};
+use crate::operator::Operated;
 use crate::sign_in::Creation;
 use crate::task::{State, Step, invalid_token};
 
@@ -31,6 +32,7 @@ pub(crate) struct Batch {
 pub(crate) enum Purpose {
     Create(Box<Creation>),
     Edit(Box<Editing>),
+    Operate(Box<Operated>),
 }
 
 /// Why a claim was not prepared, when that is not the end of it.
@@ -66,8 +68,7 @@ impl Shard {
             return Step::Wait(State::Batch(batch));
         }
         let Batch { purpose, frames, participants, .. } = *batch;
-        let mut depends =
-            self.tasks.get(&task).map(|task| task.depends.clone()).unwrap_or_default();
+        let mut depends = self.depends_of(task);
         let mut holders = participants.clone();
         if !holders.contains(&self.id) {
             holders.push(self.id);
@@ -87,6 +88,7 @@ impl Shard {
                 self.edited(task, &editing);
                 Step::Done(Reply::Empty)
             }
+            Purpose::Operate(operated) => self.operated(task, *operated),
         }
     }
 
@@ -116,11 +118,12 @@ impl Shard {
         match batch.purpose {
             Purpose::Create(creation) => self.resolve_creation(task, creation, conflict),
             Purpose::Edit(editing) => self.resolve_edit(task, *editing, conflict),
+            Purpose::Operate(operated) => self.resolve_operated(task, *operated, conflict),
         }
     }
 
     pub(crate) fn abandon(&mut self, number: u64, batch: &Batch) {
-        let depends = self.tasks.get(&number).map(|task| task.depends.clone()).unwrap_or_default();
+        let depends = self.depends_of(number);
         for shard in &batch.participants {
             let task = TaskId { shard: self.id, number };
             self.send(*shard, Message::Abandon { task }, &depends);

@@ -9,19 +9,28 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::identity::session::{Bearer, Check};
 use domain::identity::token::{Claims, Kind};
+use domain::operator;
 use domain::presence::Presence;
 
 use crate::Shard;
 use crate::message::{Errand, Query};
+use crate::operator::dead_token;
 use crate::output::Output;
 use crate::rate::{Asker, TooOften};
-use crate::task::{Origin, State, invalid_token, shutting_down};
+use crate::task::{Origin, State, Step, invalid_token, shutting_down};
 use crate::view::Depends;
 
 /// Why a request does not become a task.
 enum Refused {
     Because(Error),
     TooOften(TooOften),
+}
+
+/// Who asks, as far as the token itself tells.
+enum Caller {
+    Nobody,
+    User(Bearer),
+    Operator(operator::Bearer),
 }
 
 impl From<Error> for Refused {
@@ -51,7 +60,15 @@ impl Shard {
             found.map_err(Refused::from).and_then(|found| self.check_request(&found, request));
         let (error, response) = match checked {
             _ if self.is_draining => (shutting_down(), None),
-            Ok((row, bearer, decoded)) => return self.begin_task(origin, row, bearer, decoded),
+            Ok((row, Caller::Operator(bearer), decoded)) => {
+                return self.begin_operator_task(origin, row, bearer, decoded);
+            }
+            Ok((row, Caller::User(bearer), decoded)) => {
+                return self.begin_task(origin, row, Some(bearer), decoded);
+            }
+            Ok((row, Caller::Nobody, decoded)) => {
+                return self.begin_task(origin, row, None, decoded);
+            }
             Err(Refused::Because(error)) => (error, None),
             Err(Refused::TooOften(too_often)) => {
                 let error = too_often.error();
@@ -68,17 +85,32 @@ impl Shard {
         &mut self,
         found: &Found<'_>,
         request: &http::Request,
-    ) -> Result<(&'static Operation, Option<Bearer>, Request), Refused> {
+    ) -> Result<(&'static Operation, Caller, Request), Refused> {
         let (row, now) = (found.row, self.now.monotonic);
         if let Some(address) = request.client {
             self.limiter.take(row.rate, Asker::Address(address), now)?;
         }
         let decoded = found.decode(request)?;
-        let bearer = self.authenticate(row, &request.authorization)?;
-        if let Some(bearer) = bearer {
+        let caller = self.authenticate(row, &request.authorization)?;
+        if let Caller::User(bearer) = &caller {
             self.limiter.take(row.rate, Asker::User(bearer.user_id), now)?;
         }
-        Ok((row, bearer, decoded))
+        Ok((row, caller, decoded))
+    }
+
+    fn begin_operator_task(
+        &mut self,
+        origin: Origin,
+        row: &'static Operation,
+        bearer: operator::Bearer,
+        request: Request,
+    ) {
+        let Some(task) = self.insert_task(origin, row, &Depends::default()) else { return };
+        let step = match request {
+            Request::Console(request) => self.begin_guarded(task, row, bearer, request),
+            _ => Step::Fail(dead_token()),
+        };
+        self.finish_step(task, step);
     }
 
     /// Begins a call of server code.
@@ -131,15 +163,17 @@ impl Shard {
         self.wait(task, State::SessionOpen);
     }
 
-    /// Whose request it is: the bearer of a session token that is well-formed and has not expired,
-    /// if the row asks for one. Its home knows of logouts.
-    fn authenticate(
-        &mut self,
-        row: &Operation,
-        authorization: &[String],
-    ) -> Result<Option<Bearer>, Error> {
+    /// Whose request it is: the bearer of a token that is well-formed and has not expired, if the
+    /// row asks for one. Its home knows of logouts.
+    fn authenticate(&mut self, row: &Operation, authorization: &[String]) -> Result<Caller, Error> {
         match row.auth {
-            Auth::Open | Auth::Handshake | Auth::Runtime => Ok(None),
+            Auth::Open | Auth::Handshake | Auth::Runtime | Auth::Operators => Ok(Caller::Nobody),
+            Auth::Operator(_) => {
+                let [header] = authorization else { return Err(dead_token()) };
+                let token = header.strip_prefix("Bearer ").ok_or_else(dead_token)?;
+                let bearer = self.config.operator_keys.verify_operator(token, self.now.wall);
+                bearer.map(Caller::Operator).map_err(|_| dead_token())
+            }
             Auth::ServerKey => {
                 let [header] = authorization else {
                     return Err(Error::unauthenticated("Server key required"));
@@ -149,7 +183,9 @@ impl Shard {
                 let credentials = credentials.unwrap_or_default();
                 let colon = credentials.iter().position(|byte| *byte == b':');
                 match colon.map(|colon| &credentials[..colon]) {
-                    Some(key) if is_same(key, self.config.server_key.0.as_bytes()) => Ok(None),
+                    Some(key) if is_same(key, self.config.server_key.0.as_bytes()) => {
+                        Ok(Caller::Nobody)
+                    }
                     _ => Err(Error::unauthenticated("Server key invalid")),
                 }
             }
@@ -162,13 +198,13 @@ impl Shard {
                 };
                 let token = header.strip_prefix("Bearer ").ok_or_else(invalid_token)?;
                 if let Some(bearer) = self.verified.find(token, self.now.wall) {
-                    return Ok(Some(bearer));
+                    return Ok(Caller::User(bearer));
                 }
                 let claims = self.config.session_keys.verify(token, self.now.wall);
                 let claims = claims.map_err(|_| invalid_token())?;
                 let bearer = self.bearer(&claims, Kind::Session);
                 self.verified.keep(token, bearer);
-                Ok(Some(bearer))
+                Ok(Caller::User(bearer))
             }
         }
     }

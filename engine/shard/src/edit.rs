@@ -191,15 +191,15 @@ impl Shard {
             plan.releases.iter().map(|alias| Claim::Release { alias: alias.clone(), user });
         let mut claims: Vec<_> = takes.chain(releases).collect();
         let edit = editing.edit.clone();
-        claims.push(Claim::Edit(Box::new(AccountEdit { bearer, edit, plan })));
+        let bearer = Some(bearer);
+        claims.push(Claim::Edit(Box::new(AccountEdit { user, bearer, edit, plan })));
         self.begin_batch(task, Purpose::Edit(editing), claims)
     }
 
     pub(crate) fn edited(&mut self, task: u64, editing: &Editing) {
         if editing.edit == Edit::Delete {
             let user = editing.bearer.user_id;
-            let depends =
-                self.tasks.get(&task).map(|task| task.depends.clone()).unwrap_or_default();
+            let depends = self.depends_of(task);
             let home = self.config.placement.of_user(user);
             self.send(home, Message::Kick { user, notice: None }, &depends);
         }

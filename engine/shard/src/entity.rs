@@ -13,12 +13,16 @@ use domain::effect::{Effect, Event};
 use domain::identity::alias::{self, Kind};
 use domain::identity::token::MatchClaims;
 use domain::identity::{account, session};
+use domain::operator;
 use domain::play::relay::{self, Relay};
 use domain::presence::Presence;
 use domain::social::notification::{self, Notification};
 use domain::social::status::{self, Status, StatusPresence};
 
-use crate::message::{AccountEdit, Answer, Claim, Entry, Errand, Login, Message, Query, TaskId};
+use crate::message::{
+    AccountEdit, Answer, Claim, Entry, Errand, Login, Message, Operate, OperatorQuery, Query,
+    TaskId,
+};
 use crate::output::Output;
 use crate::view::Depends;
 use crate::{Shard, Timer};
@@ -135,6 +139,16 @@ impl Shard {
                 Ok(()) => Answer::Done,
                 Err(error) => Answer::Refused(ticket_error(error)),
             },
+            Query::Operator(OperatorQuery::Try { name, client }) => {
+                match self.lockouts.begin(name.as_deref(), *client, self.now.monotonic) {
+                    Ok(()) => Answer::Done,
+                    Err(wait) => Answer::Refused(locked_out(wait)),
+                }
+            }
+            Query::Operator(OperatorQuery::Passed { name, client }) => {
+                self.lockouts.passed(name, *client);
+                Answer::Done
+            }
             Query::Owners(_)
             | Query::Login(_)
             | Query::Refresh(_)
@@ -142,6 +156,7 @@ impl Shard {
             | Query::Users(_)
             | Query::SignedIn { .. }
             | Query::SetDisabled { .. }
+            | Query::Operator(_)
             | Query::Prepare(_) => return None,
         })
     }
@@ -372,6 +387,7 @@ fn answer_durable(
             account::set_disabled(ctx, *user, *is_disabled).map_err(Stop::never)?;
             Ok(Answer::Done)
         }
+        Query::Operator(query) => about_operators(ctx, query),
         Query::Prepare(claim) => prepare(ctx, claim),
         Query::Open { .. }
         | Query::SetStatus { .. }
@@ -442,17 +458,60 @@ fn prepare(ctx: &mut Ctx<'_>, claim: &Claim) -> Applied<Answer, Refusal> {
         }
         Claim::Create(new) => account::create(ctx, new),
         Claim::Edit(change) => {
-            let AccountEdit { bearer, edit, plan } = &**change;
-            guard(ctx, bearer, session::Check::Everything)?;
-            account::edit(ctx, bearer.user_id, edit, plan).map_err(|stop| {
+            let AccountEdit { user, bearer, edit, plan } = &**change;
+            if let Some(bearer) = bearer {
+                guard(ctx, bearer, session::Check::Everything)?;
+            }
+            account::edit(ctx, *user, edit, plan).map_err(|stop| {
                 stop.map(|error| match error {
                     account::Error::Changed => Refusal::Changed,
                     other => other.into(),
                 })
             })?;
         }
+        Claim::SetDisabled { user, is_disabled } => {
+            if !account::set_disabled(ctx, *user, *is_disabled).map_err(Stop::never)? {
+                return Err(Stop::Refused(account::Error::NotFound.into()));
+            }
+        }
+        Claim::Operate(operate) => {
+            let Operate { bearer, needed, edit, entry } = &**operate;
+            operator::account::check(ctx, bearer, *needed).map_err(|s| s.map(Into::into))?;
+            let number = operator::audit::next_number(ctx).map_err(Stop::never)?;
+            if let Some(edit) = edit {
+                operator::account::edit(ctx, edit).map_err(|stop| stop.map(Into::into))?;
+            }
+            operator::audit::append(ctx, number, entry);
+        }
     }
     Ok(Answer::Done)
+}
+
+/// What is known of operators.
+fn about_operators(ctx: &mut Ctx<'_>, query: &OperatorQuery) -> Applied<Answer, Refusal> {
+    Ok(match query {
+        OperatorQuery::Find(name) => {
+            let found = operator::account::find(ctx, name).map_err(Stop::never)?;
+            Answer::Operators(found.into_iter().collect())
+        }
+        OperatorQuery::Check { bearer, needed } => {
+            operator::account::check(ctx, bearer, *needed).map_err(|s| s.map(Into::into))?;
+            Answer::Done
+        }
+        OperatorQuery::List => {
+            Answer::Operators(operator::account::list(ctx).map_err(Stop::never)?)
+        }
+        OperatorQuery::Audit(wanted) => {
+            Answer::Audit(operator::audit::list(ctx, wanted).map_err(Stop::never)?)
+        }
+        OperatorQuery::Try { .. } | OperatorQuery::Passed { .. } => Answer::Done,
+    })
+}
+
+fn locked_out(wait: Duration) -> Error {
+    let secs = wait.as_secs() + 1;
+    let text = format!("Too many failed sign-ins; try again in {secs} s.");
+    Error::new(Code::ResourceExhausted, text)
 }
 
 fn ticket_error(error: matchmaker::Error) -> Error {

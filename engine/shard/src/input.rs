@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use api::http;
+use api::reply::Reply;
 use api::request::Request;
 use base::{BatchId, Offset, ShardId, Table};
 use bytes::Bytes;
@@ -46,6 +47,8 @@ pub enum Input {
     Password { call: u64, outcome: PasswordOutcome },
     /// The answer to [`crate::Output::Proof`]: whose proof it is.
     Proof { call: u64, outcome: Result<Profile, Refusal> },
+    /// The answer to [`crate::Output::Report`].
+    Reported { call: u64, outcome: Result<Reply, api::Error> },
     /// Server code calls an operation; answered by [`crate::Output::Called`].
     Call { call: u64, operation: &'static str, request: Request },
     /// The configuration is another one from here on, save for its placement, name, hooks and

@@ -28,6 +28,7 @@ mod hook;
 mod identity;
 mod input;
 mod message;
+mod operator;
 mod output;
 mod placement;
 mod rate;
@@ -51,6 +52,7 @@ use domain::ctx::Ctx;
 use domain::effect::Effect;
 use domain::identity::server_token::ServerKeys;
 use domain::identity::token;
+use domain::operator::lockout::Lockouts;
 use domain::play::relay::Relay;
 use domain::social::status::Status;
 
@@ -82,9 +84,11 @@ pub struct Config {
     pub session_keys: token::Keys,
     pub refresh_keys: token::Keys,
     pub server_keys: ServerKeys,
+    pub operator_keys: token::Keys,
     pub token_life: Duration,
     pub refresh_token_life: Duration,
     pub server_token_life: Duration,
+    pub operator_token_life: Duration,
     /// A sign-in ends all earlier tokens of its user.
     pub single_session: bool,
     /// A new socket closes the older ones of its user.
@@ -149,6 +153,8 @@ pub struct Shard {
     sessions: IdMap<SessionId, Session>,
     session_of: IdMap<ConnectionId, SessionId>,
 
+    /// Failed sign-ins of operators, on the operators' home.
+    lockouts: Lockouts,
     statuses: BTreeMap<UserId, Status>,
     relays: IdMap<MatchId, Relay>,
     pool: matchmaker::Pool,
@@ -204,6 +210,7 @@ impl Shard {
             session_ids: SessionIds::new(birth, &config.name),
             sessions: IdMap::default(),
             session_of: IdMap::default(),
+            lockouts: Lockouts::default(),
             statuses: BTreeMap::new(),
             relays: IdMap::default(),
             pool: matchmaker::Pool::new(config.matchmaker.clone()),
@@ -240,6 +247,7 @@ impl Shard {
             Input::Hooked { call, verdict } => self.handle_hooked(call, verdict),
             Input::Password { call, outcome } => self.handle_password(call, outcome),
             Input::Proof { call, outcome } => self.handle_proof(call, outcome),
+            Input::Reported { call, outcome } => self.handle_reported(call, outcome),
             Input::Call { call, operation, request } => self.handle_call(call, operation, request),
             Input::Configure { config } => self.configure(config),
             Input::Timeout => {}

@@ -4,12 +4,17 @@
 use std::sync::Arc;
 
 use api::reply::UserView;
-use base::{BatchId, ConnectionId, Frame, MatchId, Secret, SessionId, ShardId, TicketId, UserId};
+use base::{
+    BatchId, ClientAddress, ConnectionId, Frame, MatchId, Secret, SessionId, ShardId, TicketId,
+    UserId,
+};
 use bytes::Bytes;
 use domain::identity::account::{Edit, NewAccount, Plan, SignedIn, User};
 use domain::identity::alias::{Alias, Kind};
 use domain::identity::session::{Bearer, Check};
 use domain::identity::token::Claims;
+use domain::operator::audit::{AuditEntry, Page, Wanted};
+use domain::operator::{self, Role};
 use domain::play::relay::{self, Joined, Receivers};
 use domain::presence::Presence;
 use domain::social::notification;
@@ -147,6 +152,8 @@ pub enum Query {
         user: UserId,
         is_disabled: bool,
     },
+    /// About operators, who live together.
+    Operator(OperatorQuery),
     /// Prepare a part of a batch and hold its keys until the batch is emitted or abandoned.
     Prepare(Claim),
     /// A session opens: it follows its own user, and is online if so wished.
@@ -183,6 +190,29 @@ pub enum Query {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OperatorQuery {
+    /// The operator of this name, unless it is disabled.
+    Find(String),
+    /// A sign-in is tried, from there; `name` if there is such an operator.
+    Try {
+        name: Option<String>,
+        client: Option<ClientAddress>,
+    },
+    /// Its password was right.
+    Passed {
+        name: String,
+        client: Option<ClientAddress>,
+    },
+    /// Whether the bearer may do what takes this role.
+    Check {
+        bearer: operator::Bearer,
+        needed: Role,
+    },
+    List,
+    Audit(Wanted),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Errand {
     /// Only whether the token is still good.
     Nothing,
@@ -205,14 +235,31 @@ pub enum Claim {
         user: UserId,
     },
     Create(Box<NewAccount>),
-    /// By the bearer of a token that has still to be good.
     Edit(Box<AccountEdit>),
+    /// The account is to be banned, or not to be any more.
+    SetDisabled {
+        user: UserId,
+        is_disabled: bool,
+    },
+    /// An operator changes something.
+    Operate(Box<Operate>),
+}
+
+/// The guard, the change if it is one of operators, and the entry of the audit trail.
+#[derive(Clone, Debug)]
+pub struct Operate {
+    pub bearer: operator::Bearer,
+    pub needed: Role,
+    pub edit: Option<operator::account::Edit>,
+    pub entry: AuditEntry,
 }
 
 /// A change of an account, and what was planned for it.
 #[derive(Clone, Debug)]
 pub struct AccountEdit {
-    pub bearer: Bearer,
+    pub user: UserId,
+    /// Whose token has still to be good; an operator's is looked at elsewhere.
+    pub bearer: Option<Bearer>,
     pub edit: Edit,
     pub plan: Plan,
 }
@@ -222,8 +269,9 @@ impl Claim {
     /// other.
     pub fn order(&self) -> (u16, u8, Vec<u8>) {
         let table = match self {
-            Claim::Create(_) | Claim::Edit(_) => 1,
+            Claim::Create(_) | Claim::Edit(_) | Claim::SetDisabled { .. } => 1,
             Claim::Take { .. } | Claim::Release { .. } => 2,
+            Claim::Operate(_) => 4,
         };
         let key = self.key();
         (base::id::slot_of(&key), table, key)
@@ -232,7 +280,9 @@ impl Claim {
     pub fn key(&self) -> Vec<u8> {
         match self {
             Claim::Create(new) => new.user_id.as_bytes().to_vec(),
-            Claim::Edit(edit) => edit.bearer.user_id.as_bytes().to_vec(),
+            Claim::Edit(edit) => edit.user.as_bytes().to_vec(),
+            Claim::SetDisabled { user, .. } => user.as_bytes().to_vec(),
+            Claim::Operate(_) => domain::record::operator::KEY.to_vec(),
             Claim::Take { alias, .. } | Claim::Release { alias, .. } => alias.key(),
         }
     }
@@ -269,6 +319,8 @@ pub enum Answer {
     Statuses(Vec<StatusPresence>),
     Joined(Joined),
     Ticket(TicketId),
+    Operators(Vec<operator::account::Operator>),
+    Audit(Page),
 }
 
 /// An account that signs in.

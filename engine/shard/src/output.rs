@@ -1,5 +1,6 @@
 //! What a shard wants done.
 
+use api::console::Report;
 use api::http;
 use api::ops::Operation;
 use api::reply::Reply;
@@ -38,6 +39,8 @@ pub enum Output {
     Password { call: u64, work: PasswordWork },
     /// Find out whose proof it is.
     Proof { call: u64, proof: Proof },
+    /// Have the process tell something of itself.
+    Report { call: u64, report: Report },
     /// The answer to [`crate::Input::Call`].
     Called { call: u64, result: Result<Reply, api::Error> },
     /// A request is over, and its reply, if it has one, is on its way: to be counted. `operation`:

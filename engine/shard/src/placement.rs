@@ -46,6 +46,10 @@ impl Placement {
         is_ours.then_some(birth.shard)
     }
 
+    pub fn of_operators(&self) -> ShardId {
+        self.of_key(domain::record::operator::KEY)
+    }
+
     pub fn of_tickets(&self) -> ShardId {
         self.queue.unwrap_or_else(|| self.of_key(b"tickets"))
     }

@@ -25,6 +25,7 @@ use crate::connection::Handshake;
 use crate::edit::{Editing, Then, Wanted};
 use crate::identity::{invalid_user_id, parse_names, parse_users};
 use crate::message::{Answer, Errand, Message, Query, TaskId};
+use crate::operator::Operating;
 use crate::output::{Output, PasswordOutcome};
 use crate::session::KICKED;
 use crate::sign_in::{Proven, SignIn, banned, rejected, user_not_found};
@@ -165,6 +166,8 @@ pub(crate) enum State {
     MatchLeave,
     TicketAdd,
     TicketRemove,
+    /// A call of an operator.
+    Operator(Operating),
 }
 
 /// How a step ends.
@@ -233,7 +236,7 @@ impl Shard {
 
     /// Has something done outside, which the task waits for.
     pub(crate) fn output_of(&mut self, task: u64, output: Output) {
-        let depends = self.tasks.get(&task).map(|task| task.depends.clone()).unwrap_or_default();
+        let depends = self.depends_of(task);
         self.output(output, &depends);
         if let Some(task) = self.tasks.get_mut(&task) {
             task.awaited += 1;
@@ -261,9 +264,18 @@ impl Shard {
             (_, PasswordOutcome::Busy) => {
                 Step::Fail(Error::exhausted("Too many passwords wait to be checked."))
             }
+            (State::Operator(operating), outcome) => {
+                self.operating_password(call, operating, outcome)
+            }
             (state, outcome) => unexpected(&state, &outcome),
         };
         self.finish_step(call, step);
+    }
+
+    pub(crate) fn handle_reported(&mut self, call: u64, outcome: Result<Reply, Error>) {
+        if self.take_state(call).is_some() {
+            self.finish_step(call, outcome.map_or_else(Step::Fail, Step::Done));
+        }
     }
 
     pub(crate) fn handle_proof(&mut self, call: u64, outcome: Result<Profile, Refusal>) {
@@ -371,6 +383,7 @@ impl Shard {
                 self.ask_guarded(task, bearer, Errand::Nothing);
                 Step::Wait(State::UsersGuard { ids, aliases })
             }
+            Request::Console(request) => self.begin_operating(task, request),
             Request::StatusFollow { .. }
             | Request::StatusUnfollow { .. }
             | Request::StatusUpdate { .. }
@@ -509,6 +522,9 @@ impl Shard {
             (State::MatchJoin { is_create, .. }, Answer::Joined(joined)) => {
                 let size = if is_create { joined.size } else { joined.present.len() };
                 Step::Done(Reply::Match { joined, size })
+            }
+            (State::Operator(operating), answer) => {
+                self.operating_step(number, row, operating, answer)
             }
             (State::TicketAdd, Answer::Ticket(ticket)) => {
                 Step::Done(Reply::MatchmakerTicket { ticket })
@@ -669,6 +685,11 @@ impl Shard {
 
     pub(crate) fn origin(&self, task: u64) -> Option<Origin> {
         self.tasks.get(&task).map(|task| task.origin.clone())
+    }
+
+    /// Everything that any step of the task depended on so far.
+    pub(crate) fn depends_of(&self, task: u64) -> Depends {
+        self.tasks.get(&task).map(|task| task.depends.clone()).unwrap_or_default()
     }
 
     /// A join came to nothing: the session is not in the match.

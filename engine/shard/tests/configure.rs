@@ -117,6 +117,7 @@ impl Server {
                     let (value, applied) = (None, self.durable);
                     self.shard.handle(Input::Loaded { table, key, value, applied }, now());
                 }
+                Output::Done { .. } => {}
                 other => panic!("nobody asked for {other:?}"),
             }
         }
@@ -138,6 +139,8 @@ fn config(session_keys: token::Keys, rates: Rates) -> Config {
         server_keys: ServerKeys::new("node", &key, &[]).expect("the key has its form"),
         token_life: life,
         refresh_token_life: life,
+        operator_keys: token::Keys::new(b"operator", &[]),
+        operator_token_life: Duration::from_secs(60),
         server_token_life: life,
         single_session: false,
         single_socket: false,

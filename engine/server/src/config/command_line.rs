@@ -1,9 +1,12 @@
 //! The command line: a flag for each key, and what is to be done.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use domain::operator::Role;
 
 use super::setting::Kind;
 use super::source::{FILE_VARIABLE, PREFIX};
@@ -26,6 +29,48 @@ pub(crate) fn command() -> Command {
         .args_conflicts_with_subcommands(true)
         .subcommand(with_flags(Command::new("serve").about("Serve (the default)")))
         .subcommand(config)
+        .subcommand(token())
+}
+
+fn token() -> Command {
+    let role = Arg::new("role")
+        .long("role")
+        .value_name("ROLE")
+        .required(true)
+        .value_parser(Role::ALL.map(Role::name))
+        .help("What its bearer may do");
+    let data_dir = Arg::new("data_dir")
+        .long("data-dir")
+        .value_name("DIR")
+        .default_value("data")
+        .value_parser(value_parser!(PathBuf))
+        .help("Folder of the server");
+    let life = Arg::new("life")
+        .long("expiry-sec")
+        .value_name("N")
+        .default_value("900")
+        .value_parser(value_parser!(u64).range(1..=86_400))
+        .help("Seconds until it expires, 1 to 86400");
+    Command::new("token")
+        .about("Print a short-lived operator token for scripts on this machine")
+        .args([role, data_dir, life])
+}
+
+/// What `ringmaster token` is asked for.
+pub(crate) struct TokenRequest {
+    pub role: Role,
+    pub data_dir: PathBuf,
+    pub life: Duration,
+}
+
+pub(crate) fn token_request(matches: &ArgMatches) -> TokenRequest {
+    let role = matches.get_one::<String>("role").and_then(|name| Role::parse(name));
+    let data_dir = matches.get_one::<PathBuf>("data_dir").cloned();
+    let life = matches.get_one("life").copied().map(Duration::from_secs);
+    let (Some(role), Some(data_dir), Some(life)) = (role, data_dir, life) else {
+        unreachable!("clap wants a role, and has defaults of the others")
+    };
+    TokenRequest { role, data_dir, life }
 }
 
 fn with_flags(command: Command) -> Command {
@@ -33,7 +78,7 @@ fn with_flags(command: Command) -> Command {
         .long(CONFIG)
         .value_name("FILE")
         .action(ArgAction::Append)
-        .value_parser(value_parser!(std::path::PathBuf))
+        .value_parser(value_parser!(PathBuf))
         .help("Configuration file (TOML); may be repeated, later ones override");
     command.arg(file).args(KEYS.iter().map(flag))
 }

@@ -24,6 +24,21 @@ pub(crate) fn show(loaded: &Loaded) -> String {
     by_section(|_| lines.next().unwrap_or_default())
 }
 
+/// What operators may see of a configuration.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    /// As [`show`] prints it.
+    pub text: String,
+    /// Secret keys at a value that everybody knows.
+    pub default_keys: Vec<&'static str>,
+}
+
+impl Shown {
+    pub(crate) fn of(loaded: &Loaded) -> Shown {
+        Shown { text: show(loaded), default_keys: loaded.config.default_keys() }
+    }
+}
+
 /// The text of each key in the order of [`KEYS`], below its section.
 pub(super) fn by_section(mut text: impl FnMut(&'static Key) -> String) -> String {
     let mut all = String::new();

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use api::cors;
 use api::http::Response;
+use api::ops::Door;
 use base::limits::{HTTP_HEAD_MAX, HTTP_HEADERS_MAX};
 use net::http::Coding;
 use net::{http, ws};
@@ -29,6 +30,7 @@ pub(super) struct Limits {
 /// Lives on one core. Every response goes through it.
 #[derive(Debug)]
 pub(crate) struct Edge {
+    pub door: Door,
     pub(super) limits: Limits,
     /// Frames that a WebSocket gets back in a second, if they are counted.
     pub frame_rate: Option<u32>,
@@ -61,7 +63,7 @@ impl Shape {
 }
 
 impl Edge {
-    pub(crate) fn new(config: &Config) -> Edge {
+    pub(crate) fn new(config: &Config, door: Door) -> Edge {
         let socket = &config.socket;
         let frames = socket.max_frames_per_sec;
         let limits = Limits {
@@ -83,6 +85,7 @@ impl Edge {
             outgoing_size: socket.outgoing_buffer_size_bytes,
         };
         Edge {
+            door,
             limits,
             frame_rate: (frames > 0).then_some(frames),
             proxy_count: socket.proxy_count,
@@ -192,7 +195,7 @@ mod tests {
         for (name, value) in [("X-Extra", "one"), ("cache-control", "public"), ("Date", "never")] {
             config.socket.response_headers.push(Header((name.into(), value.into())));
         }
-        let edge = Edge::new(&config);
+        let edge = Edge::new(&config, Door::Clients);
         let mut out = Vec::new();
         edge.encode(&mut out, &Response::text(404, "no"), Shape::REFUSAL);
         let text = String::from_utf8(out).unwrap();

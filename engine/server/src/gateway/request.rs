@@ -1,5 +1,6 @@
 //! What the gateway reads out of a request.
 
+use api::ops::Door;
 use base::ClientAddress;
 use net::{http, ws};
 
@@ -30,6 +31,7 @@ pub(super) fn to_api(
     request: http::Request,
     websocket: bool,
     client: Option<ClientAddress>,
+    door: Door,
 ) -> api::http::Request {
     let first = |name| request.header(name).next().map(str::to_owned);
     api::http::Request {
@@ -41,5 +43,6 @@ pub(super) fn to_api(
         body: request.body,
         websocket,
         client,
+        door,
     }
 }

@@ -33,7 +33,7 @@ pub(super) static INCARNATION: Family =
 pub(super) static READY: Family = gauge(
     "ringmaster_ready",
     &[],
-    "1 while requests are taken, 0 before every core runs and while they drain.",
+    "1 while requests are taken; 0 before every core runs, while they drain, or when one stands still.",
 );
 pub(super) static CPU: Family = counter(
     "ringmaster_cpu_seconds_total",

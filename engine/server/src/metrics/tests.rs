@@ -2,16 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::{Arc, Mutex};
 
 use metrics::{Family, Kind};
 
 use super::families::OTHERS;
 use super::*;
-use crate::bus;
-use crate::config::Config;
+use crate::config::{Config, Shown};
 use crate::process::Shared;
+use crate::{bus, reporter};
 
 fn families() -> Vec<&'static Family> {
     OTHERS.into_iter().chain(CORE.iter().map(|row| &row.family)).collect()
@@ -28,6 +28,8 @@ fn shared(cores: usize, data_dir: &Path) -> Shared {
         passwords,
         sidecar: sidecar.handle(),
         metrics: Metrics::new(cores, 7),
+        reports: reporter::queue().0,
+        shown: Mutex::new(Shown { text: String::new(), default_keys: Vec::new() }),
         ticks: (0..cores).map(|_| AtomicU64::new(0)).collect(),
         quiet: (0..cores).map(|_| AtomicBool::new(false)).collect(),
         sessions: AtomicUsize::new(0),

@@ -21,7 +21,6 @@ const UNKNOWN: &str = "unknown";
 
 /// All metrics in the text format of Prometheus, version 0.0.4. For a thread beside the cores: it
 /// asks the system, which takes a while.
-#[cfg_attr(not(test), expect(dead_code, reason = "for the listener of `/metrics`"))]
 pub(crate) fn text(shared: &Shared) -> String {
     let mut text = Text::default();
     tell_process(&mut text, shared);
@@ -37,8 +36,7 @@ fn tell_process(text: &mut Text, shared: &Shared) {
     let started = metrics.started.duration_since(UNIX_EPOCH).unwrap_or_default();
     text.measure(&START_TIME, &[], started.as_secs_f64());
     text.gauge(&INCARNATION, &[], u64::from(metrics.incarnation));
-    let is_ready = |core: &Core| core.ticked.value() > 0 && core.is_draining.value() == 0;
-    text.gauge(&READY, &[], u64::from(metrics.cores.iter().all(|core| is_ready(core))));
+    text.gauge(&READY, &[], u64::from(metrics.unready().is_none()));
     if let Some(cpu) = process::cpu() {
         text.measure(&CPU, &["user"], cpu.user.as_secs_f64());
         text.measure(&CPU, &["system"], cpu.system.as_secs_f64());

@@ -11,6 +11,7 @@ mod durability;
 mod encoding;
 mod http;
 mod limits;
+mod operators;
 mod patience;
 mod process;
 mod scripts;

@@ -23,6 +23,8 @@ pub(crate) struct Server {
     /// What it printed at its start, by line.
     pub(crate) banner: Vec<String>,
     pub(crate) address: SocketAddr,
+    /// Where operators connect.
+    pub(crate) operators: SocketAddr,
 }
 
 impl Server {
@@ -35,8 +37,8 @@ impl Server {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("config.toml"), config).unwrap();
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let (process, banner, address) = launch(folder.path(), shards, any);
-        Server { folder, shards, process, banner, address }
+        let (process, banner, [address, operators]) = launch(folder.path(), shards, any);
+        Server { folder, shards, process, banner, address, operators }
     }
 
     pub(crate) fn data_folder(&self) -> PathBuf {
@@ -70,7 +72,7 @@ impl Server {
 
     /// Starts again on the same folder and the same port.
     pub(crate) fn start_again(&mut self) {
-        (self.process, self.banner, self.address) =
+        (self.process, self.banner, [self.address, self.operators]) =
             launch(self.folder.path(), self.shards, self.address);
     }
 
@@ -82,20 +84,29 @@ impl Server {
     }
 }
 
-fn launch(folder: &Path, shards: usize, listen: SocketAddr) -> (Process, Vec<String>, SocketAddr) {
+fn launch(
+    folder: &Path,
+    shards: usize,
+    listen: SocketAddr,
+) -> (Process, Vec<String>, [SocketAddr; 2]) {
     let (data, config) = (folder.join("data"), folder.join("config.toml"));
     let (shards, listen) = (shards.to_string(), listen.to_string());
     let process = Process::start(
         ringmaster([OsStr::new("--data-dir"), data.as_os_str()])
             .args([OsStr::new("--config"), config.as_os_str()])
-            .args(["--shards", &shards, "--listen", &listen]),
+            .args(["--shards", &shards, "--listen", &listen])
+            .args(["--admin-listen", "127.0.0.1:0"]),
     );
     let mut banner = Vec::new();
     while !banner.last().is_some_and(|line: &String| line.trim_start().starts_with("try ")) {
         banner.push(process.line());
     }
-    let address = banner.iter().find_map(|line| line.trim_end().split_once("://")?.1.parse().ok());
-    (process, banner, address.expect("a line of the banner ends in the address"))
+    let mut addresses =
+        banner.iter().filter_map(|line| line.trim_end().split_once("://")?.1.parse().ok());
+    let [Some(clients), Some(operators)] = [addresses.next(), addresses.next()] else {
+        panic!("two lines of the banner end in the addresses: {banner:?}");
+    };
+    (process, banner, [clients, operators])
 }
 
 /// The command of a server with these arguments.

@@ -1,5 +1,6 @@
 //! Requests over HTTP: reading accounts, signing in, signing up.
 
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -13,16 +14,20 @@ use crate::scenario::{HOPELESS, Run, each, finish};
 
 /// A session token is refreshed this long before it ends.
 const REFRESH_MARGIN: Duration = Duration::from_secs(10);
-/// How long a connection of a closed loop rests after an error or a refusal.
-const ERROR_PAUSE: Duration = Duration::from_millis(100);
+/// How long a connection of a closed loop rests after an error or a refusal: drawn anew between
+/// these each time, as clients do that back off with jitter. A fixed rest would have all who were
+/// refused together come again together.
+const ERROR_PAUSE_MS: Range<u64> = 50..150;
 /// Of all accounts of sign-in-password.
 const PASSWORD: &str = "ringload-password";
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<Record> {
     let workers = prepare(arguments).await?;
     let run = Run::begin(arguments, "requests")?;
-    let spawn = |worker: Worker| tokio::task::spawn_local(worker.run(run.clone()));
-    let tasks = workers.into_iter().map(spawn).collect();
+    let spawn = |(number, worker): (u64, Worker)| {
+        tokio::task::spawn_local(worker.run(run.clone(), Pauses(number)))
+    };
+    let tasks = (0..).zip(workers).map(spawn).collect();
     finish(arguments, &run, tasks).await
 }
 
@@ -37,6 +42,21 @@ enum Call {
     SignIn { requests: Vec<Vec<u8>>, next: usize },
     SignUp { prefix: String, next: u64 },
     SignInPassword { request: Vec<u8> },
+}
+
+/// Rests after errors, drawn by SplitMix64 (Steele et al., 2014).
+struct Pauses(u64);
+
+impl Pauses {
+    fn next(&mut self) -> Duration {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^= mixed >> 31;
+        let Range { start, end } = ERROR_PAUSE_MS;
+        Duration::from_millis(start + mixed % (end - start))
+    }
 }
 
 async fn prepare(arguments: &Arguments) -> Result<Vec<Worker>> {
@@ -123,7 +143,7 @@ impl Worker {
         Ok(Worker { http, call: Call::SignInPassword { request } })
     }
 
-    async fn run(mut self, run: Rc<Run>) {
+    async fn run(mut self, run: Rc<Run>, mut pauses: Pauses) {
         loop {
             if let Err(error) = self.refresh().await {
                 run.error(format!("refresh: {}", error.kind()));
@@ -143,7 +163,7 @@ impl Worker {
                         run.error(error.kind());
                     }
                     if !run.schedule.is_open() {
-                        tokio::time::sleep(ERROR_PAUSE).await;
+                        tokio::time::sleep(pauses.next()).await;
                     }
                 }
             }

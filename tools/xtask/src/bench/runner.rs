@@ -51,9 +51,10 @@ impl Runner {
         let path = |name| folder.0.join(name).display().to_string();
         let (data, config, shards) = (path("data"), path("config.toml"), self.shards.to_string());
         fs::write(&config, CONFIG).with_context(|| format!("cannot write {config}"))?;
-        let listen = ["--listen", "127.0.0.1:0", "--shards", &shards];
+        let listen =
+            ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--shards", &shards];
         let folders = ["--data-dir", &data, "--config", &config];
-        Server::spawn(&self.program("ringmaster"), &words(&[listen, folders].concat()))
+        Server::spawn(&self.program("ringmaster"), &words(&[&listen[..], &folders].concat()))
     }
 
     pub(super) fn yardstick(&self, name: &str) -> Result<Server> {

@@ -1,0 +1,78 @@
+//! What operators ask for. Paths follow Nakama's console API where the meaning is the same.
+
+use base::limits::AUDIT_PAGE_DEFAULT;
+use base::{ClientAddress, Secret};
+use domain::operator::audit::Wanted;
+
+/// One call of an operator, decoded but not judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Console {
+    /// Answers that the process runs.
+    Healthcheck,
+    Login(Login),
+    /// All tokens of the caller die.
+    Logout,
+    OperatorsList,
+    OperatorCreate {
+        username: String,
+        password: Secret,
+        role: String,
+    },
+    OperatorUpdate(OperatorUpdate),
+    OperatorDelete {
+        username: String,
+    },
+    AuditList(Wanted),
+    AccountGet {
+        id: String,
+    },
+    AccountExport {
+        id: String,
+    },
+    AccountBan {
+        id: String,
+    },
+    AccountUnban {
+        id: String,
+    },
+    AccountDelete {
+        id: String,
+    },
+    Report(Report),
+}
+
+/// A sign-in, and the new password if it is to be changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    pub username: String,
+    pub password: Secret,
+    pub new_password: Option<Secret>,
+    /// Where from, for the lock-out.
+    pub client: Option<ClientAddress>,
+}
+
+/// New values; `None` leaves what is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperatorUpdate {
+    pub username: String,
+    pub password: Option<Secret>,
+    pub role: Option<String>,
+    pub is_disabled: Option<bool>,
+}
+
+/// What the process, not a shard, can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// Whether clients should be sent here.
+    Ready,
+    Metrics,
+    Config,
+    Status,
+}
+
+pub(crate) const AUDIT_DEFAULT: Wanted = Wanted {
+    before: None,
+    limit: AUDIT_PAGE_DEFAULT,
+    actor: String::new(),
+    operation: String::new(),
+};

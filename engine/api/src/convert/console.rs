@@ -1,0 +1,152 @@
+//! Operators, the audit trail, and accounts as operators see them.
+
+use base::json::{self, Object};
+use base::limits::AUDIT_PAGE_MAX;
+use base::{Secret, UnixTime};
+use domain::operator::account::Operator;
+use domain::operator::audit::{AuditEntry, Page, Wanted};
+
+use super::account;
+use crate::console::{AUDIT_DEFAULT, Console, Login, OperatorUpdate};
+use crate::error::Error;
+use crate::http::Call;
+use crate::reply::UserView;
+use crate::request::Request;
+
+pub(crate) fn login(call: &Call<'_>) -> Result<Request, Error> {
+    sign_in(call, false)
+}
+
+pub(crate) fn password_change(call: &Call<'_>) -> Result<Request, Error> {
+    sign_in(call, true)
+}
+
+fn sign_in(call: &Call<'_>, has_new_password: bool) -> Result<Request, Error> {
+    let mut body = call.message()?;
+    let (username, password) = (body.text("username")?, Secret(body.text("password")?));
+    let new_password =
+        if has_new_password { Some(Secret(body.text("new_password")?)) } else { None };
+    body.finish()?;
+    let login = Login { username, password, new_password, client: call.client };
+    Ok(Request::Console(Console::Login(login)))
+}
+
+pub(crate) fn operator_create(call: &Call<'_>) -> Result<Request, Error> {
+    let mut body = call.message()?;
+    let create = Console::OperatorCreate {
+        username: body.text("username")?,
+        password: Secret(body.text("password")?),
+        role: body.text("role")?,
+    };
+    body.finish()?;
+    Ok(Request::Console(create))
+}
+
+pub(crate) fn operator_update(call: &Call<'_>) -> Result<Request, Error> {
+    let mut body = call.message()?;
+    let update = OperatorUpdate {
+        username: call.part("username").to_owned(),
+        password: body.text_wrapper("password")?.map(Secret),
+        role: body.text_wrapper("role")?,
+        is_disabled: body.flag_wrapper("disabled")?,
+    };
+    body.finish()?;
+    Ok(Request::Console(Console::OperatorUpdate(update)))
+}
+
+pub(crate) fn operator_delete(call: &Call<'_>) -> Result<Request, Error> {
+    let username = call.part("username").to_owned();
+    Ok(Request::Console(Console::OperatorDelete { username }))
+}
+
+pub(crate) fn audit_list(call: &Call<'_>) -> Result<Request, Error> {
+    let number = |name: &str| -> Result<Option<u64>, Error> {
+        let Some(text) = call.query.text(name)? else { return Ok(None) };
+        let number = text.parse();
+        number.map(Some).map_err(|_| Error::invalid(format!("Parameter {name} is no number.")))
+    };
+    let text = |name: &str| -> Result<String, Error> {
+        Ok(call.query.text(name)?.unwrap_or_default().to_owned())
+    };
+    let limit = number("limit")?.unwrap_or(AUDIT_DEFAULT.limit as u64);
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    if !(1..=AUDIT_PAGE_MAX).contains(&limit) {
+        return Err(Error::invalid(format!("Parameter limit has to be 1 to {AUDIT_PAGE_MAX}.")));
+    }
+    let (actor, operation) = (text("username")?, text("operation")?);
+    let wanted = Wanted { before: number("cursor")?, limit, actor, operation };
+    Ok(Request::Console(Console::AuditList(wanted)))
+}
+
+/// A request about the account in the path.
+pub(crate) fn account(call: &Call<'_>, request: fn(String) -> Console) -> Result<Request, Error> {
+    Ok(Request::Console(request(call.part("id").to_owned())))
+}
+
+pub fn session(token: &str) -> String {
+    json::object(|o| o.text("token", token))
+}
+
+pub fn operators(operators: &[Operator]) -> String {
+    json::object(|o| o.list("users", operators, operator))
+}
+
+fn operator(operator: &Operator, o: &mut Object<'_>) {
+    o.text("username", &operator.name);
+    o.text("role", operator.role().name());
+    o.flag("disabled", operator.is_disabled);
+    o.shown("create_time", UnixTime::from_secs(operator.create_time));
+    o.shown("update_time", UnixTime::from_secs(operator.update_time));
+}
+
+pub fn audit(page: &Page) -> String {
+    json::object(|o| {
+        o.list("entries", &page.entries, |(number, entry), o| audit_entry(*number, entry, o));
+        if let Some(next) = page.next {
+            o.shown("cursor", next);
+        }
+    })
+}
+
+fn audit_entry(number: u64, entry: &AuditEntry, o: &mut Object<'_>) {
+    o.shown("id", number);
+    o.shown("timestamp", UnixTime::from_secs(entry.time));
+    o.text("username", &entry.actor);
+    o.text("operation", &entry.operation);
+    o.text("target", &entry.target);
+    o.raw("metadata", &entry.detail);
+}
+
+/// What the audit trail keeps of a request: never a password, only that there was one.
+pub fn detail(request: &Console) -> String {
+    json::object(|o| match request {
+        Console::OperatorCreate { role, .. } => o.text("role", role),
+        Console::OperatorUpdate(update) => {
+            if let Some(role) = &update.role {
+                o.text("role", role);
+            }
+            if let Some(is_disabled) = update.is_disabled {
+                // `flag` leaves out what is false.
+                o.raw("disabled", if is_disabled { "true" } else { "false" });
+            }
+            o.flag("password_changed", update.password.is_some());
+        }
+        Console::Login(login) => o.flag("password_changed", login.new_password.is_some()),
+        Console::Healthcheck
+        | Console::Logout
+        | Console::OperatorsList
+        | Console::OperatorDelete { .. }
+        | Console::AuditList(_)
+        | Console::AccountGet { .. }
+        | Console::AccountExport { .. }
+        | Console::AccountBan { .. }
+        | Console::AccountUnban { .. }
+        | Console::AccountDelete { .. }
+        | Console::Report(_) => {}
+    })
+}
+
+/// The account with everything that operators may know of it.
+pub fn account_view(view: &UserView) -> String {
+    account::export(view)
+}

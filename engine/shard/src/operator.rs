@@ -1,0 +1,443 @@
+//! What operators do: their sign-in, the guard before every call, and their changes, each in one
+//! batch with its entry of the audit trail.
+
+use api::Error;
+use api::console::{Console, Login, OperatorUpdate};
+use api::convert::console as convert;
+use api::ops::{Auth, Operation};
+use api::reply::Reply;
+use base::limits::EDIT_TRIES_MAX;
+use base::{Code, Secret, UserId};
+use domain::identity::account::{self, Edit as AccountChange};
+use domain::identity::password::{self, Password};
+use domain::identity::token::OperatorClaims;
+use domain::operator::account::{Edit, Operator, parse_name, parse_password};
+use domain::operator::audit::AuditEntry;
+use domain::operator::{Bearer, Role};
+use domain::social::notification;
+
+use crate::Shard;
+use crate::batch::{Conflict, Purpose};
+use crate::identity::invalid_user_id;
+use crate::message::{AccountEdit, Answer, Claim, Message, Operate, OperatorQuery, Query};
+use crate::output::{Output, PasswordOutcome, PasswordWork};
+use crate::sign_in::user_not_found;
+use crate::task::{State, Step};
+
+/// A call of an operator under way.
+#[derive(Debug)]
+pub(crate) enum Operating {
+    /// Whose sign-in is it?
+    Find(Box<Login>),
+    /// Is another try allowed?
+    Try { login: Box<Login>, found: Option<Operator> },
+    /// Is it the password? Without an operator it only takes as long.
+    Verify { login: Box<Login>, found: Option<Operator> },
+    /// It is, and the failures before are being forgotten.
+    Passed { login: Box<Login>, found: Operator },
+    /// Is the token still good, and its role high enough?
+    Guard { bearer: Bearer, request: Box<Console> },
+    /// A password is hashed for this change.
+    Hash { change: Box<Change>, edit: Box<Edit> },
+    /// What is the account like?
+    Account { change: Box<Change>, user: UserId, tries: u32 },
+    /// The operators, or the audit trail, are being read.
+    Read,
+    /// The process is asked.
+    Report,
+}
+
+/// Who changes what, for the guard and the audit trail.
+#[derive(Clone, Debug)]
+pub(crate) struct Change {
+    bearer: Bearer,
+    needed: Role,
+    request: Console,
+    entry: AuditEntry,
+}
+
+/// What is left to do when a batch is emitted.
+#[derive(Debug)]
+pub(crate) struct Operated {
+    reply: Reply,
+    /// Whose sockets are closed, and what they are told first.
+    kick: Option<(UserId, Option<notification::Code>)>,
+    /// What to do again when the account changed meanwhile.
+    again: Option<(Box<Change>, UserId, u32)>,
+}
+
+impl Shard {
+    /// Begins a call that shows no token.
+    pub(crate) fn begin_operating(&mut self, task: u64, request: Console) -> Step {
+        match request {
+            Console::Healthcheck => Step::Done(Reply::Empty),
+            Console::Report(report) => self.report(task, report),
+            Console::Login(mut login) => {
+                // A name that nobody can have is nobody's.
+                login.username = parse_name(&login.username).unwrap_or_default();
+                if let Some(new) = &login.new_password
+                    && let Err(error) = parse_password(&new.0)
+                {
+                    return Step::Fail(error.into());
+                }
+                self.ask_operators(task, OperatorQuery::Find(login.username.clone()));
+                Step::Wait(State::Operator(Operating::Find(Box::new(login))))
+            }
+            Console::Logout
+            | Console::OperatorsList
+            | Console::OperatorCreate { .. }
+            | Console::OperatorUpdate(_)
+            | Console::OperatorDelete { .. }
+            | Console::AuditList(_)
+            | Console::AccountGet { .. }
+            | Console::AccountExport { .. }
+            | Console::AccountBan { .. }
+            | Console::AccountUnban { .. }
+            | Console::AccountDelete { .. } => Step::Fail(dead_token()),
+        }
+    }
+
+    /// Begins a call whose token was verified; whether it is still good, its home knows.
+    pub(crate) fn begin_guarded(
+        &mut self,
+        task: u64,
+        row: &Operation,
+        bearer: Bearer,
+        request: Console,
+    ) -> Step {
+        let check = OperatorQuery::Check { bearer: bearer.clone(), needed: needed(row) };
+        self.ask_operators(task, check);
+        let request = Box::new(request);
+        Step::Wait(State::Operator(Operating::Guard { bearer, request }))
+    }
+
+    pub(crate) fn operating_step(
+        &mut self,
+        task: u64,
+        row: &'static Operation,
+        operating: Operating,
+        answer: Answer,
+    ) -> Step {
+        match (operating, answer) {
+            (Operating::Find(login), Answer::Operators(found)) => {
+                let found = found.into_iter().next();
+                let name = found.as_ref().map(|operator| operator.name.clone());
+                self.ask_operators(task, OperatorQuery::Try { name, client: login.client });
+                Step::Wait(State::Operator(Operating::Try { login, found }))
+            }
+            (Operating::Try { login, found }, Answer::Done) => {
+                let Ok(password) = Password::parse(&login.password.0) else {
+                    return Step::Fail(wrong_password());
+                };
+                let work = match &found {
+                    Some(operator) => {
+                        PasswordWork::Verify { password, hash: operator.password.clone() }
+                    }
+                    None => PasswordWork::Hash(password),
+                };
+                self.output_of(task, Output::Password { call: task, work });
+                Step::Wait(State::Operator(Operating::Verify { login, found }))
+            }
+            (Operating::Passed { login, found }, Answer::Done) => {
+                self.let_in(task, row, *login, found)
+            }
+            (Operating::Guard { bearer, request }, Answer::Done) => {
+                self.operate(task, row, &bearer, &request)
+            }
+            (Operating::Account { change, user, tries }, Answer::Users(found)) => {
+                match found.into_iter().next() {
+                    Some(view) => self.with_account(task, &change, user, tries, &view),
+                    None => Step::Fail(user_not_found()),
+                }
+            }
+            (Operating::Read, Answer::Operators(found)) => document(convert::operators(&found)),
+            (Operating::Read, Answer::Audit(page)) => document(convert::audit(&page)),
+            (operating, answer) => {
+                debug_assert!(false, "{operating:?} does not wait for {answer:?}");
+                Step::Fail(Error::internal())
+            }
+        }
+    }
+
+    pub(crate) fn operating_password(
+        &mut self,
+        task: u64,
+        operating: Operating,
+        outcome: PasswordOutcome,
+    ) -> Step {
+        match (operating, outcome) {
+            (Operating::Verify { login, found: Some(found) }, PasswordOutcome::Right { .. }) => {
+                let name = found.name.clone();
+                self.ask_operators(task, OperatorQuery::Passed { name, client: login.client });
+                Step::Wait(State::Operator(Operating::Passed { login, found }))
+            }
+            (Operating::Verify { .. }, _) => Step::Fail(wrong_password()),
+            (Operating::Hash { change, edit }, PasswordOutcome::Hashed(hash)) => {
+                let edit = match *edit {
+                    Edit::Create { name, role, .. } => Edit::Create { name, role, password: hash },
+                    Edit::Change { name, role, is_disabled, .. } => {
+                        Edit::Change { name, role, is_disabled, password: Some(hash) }
+                    }
+                    other => other,
+                };
+                self.change_operators(task, &change, edit)
+            }
+            (operating, outcome) => {
+                debug_assert!(false, "{operating:?} does not wait for {outcome:?}");
+                Step::Fail(Error::internal())
+            }
+        }
+    }
+
+    /// The password was right.
+    fn let_in(
+        &mut self,
+        task: u64,
+        row: &'static Operation,
+        login: Login,
+        found: Operator,
+    ) -> Step {
+        let bearer = Bearer::SignedIn { name: found.name.clone(), generation: found.generation };
+        let Some(new) = login.new_password.clone() else {
+            let expiry = self.now.wall.secs() + self.config.operator_token_life.as_secs();
+            let token = self.config.operator_keys.sign_operator(&OperatorClaims { bearer, expiry });
+            return document(convert::session(&token));
+        };
+        let edit = Edit::Change { name: found.name, role: None, password: None, is_disabled: None };
+        let target = login.username.clone();
+        let change = change(row, bearer, Role::Viewer, Console::Login(login), target);
+        self.hash_for(task, &change, edit, &new)
+    }
+
+    /// The guard has let the call pass.
+    fn operate(
+        &mut self,
+        task: u64,
+        row: &'static Operation,
+        bearer: &Bearer,
+        request: &Console,
+    ) -> Step {
+        if *bearer == Bearer::First && !matches!(request, Console::OperatorCreate { .. }) {
+            return Step::Fail(domain::operator::account::Error::NotAllowed.into());
+        }
+        let change =
+            |target: String| change(row, bearer.clone(), needed(row), request.clone(), target);
+        match request {
+            Console::Report(report) => self.report(task, *report),
+            Console::OperatorsList => {
+                self.ask_operators(task, OperatorQuery::List);
+                Step::Wait(State::Operator(Operating::Read))
+            }
+            Console::AuditList(wanted) => {
+                self.ask_operators(task, OperatorQuery::Audit(wanted.clone()));
+                Step::Wait(State::Operator(Operating::Read))
+            }
+            Console::Logout => match bearer {
+                Bearer::SignedIn { name, .. } => {
+                    let edit = Edit::EndTokens { name: name.clone() };
+                    self.change_operators(task, &change(name.clone()), edit)
+                }
+                Bearer::Machine { .. } | Bearer::First => {
+                    let text = "Only the token of a sign-in can be ended; this one ends by itself.";
+                    Step::Fail(Error::new(Code::FailedPrecondition, text))
+                }
+            },
+            Console::OperatorCreate { username, password, role } => {
+                let (name, role) = match (parse_name(username), parse_role(role)) {
+                    (Ok(name), Ok(role)) => (name, role),
+                    (Err(error), _) => return Step::Fail(error.into()),
+                    (_, Err(error)) => return Step::Fail(error),
+                };
+                let edit = Edit::Create { name: name.clone(), role, password: String::new() };
+                self.hash_for(task, &change(name), edit, password)
+            }
+            Console::OperatorUpdate(update) => {
+                let OperatorUpdate { username, password, role, is_disabled } = update;
+                let role = match role.as_deref().map(parse_role).transpose() {
+                    Ok(role) => role,
+                    Err(error) => return Step::Fail(error),
+                };
+                if password.is_none() && role.is_none() && is_disabled.is_none() {
+                    return Step::Fail(Error::invalid("Nothing to update."));
+                }
+                let name = username.to_ascii_lowercase();
+                let is_disabled = *is_disabled;
+                let edit = Edit::Change { name: name.clone(), role, password: None, is_disabled };
+                match password {
+                    Some(password) => self.hash_for(task, &change(name), edit, password),
+                    None => self.change_operators(task, &change(name), edit),
+                }
+            }
+            Console::OperatorDelete { username } => {
+                let name = username.to_ascii_lowercase();
+                let edit = Edit::Delete { name: name.clone() };
+                self.change_operators(task, &change(name), edit)
+            }
+            Console::AccountBan { id } | Console::AccountUnban { id } => {
+                let Some(user) = UserId::parse(id) else { return Step::Fail(invalid_user_id()) };
+                let is_disabled = matches!(request, Console::AccountBan { .. });
+                let kick = is_disabled.then_some((user, Some(notification::Code::Banned)));
+                let operated = Operated { reply: Reply::Empty, kick, again: None };
+                let claims = vec![Claim::SetDisabled { user, is_disabled }];
+                self.commit_change(task, &change(user.to_string()), None, claims, operated)
+            }
+            Console::AccountGet { id }
+            | Console::AccountExport { id }
+            | Console::AccountDelete { id } => {
+                let Some(user) = UserId::parse(id) else { return Step::Fail(invalid_user_id()) };
+                self.ask_account(task, Box::new(change(user.to_string())), user, 0)
+            }
+            Console::Healthcheck | Console::Login(_) => Step::Fail(Error::internal()),
+        }
+    }
+
+    fn ask_account(&mut self, task: u64, change: Box<Change>, user: UserId, tries: u32) -> Step {
+        self.ask(task, self.config.placement.of_user(user), Query::Users(vec![user]));
+        Step::Wait(State::Operator(Operating::Account { change, user, tries }))
+    }
+
+    /// The account is there.
+    fn with_account(
+        &mut self,
+        task: u64,
+        change: &Change,
+        user: UserId,
+        tries: u32,
+        view: &api::reply::UserView,
+    ) -> Step {
+        match change.request {
+            // Whoever takes personal data away leaves a trace of it.
+            Console::AccountExport { .. } => {
+                let json = api::convert::account::export(view).into();
+                let operated =
+                    Operated { reply: Reply::Document { json }, kick: None, again: None };
+                self.commit_change(task, change, None, Vec::new(), operated)
+            }
+            Console::AccountDelete { .. } => {
+                let plan = match account::plan(&view.user, &AccountChange::Delete) {
+                    Ok(plan) => plan,
+                    Err(error) => return Step::Fail(error.into()),
+                };
+                let release = |alias| Claim::Release { alias, user };
+                let mut claims: Vec<_> = plan.releases.iter().cloned().map(release).collect();
+                let edit = AccountChange::Delete;
+                claims.push(Claim::Edit(Box::new(AccountEdit { user, bearer: None, edit, plan })));
+                let again = Some((Box::new(change.clone()), user, tries));
+                let operated = Operated { reply: Reply::Empty, kick: Some((user, None)), again };
+                self.commit_change(task, change, None, claims, operated)
+            }
+            _ => document(api::convert::account::export(view)),
+        }
+    }
+
+    fn hash_for(&mut self, task: u64, change: &Change, edit: Edit, password: &Secret) -> Step {
+        let password = match parse_password(&password.0) {
+            Ok(password) => password,
+            Err(error) => return Step::Fail(error.into()),
+        };
+        let work = PasswordWork::Hash(password);
+        self.output_of(task, Output::Password { call: task, work });
+        let (change, edit) = (Box::new(change.clone()), Box::new(edit));
+        Step::Wait(State::Operator(Operating::Hash { change, edit }))
+    }
+
+    fn change_operators(&mut self, task: u64, change: &Change, edit: Edit) -> Step {
+        let operated = Operated { reply: Reply::Empty, kick: None, again: None };
+        self.commit_change(task, change, Some(edit), Vec::new(), operated)
+    }
+
+    /// One batch: the change itself, the guard once more, and the entry of the audit trail.
+    fn commit_change(
+        &mut self,
+        task: u64,
+        change: &Change,
+        edit: Option<Edit>,
+        mut claims: Vec<Claim>,
+        operated: Operated,
+    ) -> Step {
+        let Change { bearer, needed, entry, .. } = change.clone();
+        claims.push(Claim::Operate(Box::new(Operate { bearer, needed, edit, entry })));
+        self.begin_batch(task, Purpose::Operate(Box::new(operated)), claims)
+    }
+
+    /// The batch is on its way to the store.
+    pub(crate) fn operated(&mut self, task: u64, operated: Operated) -> Step {
+        if let Some((user, notice)) = operated.kick {
+            let depends = self.depends_of(task);
+            let home = self.config.placement.of_user(user);
+            self.send(home, Message::Kick { user, notice }, &depends);
+        }
+        Step::Done(operated.reply)
+    }
+
+    pub(crate) fn resolve_operated(
+        &mut self,
+        task: u64,
+        operated: Operated,
+        conflict: Conflict,
+    ) -> Step {
+        match operated.again {
+            Some((change, user, tries)) if tries < EDIT_TRIES_MAX => {
+                self.ask_account(task, change, user, tries + 1)
+            }
+            _ => {
+                debug_assert!(matches!(conflict, Conflict::Changed), "{conflict:?}");
+                Step::Fail(account::Error::Changed.into())
+            }
+        }
+    }
+
+    fn report(&mut self, task: u64, report: api::console::Report) -> Step {
+        self.output_of(task, Output::Report { call: task, report });
+        Step::Wait(State::Operator(Operating::Report))
+    }
+
+    fn ask_operators(&mut self, task: u64, query: OperatorQuery) {
+        self.ask(task, self.config.placement.of_operators(), Query::Operator(query));
+    }
+}
+
+fn change(
+    row: &Operation,
+    bearer: Bearer,
+    needed: Role,
+    request: Console,
+    target: String,
+) -> Change {
+    let entry = AuditEntry {
+        time: 0,
+        actor: bearer.actor().to_owned(),
+        operation: row.name.to_owned(),
+        target,
+        detail: convert::detail(&request),
+    };
+    Change { bearer, needed, request, entry }
+}
+
+fn document(json: String) -> Step {
+    Step::Done(Reply::Document { json: json.into() })
+}
+
+fn needed(row: &Operation) -> Role {
+    match row.auth {
+        Auth::Operator(role) => role,
+        Auth::Open
+        | Auth::ServerKey
+        | Auth::Session
+        | Auth::Runtime
+        | Auth::Handshake
+        | Auth::Operators => Role::Admin,
+    }
+}
+
+fn parse_role(name: &str) -> Result<Role, Error> {
+    Role::parse(name).ok_or_else(|| Error::invalid("Role must be viewer, operator or admin."))
+}
+
+fn wrong_password() -> Error {
+    password::Error::Wrong.into()
+}
+
+pub(crate) fn dead_token() -> Error {
+    domain::operator::account::Error::Dead.into()
+}
