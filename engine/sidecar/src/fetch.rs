@@ -1,11 +1,13 @@
-//! Requests to providers, each with its answer read up to a limit.
+//! Requests to providers and collectors, each with its answer read up to a limit.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
-use hyper::header::{ACCEPT, AGE, CACHE_CONTROL, HeaderMap, HeaderName, USER_AGENT};
+use hyper::header::{
+    ACCEPT, AGE, CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT,
+};
 use hyper::{Method, Request};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -27,6 +29,8 @@ pub(crate) struct Answer {
     pub(crate) body: Bytes,
     /// How long the answer stays fresh, if it says so.
     pub(crate) max_age: Option<Duration>,
+    /// When to ask again, if it says so in seconds.
+    pub(crate) retry_after: Option<Duration>,
 }
 
 /// Why nothing came back. Says nothing about the address, which may hold a token.
@@ -40,7 +44,7 @@ pub(crate) enum Fault {
 
 /// One lane of a pool of connections: what waits in it does not hinder other lanes.
 pub(crate) struct Fetcher {
-    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     lane: Semaphore,
 }
 
@@ -82,8 +86,29 @@ impl Fetcher {
 
     /// Waits without end: the caller has a deadline.
     pub(crate) async fn fetch(&self, url: &Url) -> Result<Answer, Fault> {
+        let mut request = Request::new(Full::default());
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static("*/*"));
+        self.ask(url, request).await
+    }
+
+    /// Waits without end: the caller has a deadline.
+    pub(crate) async fn post(
+        &self,
+        url: &Url,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<Answer, Fault> {
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = Method::POST;
+        headers.clone_into(request.headers_mut());
+        self.ask(url, request).await
+    }
+
+    async fn ask(&self, url: &Url, mut request: Request<Full<Bytes>>) -> Result<Answer, Fault> {
+        *request.uri_mut() = url.to_uri();
+        request.headers_mut().insert(USER_AGENT, HeaderValue::from_static("ringmaster"));
         let _place = self.lane.acquire().await.expect("no lane is ever closed");
-        let answer = self.exchange(url).await;
+        let answer = self.exchange(request).await;
         match &answer {
             Ok(answer) => tracing::debug!(host = url.host(), answer.status, "asked"),
             Err(fault) => tracing::debug!(host = url.host(), ?fault, "no answer"),
@@ -91,14 +116,7 @@ impl Fetcher {
         answer
     }
 
-    async fn exchange(&self, url: &Url) -> Result<Answer, Fault> {
-        let request = Request::builder()
-            .method(Method::GET)
-            .uri(url.to_uri())
-            .header(ACCEPT, "*/*")
-            .header(USER_AGENT, "ringmaster")
-            .body(Empty::new())
-            .expect("the address is one already");
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Answer, Fault> {
         let answer = self.client.request(request).await.map_err(|_| Fault::Unreachable)?;
         let (head, body) = answer.into_parts();
         let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await.map_err(|_| Fault::Body)?;
@@ -106,6 +124,7 @@ impl Fetcher {
             status: head.status.as_u16(),
             body: body.to_bytes(),
             max_age: max_age(&head.headers),
+            retry_after: retry_after(&head.headers),
         })
     }
 }
@@ -120,6 +139,12 @@ fn max_age(headers: &HeaderMap) -> Option<Duration> {
     })?;
     let age = text(AGE).and_then(|age| age.trim().parse::<u64>().ok()).unwrap_or(0);
     Some(Duration::from_secs(max_age.saturating_sub(age)))
+}
+
+/// The other form, a date, is not read.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let secs = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(secs))
 }
 
 #[cfg(test)]
@@ -193,5 +218,19 @@ mod tests {
         check(Some("max-age=100"), Some("300"), Some(0));
         check(Some("max-age=soon"), None, None);
         check(Some("max-age=99999999999999999999999999"), None, None);
+    }
+
+    #[test]
+    fn an_answer_says_when_to_ask_again() {
+        let check = |value: &'static str, secs: Option<u64>| {
+            let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(value))]);
+            assert_eq!(retry_after(&headers), secs.map(Duration::from_secs), "{value}");
+        };
+        assert_eq!(retry_after(&HeaderMap::new()), None);
+        check("0", Some(0));
+        check("120", Some(120));
+        check("-1", None);
+        check("Fri, 31 Dec 1999 23:59:59 GMT", None);
+        check("99999999999999999999999999", None);
     }
 }

@@ -135,7 +135,7 @@ impl<T> Cache<T> {
         if matches!(step, Step::Fetch) {
             known.begin(now);
             let answer = timeout(self.patience, self.fetcher.fetch(url)).await;
-            if let Ok(Ok(Answer { status: 200, body, max_age })) = answer
+            if let Ok(Ok(Answer { status: 200, body, max_age, .. })) = answer
                 && let Some(value) = (self.parse)(&body)
             {
                 known.learn(value, max_age, self.clock.now().monotonic);

@@ -1,25 +1,29 @@
-//! The way out: HTTPS towards the providers of social sign-in.
+//! The way out: HTTPS towards the providers of social sign-in, and towards a collector of traces.
 //!
 //! # Purpose
 //! Says whose a proof of social sign-in is, by asking its provider or by checking its signature
-//! with the provider's published keys.
+//! with the provider's published keys. Brings spans to a collector of traces that speaks OTLP, if
+//! the settings name one.
 //!
 //! # Owns
 //! The thread `sidecar` with a small runtime, its few helpers that look up names, the connections
-//! to providers, and what is known of their keys and certificates.
+//! to providers and the collector, what is known of the providers' keys and certificates, and the
+//! queue of spans.
 //!
 //! # Invariants
 //! - Every proof is answered once, within the deadline of the settings.
-//! - At most [`PROOFS_MAX`] proofs of each provider are under way.
-//! - An address is asked over https only, but for this machine's own; a redirection is never
-//!   followed; an answer is read up to a limit.
+//! - At most [`PROOFS_MAX`] proofs of each provider are under way, and at most [`SPANS_MAX`] spans.
+//! - Every span is exported, dropped or failed, and counted as that.
+//! - An address is asked over https only, but for this machine's own and the collector's; a
+//!   redirection is never followed; an answer is read up to a limit.
 //! - A profile is given only for what a provider said, or for a signature by a key that came from
 //!   the provider's own address.
-//! - Providers that hang hinder no other provider.
+//! - Providers that hang hinder no other provider, and a collector that hangs hinders none.
 //!
 //! # Never
-//! Blocks a caller; shows a token, a key or an address with one, in a log or an error; keeps a
-//! proof after its answer; knows an account. No other crate names hyper.
+//! Blocks a caller; shows a token, a key, a header of the settings or an address with one, in a log
+//! or an error; keeps a proof after its answer; knows an account; waits for a collector when it
+//! ends, but for a short time. No other crate names hyper.
 
 mod certificate;
 mod clock;
@@ -33,6 +37,7 @@ mod provider;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod url;
 mod verify;
 
@@ -46,18 +51,23 @@ use std::thread::{self, JoinHandle};
 use domain::identity::alias::Kind;
 use domain::identity::provider::{Profile, Proof, Refusal};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
-pub use limits::PROOFS_MAX;
+pub use limits::{ATTRIBUTES_MAX, PROOFS_MAX, SPAN_TEXT_BYTES_MAX, SPANS_MAX};
 pub use settings::{
     Apple, Facebook, FacebookInstantGame, FacebookLimitedLogin, GameCenter, Google, Issuer,
-    Settings, Steam,
+    Settings, Steam, Traces,
 };
+pub use trace::{Span, SpanKind, TraceFigures, Value};
 
+use crate::fetch::Fetcher;
 use crate::limits::RESOLVERS_MAX;
+use crate::trace::export::{Exporter, Outlet};
+use crate::trace::target::Target;
 use crate::verify::Verifier;
 
-/// The running thread. Dropping it answers what is under way with `Unavailable` and ends it.
+/// The running thread. Dropping it takes nothing more, sends the spans that wait if a collector
+/// takes them within two seconds, answers what is still under way with `Unavailable`, and ends it.
 #[derive(Debug)]
 pub struct Sidecar {
     handle: Handle,
@@ -73,6 +83,8 @@ pub struct Handle {
     /// Bounds the queue, which grows as it fills.
     /// By provider: one that hangs fills its own.
     places: Arc<BTreeMap<Kind, Arc<Semaphore>>>,
+    /// There if there is a collector.
+    spans: Option<Outlet>,
 }
 
 struct Job {
@@ -88,8 +100,13 @@ struct Answer(Option<Done>);
 
 impl Sidecar {
     /// Fails if the settings make no sense, or if the system gives no thread.
-    pub fn start(settings: Settings) -> io::Result<Sidecar> {
-        let verifier = Arc::new(Verifier::new(settings)?);
+    pub fn start(mut settings: Settings) -> io::Result<Sidecar> {
+        let fetcher = Fetcher::new();
+        let target = settings.traces.take().map(|traces| Target::read(&traces)).transpose()?;
+        let ends =
+            target.map(|target| trace::export::queue(target, fetcher.beside())).transpose()?;
+        let (spans, exporter) = ends.unzip();
+        let verifier = Arc::new(Verifier::new(settings, &fetcher)?);
         let runtime = Builder::new_current_thread()
             .enable_io()
             .enable_time()
@@ -100,9 +117,9 @@ impl Sidecar {
         let (stop, stopped) = oneshot::channel();
         let thread = thread::Builder::new()
             .name("sidecar".into())
-            .spawn(move || run(runtime, &verifier, queue, stopped))?;
+            .spawn(move || run(runtime, &verifier, queue, exporter, stopped))?;
         let places = Kind::CREDENTIALS.map(|kind| (kind, Arc::new(Semaphore::new(PROOFS_MAX))));
-        let handle = Handle { jobs, places: Arc::new(BTreeMap::from(places)) };
+        let handle = Handle { jobs, places: Arc::new(BTreeMap::from(places)), spans };
         Ok(Sidecar { handle, stop: Some(stop), thread: Some(thread) })
     }
 
@@ -139,6 +156,19 @@ impl Handle {
         // A job that is not taken comes back and is dropped, which answers it.
         let _ = self.jobs.send(Job { proof, answer, place });
     }
+
+    /// Has spans brought to the collector, as many of them as there is room for. Without one
+    /// they go nowhere. Never blocks.
+    pub fn export(&self, spans: Vec<Span>) {
+        if let Some(outlet) = &self.spans {
+            outlet.export(spans);
+        }
+    }
+
+    /// What became of all spans that were to be exported, for metrics.
+    pub fn trace_figures(&self) -> TraceFigures {
+        self.spans.as_ref().map(Outlet::figures).unwrap_or_default()
+    }
 }
 
 impl Handle {
@@ -159,17 +189,25 @@ fn run(
     runtime: Runtime,
     verifier: &Arc<Verifier>,
     mut queue: mpsc::UnboundedReceiver<Job>,
+    exporter: Option<Exporter>,
     mut stopped: oneshot::Receiver<Infallible>,
 ) {
     runtime.block_on(async {
+        let (stop, stopping) = watch::channel(());
+        let exporter = exporter.map(|exporter| tokio::spawn(exporter.run(stopping)));
         loop {
             let job = tokio::select! {
                 biased;
-                _ = &mut stopped => return,
+                _ = &mut stopped => break,
                 job = queue.recv() => job,
             };
-            let Some(job) = job else { return };
+            let Some(job) = job else { break };
             tokio::spawn(job.run(Arc::clone(verifier)));
+        }
+        drop((queue, stop));
+        if let Some(exporter) = exporter {
+            // A panic has been reported by the panic hook.
+            let _ = exporter.await;
         }
     });
     // A name that is being looked up would hold the runtime's end up.

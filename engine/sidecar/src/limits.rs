@@ -24,8 +24,11 @@ pub(crate) const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// Bytes of the head of an answer.
 pub(crate) const HEAD_BYTES_MAX: usize = 64 << 10;
 
-/// Threads that look up names, which the system's resolver blocks.
-pub(crate) const RESOLVERS_MAX: usize = 4;
+/// Threads that look up names, which the system's resolver blocks. Half of them are there for the
+/// collector of traces, one look-up of which may begin every [`EXPORT_MAX`] while the resolver
+/// gives the earlier ones up after 30 s: a collector without a name leaves the other half to
+/// providers.
+pub(crate) const RESOLVERS_MAX: usize = 8;
 
 /// Documents (key sets, or certificates) that are kept, each of one URL.
 pub(crate) const DOCUMENTS_MAX: usize = 32;
@@ -57,5 +60,41 @@ pub(crate) const ID_BYTES_MAX: usize = 512;
 /// Bytes of a profile's other texts. A longer one is left empty.
 pub(crate) const TEXT_BYTES_MAX: usize = 2048;
 
-/// Time between two warnings that a provider cannot be asked.
+/// Spans that wait for the collector of traces, those that it is being given included. Further ones
+/// are dropped.
+pub const SPANS_MAX: usize = 8192;
+
+/// Attributes of one span; further ones are cut off.
+pub const ATTRIBUTES_MAX: usize = 16;
+
+/// Bytes of one text of a span; what follows is cut off.
+pub const SPAN_TEXT_BYTES_MAX: usize = 256;
+
+/// Spans of one request. A collector takes 20 MiB, as the specification recommends: a byte of a
+/// text has up to six in JSON, which with the attributes and two texts more makes 14 MiB.
+pub(crate) const BATCH_SPANS_MAX: usize = 512;
+const _: () = assert!(BATCH_SPANS_MAX * (ATTRIBUTES_MAX + 2) * SPAN_TEXT_BYTES_MAX * 6 <= 14 << 20);
+
+/// How long a span waits for others to make a batch.
+pub(crate) const BATCH_PAUSE: Duration = Duration::from_secs(1);
+
+/// Time for one request to the collector.
+pub(crate) const EXPORT_MAX: Duration = Duration::from_secs(10);
+
+/// How often a batch is sent again.
+pub(crate) const RETRIES_MAX: u32 = 4;
+
+/// Milliseconds before the first retry, at most; doubled before each further one.
+pub(crate) const BACKOFF_MIN_MS: u32 = 1000;
+
+/// The longest time before a retry that the collector may demand.
+pub(crate) const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
+
+/// Time for what waits when the sidecar stops.
+pub(crate) const FLUSH_MAX: Duration = Duration::from_secs(2);
+
+/// Headers of the operator in a request to the collector.
+pub(crate) const TRACE_HEADERS_MAX: usize = 16;
+
+/// Time between two warnings that a provider cannot be asked, or that spans are lost.
 pub(crate) const WARNING_PAUSE: Duration = Duration::from_secs(60);

@@ -1,10 +1,12 @@
 //! What an operator may turn, with the public addresses of the providers as defaults.
 
+use std::fmt;
 use std::io;
 use std::time::Duration;
 
 use base::Secret;
 
+use crate::trace::target::Target;
 use crate::verify::{Addresses, check_issuers};
 
 /// Everything the sidecar is told. An empty `Default` verifies what needs no secret of ours.
@@ -18,6 +20,8 @@ pub struct Settings {
     pub google: Google,
     pub oidc: Vec<Issuer>,
     pub steam: Steam,
+    /// `None`: spans go nowhere.
+    pub traces: Option<Traces>,
     /// Time for one verification, all its requests included.
     pub deadline: Duration,
 }
@@ -89,6 +93,28 @@ pub struct Steam {
     pub ticket_url: String,
 }
 
+/// A collector of traces that speaks OTLP over HTTP with JSON.
+#[derive(Clone, Default)]
+pub struct Traces {
+    /// What stands before `/v1/traces`, for instance `http://127.0.0.1:4318`. Unlike a provider's,
+    /// its address may be one over plain http of any host, as collectors stand beside the server;
+    /// spans and headers are then open to whoever listens on the way.
+    pub endpoint: String,
+    /// Sent with every request, for instance a key of the collector.
+    pub headers: Vec<(String, Secret)>,
+    /// Which of several servers this is (`service.instance.id`). Empty: not said.
+    pub instance: String,
+    /// The server's version. Empty: not said.
+    pub version: String,
+}
+
+impl Traces {
+    /// Whether they make sense, as `Sidecar::start` demands it.
+    pub fn check(&self) -> io::Result<()> {
+        Target::read(self).map(drop)
+    }
+}
+
 impl Settings {
     /// Fails if they make no sense; the sidecar would not start with them.
     pub fn check(&self) -> io::Result<()> {
@@ -134,8 +160,20 @@ impl Default for Settings {
                 ticket_url:
                     "https://partner.steam-api.com/ISteamUserAuth/AuthenticateUserTicket/v1/".into(),
             },
+            traces: None,
             deadline: Duration::from_secs(5),
         }
+    }
+}
+
+/// Shows neither the endpoint, whose path may hold a key, nor what headers say.
+impl fmt::Debug for Traces {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Traces")
+            .field("headers", &self.headers.len())
+            .field("instance", &self.instance)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
     }
 }
 
@@ -148,6 +186,14 @@ mod tests {
         let mut settings = Settings::default();
         settings.steam.publisher_key = Secret("hush".into());
         settings.facebook_instant_game.app_secret = Secret("hush".into());
+        settings.traces = Some(Traces {
+            endpoint: "http://user:hush@collector/hush".into(),
+            headers: vec![
+                ("x-key".into(), Secret("hush".into())),
+                ("hush".into(), Secret::default()),
+            ],
+            ..Traces::default()
+        });
         assert!(!format!("{settings:?}").contains("hush"));
     }
 

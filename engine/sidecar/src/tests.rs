@@ -2,6 +2,7 @@
 
 pub(crate) mod server;
 pub(crate) mod sign;
+mod traces;
 
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

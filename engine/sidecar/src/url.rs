@@ -4,24 +4,35 @@ use std::net::IpAddr;
 
 use hyper::Uri;
 
-/// An address over https, or over plain http of this very machine. It may hold a key or a token:
-/// it is never shown.
+/// An address over https, or over plain http of this very machine unless its reader says otherwise.
+/// It may hold a key or a token: it is never shown.
 #[derive(Clone)]
 pub(crate) struct Url(Uri);
 
 impl Url {
     pub(crate) fn parse(text: &str) -> Option<Url> {
+        Url::parse_any_host(text).filter(|url| url.is_https() || url.is_loopback())
+    }
+
+    /// An address over https or over plain http, of whatever host: one that an operator answers for
+    /// and that nobody's sign-in rests on.
+    pub(crate) fn parse_any_host(text: &str) -> Option<Url> {
         let uri: Uri = text.parse().ok()?;
         let url = Url(uri);
         let authority = url.0.authority()?;
         if authority.as_str().contains('@') || url.host().is_empty() {
             return None;
         }
-        match url.0.scheme_str()? {
-            "https" => Some(url),
-            "http" if url.is_loopback() => Some(url),
-            _ => None,
-        }
+        (url.is_https() || url.0.scheme_str() == Some("http")).then_some(url)
+    }
+
+    /// The address of a path below this one, without parameters; none if it becomes too long for
+    /// one.
+    pub(crate) fn below(&self, path: &str) -> Option<Url> {
+        let path = format!("{}{path}", self.path().trim_end_matches('/'));
+        let mut parts = self.0.clone().into_parts();
+        parts.path_and_query = Some(path.parse().ok()?);
+        Uri::from_parts(parts).ok().map(Url)
     }
 
     /// This address with parameters added; none if it becomes too long for one.
@@ -71,6 +82,10 @@ impl Url {
     /// A name in a table of documents.
     pub(crate) fn to_key(&self) -> String {
         self.0.to_string()
+    }
+
+    fn is_https(&self) -> bool {
+        self.0.scheme_str() == Some("https")
     }
 
     fn is_loopback(&self) -> bool {
@@ -130,6 +145,18 @@ mod tests {
     }
 
     #[test]
+    fn any_host_may_be_one_without_tls_if_its_reader_says_so() {
+        for good in ["https://example.com", "http://otel-collector:4318", "http://10.0.0.1/"] {
+            assert!(Url::parse_any_host(good).is_some(), "{good}");
+        }
+        for bad in
+            ["", "collector:4318", "ftp://example.com/", "http://user:x@example.com/", "http:///a"]
+        {
+            assert!(Url::parse_any_host(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
     fn a_host_is_within_its_domain_and_not_within_one_that_looks_like_it() {
         let is_within = |text: &str| Url::parse(text).unwrap().is_within("apple.com");
         assert!(is_within("https://apple.com/"));
@@ -145,6 +172,7 @@ mod tests {
         fn no_text_panics(text: String, value: String) {
             if let Some(url) = Url::parse(&text) {
                 url.with_query(&[("a", &value)]);
+                url.below("/v1/traces");
             }
             let url = Url::parse("https://example.com/").expect("it is an address");
             let url = url.with_query(&[("a", &value), ("b", &text)]).expect("it is not long");

@@ -3,12 +3,12 @@
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
-use base::{Instant, UnixTime};
+use base::UnixTime;
 use domain::identity::provider::{GameCenter, Profile, Proof, Refusal};
 use tokio::time::timeout;
 
 use crate::certificate::Certificate;
-use crate::clock::Clock;
+use crate::clock::{Clock, Throttle};
 use crate::fetch::Fetcher;
 use crate::jwk::KeySet;
 use crate::jwt::{Rules, Token};
@@ -27,7 +27,7 @@ pub(crate) struct Verifier {
     keys: Cache<KeySet>,
     certificates: Cache<Certificate>,
     clock: Clock,
-    warned: Mutex<Option<Instant>>,
+    warnings: Mutex<Throttle>,
 }
 
 /// The addresses of the settings, read.
@@ -43,21 +43,20 @@ pub(crate) struct Addresses {
 
 impl Verifier {
     /// Fails if the settings make no sense.
-    pub(crate) fn new(settings: Settings) -> io::Result<Verifier> {
+    pub(crate) fn new(settings: Settings, fetcher: &Fetcher) -> io::Result<Verifier> {
         let addresses = Addresses::read(&settings)?;
         check_issuers(&settings.oidc)?;
         let clock = Clock::start();
         let patience = settings.deadline / 2;
-        let graph = Fetcher::new();
         Ok(Verifier {
-            steam: graph.beside(),
-            keys: Cache::new(KeySet::parse, graph.beside(), patience, clock),
-            certificates: Cache::new(Certificate::parse, graph.beside(), patience, clock),
+            graph: fetcher.beside(),
+            steam: fetcher.beside(),
+            keys: Cache::new(KeySet::parse, fetcher.beside(), patience, clock),
+            certificates: Cache::new(Certificate::parse, fetcher.beside(), patience, clock),
             settings,
             addresses,
-            graph,
             clock,
-            warned: Mutex::default(),
+            warnings: Mutex::default(),
         })
     }
 
@@ -156,9 +155,8 @@ impl Verifier {
     /// Warns that a provider cannot be asked, but not for every proof of an outage.
     fn warn(&self, proof: &Proof) {
         let now = self.clock.now().monotonic;
-        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
-        if warned.is_none_or(|warned| now.since(warned) >= WARNING_PAUSE) {
-            *warned = Some(now);
+        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        if warnings.admit(now, WARNING_PAUSE) {
             tracing::warn!(?proof, "a sign-in provider cannot be asked; its players stay out");
         }
     }
@@ -212,6 +210,6 @@ pub(crate) fn check_issuers(issuers: &[Issuer]) -> io::Result<()> {
     Ok(())
 }
 
-fn invalid(sentence: String) -> io::Error {
+pub(crate) fn invalid(sentence: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, sentence)
 }

@@ -73,7 +73,12 @@ mod tests {
     use super::*;
 
     fn judge(status: u16, body: &str) -> Result<Profile, Refusal> {
-        super::judge(&Answer { status, body: body.to_owned().into(), max_age: None })
+        super::judge(&Answer {
+            status,
+            body: body.to_owned().into(),
+            max_age: None,
+            retry_after: None,
+        })
     }
 
     #[test]

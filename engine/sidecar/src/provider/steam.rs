@@ -80,7 +80,8 @@ mod tests {
     fn answers_are_judged() {
         let judge = |status, body: &str| {
             let body = body.to_owned().into();
-            judge(&Answer { status, body, max_age: None }).map(|profile| profile.id)
+            judge(&Answer { status, body, max_age: None, retry_after: None })
+                .map(|profile| profile.id)
         };
         let good = r#"{"response":{"params":{"result":"OK","steamid":"76561197960287930",
             "ownersteamid":"76561197960287931","vacbanned":true,"publisherbanned":true}}}"#;

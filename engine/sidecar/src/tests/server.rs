@@ -1,7 +1,7 @@
-//! A provider on this machine: answers by path, and counts what it is asked.
+//! A provider or collector on this machine: answers by path, and counts what it is asked.
 
-use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -30,18 +30,44 @@ impl Reply {
         Reply::Give { status, headers: String::new(), body: body.as_ref().to_vec() }
     }
 
+    /// A collector that has too much to do.
+    pub(crate) fn busy(retry_after: u32) -> Reply {
+        let headers = format!("Retry-After: {retry_after}\r\n");
+        Reply::Give { status: 503, headers, body: Vec::new() }
+    }
+
     pub(crate) fn redirect(location: &str) -> Reply {
         let headers = format!("Location: {location}\r\n");
         Reply::Give { status: 302, headers, body: Vec::new() }
     }
 }
 
+/// A request as it came.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Asked {
+    target: String,
+    pub(crate) method: String,
+    /// The lines behind the first, with names in lower case.
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: String,
+}
+
+impl Asked {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(other, _)| other == name);
+        found.map(|(_, value)| value.as_str())
+    }
+}
+
+/// By path, in their order. The last one stays.
+type Replies = BTreeMap<String, VecDeque<Reply>>;
+
 /// Listens until the process ends.
 pub(crate) struct Server {
     address: SocketAddr,
-    replies: Arc<Mutex<BTreeMap<String, Reply>>>,
-    asked: Arc<Mutex<Vec<String>>>,
-    requests: Mutex<Receiver<()>>,
+    replies: Arc<Mutex<Replies>>,
+    asked: Arc<Mutex<Vec<Asked>>>,
+    arrivals: Mutex<Receiver<()>>,
 }
 
 impl Server {
@@ -50,12 +76,12 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let replies = Arc::default();
         let asked = Arc::default();
-        let (sender, requests) = channel();
+        let (sender, arrivals) = channel();
         let server = Server {
             address,
             replies: Arc::clone(&replies),
             asked: Arc::clone(&asked),
-            requests: Mutex::new(requests),
+            arrivals: Mutex::new(arrivals),
         };
         thread::spawn(move || {
             for stream in listener.incoming() {
@@ -73,18 +99,28 @@ impl Server {
     }
 
     pub(crate) fn set(&self, path: &str, reply: Reply) {
-        self.replies.lock().unwrap().insert(path.into(), reply);
+        self.set_all(path, [reply]);
+    }
+
+    /// Sets what the next requests are answered with, the last one and all later ones alike.
+    pub(crate) fn set_all(&self, path: &str, replies: impl IntoIterator<Item = Reply>) {
+        self.replies.lock().unwrap().insert(path.into(), replies.into_iter().collect());
     }
 
     /// The targets of all requests to a path, in their order.
     pub(crate) fn asked(&self, path: &str) -> Vec<String> {
+        self.requests(path).into_iter().map(|asked| asked.target).collect()
+    }
+
+    /// All requests to a path, in their order.
+    pub(crate) fn requests(&self, path: &str) -> Vec<Asked> {
         let asked = self.asked.lock().unwrap();
-        asked.iter().filter(|target| path_of(target) == path).cloned().collect()
+        asked.iter().filter(|asked| path_of(&asked.target) == path).cloned().collect()
     }
 
     /// Waits for a further request.
     pub(crate) fn wait(&self) {
-        self.requests.lock().unwrap().recv().unwrap();
+        self.arrivals.lock().unwrap().recv().unwrap();
     }
 }
 
@@ -95,18 +131,18 @@ fn path_of(target: &str) -> &str {
 /// Serves one connection until its other end closes it.
 fn serve(
     stream: TcpStream,
-    replies: &Mutex<BTreeMap<String, Reply>>,
-    asked: &Mutex<Vec<String>>,
-    requests: &Sender<()>,
+    replies: &Mutex<Replies>,
+    asked: &Mutex<Vec<Asked>>,
+    arrivals: &Sender<()>,
 ) {
-    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut stream = stream;
-    while let Some(Ok(first)) = lines.next() {
-        let target = first.split(' ').nth(1).unwrap_or_default().to_owned();
-        while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
-        let reply = replies.lock().unwrap().get(path_of(&target)).cloned();
-        asked.lock().unwrap().push(target);
-        let _ = requests.send(());
+    while let Some(request) = read(&mut reader) {
+        let reply = replies.lock().unwrap().get_mut(path_of(&request.target)).and_then(|replies| {
+            if replies.len() > 1 { replies.pop_front() } else { replies.front().cloned() }
+        });
+        asked.lock().unwrap().push(request);
+        let _ = arrivals.send(());
         let sent = match reply.unwrap_or_else(|| Reply::status(404, "")) {
             Reply::Give { status, headers, body } => {
                 let length = body.len();
@@ -122,6 +158,27 @@ fn serve(
             return;
         }
     }
+}
+
+/// One request; none if the other end is gone.
+fn read(reader: &mut BufReader<TcpStream>) -> Option<Asked> {
+    let mut line = || {
+        let mut line = String::new();
+        let length = reader.read_line(&mut line).ok()?;
+        (length > 0).then(|| line.trim_end().to_owned())
+    };
+    let first = line()?;
+    let mut words = first.split(' ').map(str::to_owned);
+    let (method, target) = (words.next()?, words.next().unwrap_or_default());
+    let mut asked = Asked { method, target, ..Asked::default() };
+    while let Some((name, value)) = line()?.split_once(": ") {
+        asked.headers.push((name.to_ascii_lowercase(), value.to_owned()));
+    }
+    let length = asked.header("content-length").map_or(0, |length| length.parse().unwrap());
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    asked.body = String::from_utf8(body).unwrap();
+    Some(asked)
 }
 
 /// Ends when the other end has had enough.
