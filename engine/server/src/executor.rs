@@ -39,7 +39,6 @@ pub(crate) struct Core {
     pub cpu: Option<usize>,
     pub listener: std::net::TcpListener,
     pub shared: Arc<Shared>,
-    pub store: store::Handle,
     pub config: Arc<shard::Config>,
     pub operations: Arc<Operations>,
 }
@@ -64,9 +63,9 @@ pub(crate) fn join(thread: Thread) -> Result<()> {
 
 async fn run(core: Core, seed: [u8; 32]) -> Result<()> {
     allocator::serve_core(core.id.index());
-    let Core { id, listener, shared, store, config, operations, .. } = core;
+    let Core { id, listener, shared, config, operations, .. } = core;
     let shard = shard::Shard::new(id, config, operations, seed);
-    let driver = Rc::new(RefCell::new(Driver::new(id, shard, shared.clone(), store)));
+    let driver = Rc::new(RefCell::new(Driver::new(id, shard, shared.clone())));
 
     let mail = spawn_local(take_mail(driver.clone(), shared.clone(), id));
     let mut acceptor = Some(spawn_local(gateway::accept(listener, driver.clone())));

@@ -38,6 +38,7 @@ pub(crate) struct Shared {
     pub bus: Bus,
     pub passwords: Passwords,
     pub sidecar: sidecar::Handle,
+    pub store: store::Handle,
     pub metrics: Metrics,
     /// Ticks of each shard, for the watchdog.
     pub ticks: Vec<AtomicU64>,
@@ -64,18 +65,7 @@ pub(crate) fn run(config: &Config) -> Result<()> {
 
     let bus = bus::bus(config.shards);
     let sidecar = sidecar::Sidecar::start(config.social.settings())?;
-    let shared = Arc::new(Shared {
-        config: config.clone(),
-        tls: certificate.as_ref().map(|certificate| certificate.acceptor.clone()),
-        passwords: start_passwords(config, bus.clone())?,
-        sidecar: sidecar.handle(),
-        metrics: Metrics::new(config.shards, opened.incarnation),
-        bus,
-        ticks: (0..config.shards).map(|_| AtomicU64::new(0)).collect(),
-        quiet: (0..config.shards).map(|_| AtomicBool::new(false)).collect(),
-        sessions: AtomicUsize::new(0),
-    });
-    let sink_bus = shared.bus.clone();
+    let sink_bus = bus.clone();
     let sink: store::Sink = Arc::new(move |shard: ShardId, event| {
         mailbox(&sink_bus, shard).send_always(Mail::Store(event));
     });
@@ -87,6 +77,18 @@ pub(crate) fn run(config: &Config) -> Result<()> {
             std::process::exit(1);
         }),
     )?;
+    let shared = Arc::new(Shared {
+        config: config.clone(),
+        tls: certificate.as_ref().map(|certificate| certificate.acceptor.clone()),
+        passwords: start_passwords(config, bus.clone())?,
+        sidecar: sidecar.handle(),
+        store: store.handle(),
+        metrics: Metrics::new(config.shards, opened.incarnation),
+        bus,
+        ticks: (0..config.shards).map(|_| AtomicU64::new(0)).collect(),
+        quiet: (0..config.shards).map(|_| AtomicBool::new(false)).collect(),
+        sessions: AtomicUsize::new(0),
+    });
 
     let shard_config = Arc::new(shard_config(config, opened.incarnation)?);
     let operations = Arc::new(Operations::all());
@@ -98,7 +100,6 @@ pub(crate) fn run(config: &Config) -> Result<()> {
             cpu: cores.get(id.index() % cores.len().max(1)).copied(),
             listener,
             shared: shared.clone(),
-            store: store.handle(),
             config: shard_config.clone(),
             operations: operations.clone(),
         };

@@ -91,6 +91,32 @@ pub(super) static PASSWORDS_REFUSED: Family = counter(
 pub(super) static PROOFS: Family =
     gauge("ringmaster_proofs", &[], "Proofs of social sign-in that providers are asked about.");
 
+// The store.
+
+pub(super) static STORE_COMMIT_SECONDS: Family = histogram(
+    "ringmaster_store_commit_seconds",
+    &[],
+    "From when a batch of changes was queued until it was durable.",
+);
+pub(super) static STORE_SYNC_SECONDS: Family = histogram(
+    "ringmaster_store_sync_seconds",
+    &[],
+    "What it took to make a transaction durable after its rows were written.",
+);
+pub(super) static STORE_TRANSACTION_BATCHES: Family =
+    histogram("ringmaster_store_transaction_batches", &[], "Batches made durable together.");
+pub(super) static STORE_TRANSACTION_BYTES: Family =
+    histogram("ringmaster_store_transaction_bytes", &[], "Bytes of changes made durable together.");
+pub(super) static STORE_LOAD_SECONDS: Family = histogram(
+    "ringmaster_store_load_seconds",
+    &[],
+    "From when a record was asked for until it was read.",
+);
+pub(super) static STORE_COMMIT_QUEUE: Family =
+    gauge("ringmaster_store_commit_queue", &[], "Batches that wait to be written.");
+pub(super) static STORE_LOAD_QUEUE: Family =
+    gauge("ringmaster_store_load_queue", &[], "Records that wait to be read.");
+
 // The cores.
 
 pub(super) static TICK_SECONDS: Family = histogram(
@@ -280,7 +306,7 @@ pub(super) static CORE: [Row; 26] = [
 
 /// Those that are not in [`CORE`].
 #[cfg(test)]
-pub(super) static OTHERS: [&Family; 23] = [
+pub(super) static OTHERS: [&Family; 30] = [
     &BUILD_INFO,
     &START_TIME,
     &INCARNATION,
@@ -299,6 +325,13 @@ pub(super) static OTHERS: [&Family; 23] = [
     &PASSWORD_QUEUE,
     &PASSWORDS_REFUSED,
     &PROOFS,
+    &STORE_COMMIT_SECONDS,
+    &STORE_SYNC_SECONDS,
+    &STORE_TRANSACTION_BATCHES,
+    &STORE_TRANSACTION_BYTES,
+    &STORE_LOAD_SECONDS,
+    &STORE_COMMIT_QUEUE,
+    &STORE_LOAD_QUEUE,
     &TICK_SECONDS,
     &TICK_LATE_SECONDS,
     &TICK_AGE,

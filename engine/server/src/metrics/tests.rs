@@ -1,7 +1,6 @@
 //! What is told, and whether it is told right.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
@@ -17,21 +16,35 @@ fn families() -> Vec<&'static Family> {
     OTHERS.into_iter().chain(CORE.iter().map(|row| &row.family)).collect()
 }
 
-fn shared(cores: usize, data_dir: &Path) -> Shared {
+/// A process without threads of its own but the store's, which end with it.
+struct Rig {
+    shared: Shared,
+    _running: store::Running,
+    _folder: tempfile::TempDir,
+}
+
+fn rig(cores: usize) -> Rig {
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = folder.path().join("data");
+    let settings = store::Settings { readers: 1, queue: 1, batch_bytes: 1 };
+    let opened = store::Store::open(&data_dir, settings).unwrap();
+    let running = opened.store.start(Arc::new(|_, _| {}), |_| {}).unwrap();
     let passwords = crate::password::start(0, &(Arc::new(|_, _, _| {}) as _)).unwrap();
-    let config = Config { shards: cores, data_dir: data_dir.into(), ..Config::default() };
+    let config = Config { shards: cores, data_dir, ..Config::default() };
     let sidecar = sidecar::Sidecar::start(config.social.settings()).unwrap();
-    Shared {
+    let shared = Shared {
         config,
         tls: None,
         bus: bus::bus(cores),
         passwords,
         sidecar: sidecar.handle(),
+        store: running.handle(),
         metrics: Metrics::new(cores, 7),
         ticks: (0..cores).map(|_| AtomicU64::new(0)).collect(),
         quiet: (0..cores).map(|_| AtomicBool::new(false)).collect(),
         sessions: AtomicUsize::new(0),
-    }
+    };
+    Rig { shared, _running: running, _folder: folder }
 }
 
 /// Every sample by its name and labels, as they are told.
@@ -109,26 +122,26 @@ fn names_follow_the_rules() {
 
 #[test]
 fn a_process_that_has_just_begun_tells_every_family_but_those_of_requests() {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join(store::FILE_NAME), "12345").unwrap();
-    let text = text(&shared(2, folder.path()));
+    let Rig { shared, .. } = &rig(2);
+    let text = text(shared);
     let samples = parse(&text);
     let told = text.lines().filter(|line| line.starts_with("# TYPE ")).count();
     assert_eq!(told, families().len() - 2, "{text}");
     assert!(!text.contains("ringmaster_requests_total"));
     assert_eq!(samples["ringmaster_ready"], 0.0);
     assert_eq!(samples["ringmaster_incarnation"], 7.0);
-    assert_eq!(samples["ringmaster_data_bytes"], 5.0);
     let version = env!("CARGO_PKG_VERSION");
     assert_eq!(samples[&format!("ringmaster_build_info{{version=\"{version}\"}}")], 1.0);
-    for name in ["resident_bytes", "open_descriptors", "max_descriptors", "disk_size_bytes"] {
+    for name in
+        ["data_bytes", "resident_bytes", "open_descriptors", "max_descriptors", "disk_size_bytes"]
+    {
         assert!(samples[&format!("ringmaster_{name}")] > 0.0, "{name}");
     }
 }
 
 #[test]
 fn requests_are_summed_over_cores_by_operation_and_code() {
-    let shared = shared(2, Path::new("."));
+    let Rig { shared, .. } = &rig(2);
     let done = |core: usize, name: Option<&str>, outcome, millis: u64| {
         let operation = name.map(|name| OPERATIONS.iter().find(|row| row.name == name).unwrap());
         let begun = Instant(5_000_000);
@@ -140,7 +153,7 @@ fn requests_are_summed_over_cores_by_operation_and_code() {
     done(1, Some("account_get"), Err(Code::Unauthenticated), 0);
     done(0, Some("match_data_send"), Ok(()), 0);
     done(0, None, Err(Code::NotFound), 0);
-    let samples = parse(&text(&shared));
+    let samples = parse(&text(shared));
     let requests: Vec<_> =
         samples.iter().filter(|(name, _)| name.starts_with("ringmaster_requests_total")).collect();
     let total = |labels: &str| samples[&format!("ringmaster_requests_total{{{labels}}}")];
@@ -158,7 +171,7 @@ fn requests_are_summed_over_cores_by_operation_and_code() {
 
 #[test]
 fn a_core_publishes_its_figures_and_is_ready_until_it_drains() {
-    let shared = shared(2, Path::new("."));
+    let Rig { shared, .. } = &rig(2);
     let mut figures = CoreFigures {
         shard: Figures { sessions: 3, carried: Duration::from_millis(2), ..Figures::default() },
         traffic: &Traffic { sent_bytes: 99, ..Traffic::default() },
@@ -175,7 +188,7 @@ fn a_core_publishes_its_figures_and_is_ready_until_it_drains() {
         core.publish(&figures);
         core.ticked(Tick { due: millis(10), begun: millis(12), ended: millis(13) });
     }
-    let samples = parse(&text(&shared));
+    let samples = parse(&text(shared));
     for (name, value) in [
         ("ringmaster_sessions{core=\"1\"}", 3.0),
         ("ringmaster_matchmaker_carried_seconds{core=\"0\"}", 0.002),
@@ -194,7 +207,7 @@ fn a_core_publishes_its_figures_and_is_ready_until_it_drains() {
     }
     figures.is_draining = true;
     shared.metrics.core(1).publish(&figures);
-    let samples = parse(&text(&shared));
+    let samples = parse(&text(shared));
     assert_eq!(samples["ringmaster_ready"], 0.0);
     assert_eq!(samples["ringmaster_draining{core=\"0\"}"], 0.0);
     assert_eq!(samples["ringmaster_draining{core=\"1\"}"], 1.0);
