@@ -42,6 +42,11 @@ pub(super) static CPU: Family = counter(
 );
 pub(super) static RESIDENT: Family =
     gauge("ringmaster_resident_bytes", &[], "Memory of the process that is in RAM.");
+pub(super) static MEMORY_LIMIT: Family = gauge(
+    "ringmaster_memory_limit_bytes",
+    &[],
+    "Memory of the machine, or what the process's control group may have, if that is less.",
+);
 pub(super) static ALLOCATED: Family =
     gauge("ringmaster_allocated_bytes", &[], "Memory that all threads have asked for and use.");
 pub(super) static DESCRIPTORS: Family =
@@ -306,13 +311,14 @@ pub(super) static CORE: [Row; 26] = [
 
 /// Those that are not in [`CORE`].
 #[cfg(test)]
-pub(super) static OTHERS: [&Family; 30] = [
+pub(super) static OTHERS: [&Family; 31] = [
     &BUILD_INFO,
     &START_TIME,
     &INCARNATION,
     &READY,
     &CPU,
     &RESIDENT,
+    &MEMORY_LIMIT,
     &ALLOCATED,
     &DESCRIPTORS,
     &DESCRIPTORS_MAX,

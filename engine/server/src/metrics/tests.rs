@@ -139,6 +139,51 @@ fn a_process_that_has_just_begun_tells_every_family_but_those_of_requests() {
     }
 }
 
+/// A family as the manual lists it.
+fn row(family: &Family) -> String {
+    let labels: Vec<_> = family.labels.iter().map(|label| format!("`{label}`")).collect();
+    let name = family.name.trim_end_matches("_total");
+    let unit = ["seconds", "bytes"].into_iter().find(|unit| name.ends_with(unit)).unwrap_or("");
+    let (name, kind, help) = (family.name, family.kind.name(), family.help);
+    format!("| `{name}` | {kind} | {} | {unit} | {help} |", labels.join(", "))
+}
+
+#[test]
+fn the_manual_lists_every_family_and_no_other() {
+    let manual = include_str!("../../../../docs/operations/metrics.md");
+    let listed: Vec<_> = manual.lines().filter(|line| line.starts_with("| `ringmaster_")).collect();
+    let expected: Vec<_> = families().into_iter().map(row).collect();
+    assert!(listed == expected, "the table of metrics.md is:\n{}", expected.join("\n"));
+}
+
+/// What a query names, without the parts of a histogram.
+fn named(text: &str) -> BTreeSet<&str> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let words = text.split(|c| !is_part(c)).filter(|word| word.starts_with("ringmaster_"));
+    let histogram = |name: &str| {
+        families().iter().any(|family| family.name == name && family.kind == Kind::Histogram)
+    };
+    let family = |word| {
+        let parts = ["_bucket", "_sum", "_count"].into_iter();
+        let mut names = parts.filter_map(|part| str::strip_suffix(word, part));
+        names.find(|name| histogram(name)).unwrap_or(word)
+    };
+    words.map(family).collect()
+}
+
+#[test]
+fn alerts_and_the_dashboard_name_families_that_are_there() {
+    let known: BTreeSet<_> = families().into_iter().map(|family| family.name).collect();
+    let alerts = named(include_str!("../../../../docs/operations/alerts.yml"));
+    let dashboard = named(include_str!("../../../../docs/operations/dashboard.json"));
+    let manual = named(include_str!("../../../../docs/operations/metrics.md"));
+    for (text, names) in [("alerts", &alerts), ("dashboard", &dashboard), ("manual", &manual)] {
+        let unknown: Vec<_> = names.difference(&known).collect();
+        assert!(unknown.is_empty(), "the {text} has {unknown:?}");
+        assert!(names.len() > 20, "the {text} names {names:?}");
+    }
+}
+
 #[test]
 fn requests_are_summed_over_cores_by_operation_and_code() {
     let Rig { shared, .. } = &rig(2);
