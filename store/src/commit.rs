@@ -1,12 +1,14 @@
 //! The commit thread: gathers batches, writes them in one transaction, announces them.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use base::{Frame, Offset, ShardId};
 use redb::WriteTransaction;
 
 use crate::error::Error;
-use crate::handle::{Fate, Queue};
+use crate::handle::{Fate, Queue, Queued};
+use crate::stats::{Stats, Transaction};
 use crate::tables::{self, File, KEY_MAX, ROWS};
 use crate::{Commit, Event, Sink};
 
@@ -18,8 +20,9 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Makes the group durable as one transaction; gives what to tell whom, in queue order.
-    pub(crate) fn write(&mut self, group: &[Commit]) -> Result<Vec<(ShardId, Event)>, Error> {
+    /// Makes the group durable as one transaction; gives what to tell whom, in queue order, and
+    /// what the sync took.
+    pub(crate) fn write(&mut self, group: &[Commit]) -> Result<Written, Error> {
         let before = self.applied;
         let count = u64::try_from(group.len()).expect("a group's size fits 64 bits");
         let applied = before.0.checked_add(count);
@@ -27,7 +30,9 @@ impl Writer {
         let transaction = self.file.begin_write()?;
         self.write_rows(&transaction, group)?;
         tables::write_applied(&self.file, &transaction, Offset(applied))?;
+        let written = Instant::now();
         transaction.commit().map_err(|e| self.file.write_error(e))?;
+        let sync = written.elapsed();
         self.applied = Offset(applied);
         let mut events = Vec::new();
         for (commit, offset) in group.iter().zip(before.0 + 1..) {
@@ -35,7 +40,7 @@ impl Writer {
             let durable = || Event::Durable { batch, offset, applied };
             events.extend(commit.holders.iter().map(|shard| (*shard, durable())));
         }
-        Ok(events)
+        Ok(Written { events, sync })
     }
 
     fn write_rows(&self, transaction: &WriteTransaction, group: &[Commit]) -> Result<(), Error> {
@@ -62,12 +67,18 @@ impl Writer {
     }
 }
 
+pub(crate) struct Written {
+    pub(crate) events: Vec<(ShardId, Event)>,
+    sync: Duration,
+}
+
 /// Owned by the thread `store-commit`.
 pub(crate) struct Committer {
     pub(crate) writer: Writer,
     pub(crate) queue: Queue<Commit>,
     pub(crate) fate: Arc<Fate>,
     pub(crate) sink: Sink,
+    pub(crate) stats: Arc<Stats>,
     pub(crate) batch_bytes: usize,
 }
 
@@ -78,8 +89,12 @@ impl Committer {
             if self.fate.is_poisoned() {
                 return Ok(());
             }
-            let Gathered { group, next } = self.gather(commit);
-            for (shard, event) in self.writer.write(&group)? {
+            let Gathered { group, queued, bytes, next } = self.gather(commit);
+            let Written { events, sync } = self.writer.write(&group)?;
+            let now = Instant::now();
+            self.stats.synced(Transaction { batches: group.len(), bytes }, sync);
+            queued.into_iter().for_each(|queued| self.stats.durable(queued, now));
+            for (shard, event) in events {
                 if self.fate.is_poisoned() {
                     return Ok(());
                 }
@@ -91,24 +106,32 @@ impl Committer {
     }
 
     /// Takes what is queued already, up to the bytes of one transaction.
-    fn gather(&self, first: Commit) -> Gathered {
-        let mut bytes = size(&first);
-        let mut group = vec![first];
+    fn gather(&self, first: Queued<Commit>) -> Gathered {
+        let bytes = size(&first.item);
+        let mut gathered =
+            Gathered { group: vec![first.item], queued: vec![first.since], bytes, next: None };
         while let Some(commit) = self.queue.poll() {
-            bytes = bytes.saturating_add(size(&commit));
+            let bytes = gathered.bytes.saturating_add(size(&commit.item));
             if bytes > self.batch_bytes {
-                return Gathered { group, next: Some(commit) };
+                gathered.next = Some(commit);
+                break;
             }
-            group.push(commit);
+            gathered.bytes = bytes;
+            gathered.group.push(commit.item);
+            gathered.queued.push(commit.since);
         }
-        Gathered { group, next: None }
+        gathered
     }
 }
 
 struct Gathered {
     group: Vec<Commit>,
+    /// When each of them was queued.
+    queued: Vec<Instant>,
+    /// Of their frames.
+    bytes: usize,
     /// What had no room in the group: the first of the next one.
-    next: Option<Commit>,
+    next: Option<Queued<Commit>>,
 }
 
 fn size(commit: &Commit) -> usize {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base::Offset;
 use crossbeam_channel::{Receiver, SendError, Sender, bounded, select, unbounded};
@@ -14,6 +14,7 @@ use crossbeam_channel::{Receiver, SendError, Sender, bounded, select, unbounded}
 use crate::commit::{Committer, Writer};
 use crate::error::Error;
 use crate::read::{Reader, Snapshots};
+use crate::stats::Stats;
 use crate::tables::File;
 use crate::{Commit, Load, Settings, Sink};
 
@@ -25,8 +26,9 @@ pub(crate) type OnFault = Box<dyn FnOnce(Error) + Send>;
 /// memory in an idle server.
 #[derive(Clone)]
 pub struct Handle {
-    commits: Sender<Commit>,
-    loads: Sender<Load>,
+    commits: Sender<Queued<Commit>>,
+    loads: Sender<Queued<Load>>,
+    stats: Arc<Stats>,
     /// Most items of each queue; several threads at once may go over it by one each.
     limit: usize,
 }
@@ -50,13 +52,34 @@ impl Handle {
     pub fn load(&self, load: Load) -> Result<(), Refused<Load>> {
         push(&self.loads, load, self.limit)
     }
+
+    /// Commits that wait.
+    pub fn queued_commits(&self) -> usize {
+        self.commits.len()
+    }
+
+    /// Loads that wait.
+    pub fn queued_loads(&self) -> usize {
+        self.loads.len()
+    }
+
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
 }
 
-fn push<T>(queue: &Sender<T>, item: T, limit: usize) -> Result<(), Refused<T>> {
+/// What waits in a queue.
+pub(crate) struct Queued<T> {
+    pub(crate) item: T,
+    pub(crate) since: Instant,
+}
+
+fn push<T>(queue: &Sender<Queued<T>>, item: T, limit: usize) -> Result<(), Refused<T>> {
     if queue.len() >= limit {
         return Err(Refused::Full(item));
     }
-    queue.send(item).map_err(|SendError(item)| Refused::Stopped(item))
+    let queued = Queued { item, since: Instant::now() };
+    queue.send(queued).map_err(|SendError(queued)| Refused::Stopped(queued.item))
 }
 
 impl fmt::Debug for Handle {
@@ -98,8 +121,9 @@ impl Running {
         });
         let (commits, commit_queue) = unbounded();
         let (loads, load_queue) = unbounded();
+        let stats = Arc::new(Stats::new(parts.settings.readers));
         let mut running = Running {
-            handle: Handle { commits, loads, limit: parts.settings.queue },
+            handle: Handle { commits, loads, stats: stats.clone(), limit: parts.settings.queue },
             threads: Vec::with_capacity(parts.settings.readers + 1),
             fate: Arc::clone(&fate),
             file: Some(Arc::clone(&parts.file)),
@@ -110,6 +134,7 @@ impl Running {
             queue: Queue::new(commit_queue, stopped.clone()),
             fate: Arc::clone(&fate),
             sink: Arc::clone(&parts.sink),
+            stats: Arc::clone(&stats),
             batch_bytes: parts.settings.batch_bytes,
         };
         running.spawn("store-commit".to_owned(), &parts.file, || committer.run())?;
@@ -119,6 +144,8 @@ impl Running {
                 queue: Queue::new(load_queue.clone(), stopped.clone()),
                 fate: Arc::clone(&fate),
                 sink: Arc::clone(&parts.sink),
+                stats: Arc::clone(&stats),
+                number,
             };
             running.spawn(format!("store-read-{number}"), &parts.file, || reader.run())?;
         }
@@ -232,17 +259,17 @@ impl Drop for PanicGuard {
 
 /// One thread's end of a queue.
 pub(crate) struct Queue<T> {
-    items: Receiver<T>,
+    items: Receiver<Queued<T>>,
     stopped: Receiver<Infallible>,
 }
 
 impl<T> Queue<T> {
-    fn new(items: Receiver<T>, stopped: Receiver<Infallible>) -> Queue<T> {
+    fn new(items: Receiver<Queued<T>>, stopped: Receiver<Infallible>) -> Queue<T> {
         Queue { items, stopped }
     }
 
     /// Waits for the next item. After the stop it gives what is left, then `None`.
-    pub(crate) fn wait(&self) -> Option<T> {
+    pub(crate) fn wait(&self) -> Option<Queued<T>> {
         select! {
             recv(self.items) -> item => item.ok(),
             recv(self.stopped) -> _ => self.poll(),
@@ -260,13 +287,13 @@ impl<T> Queue<T> {
     }
 
     /// Takes an item that is there already.
-    pub(crate) fn poll(&self) -> Option<T> {
+    pub(crate) fn poll(&self) -> Option<Queued<T>> {
         self.items.try_recv().ok()
     }
 }
 
 pub(crate) enum Waited<T> {
-    Item(T),
+    Item(Queued<T>),
     Nothing,
     End,
 }

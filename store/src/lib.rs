@@ -25,6 +25,7 @@ mod error;
 mod handle;
 mod open;
 mod read;
+mod stats;
 mod step;
 mod tables;
 
@@ -38,6 +39,7 @@ pub use handle::{Handle, Refused, Running};
 pub use open::{FILE_NAME, Opened, Store};
 /// What a store can be kept in instead of a file.
 pub use redb::StorageBackend;
+pub use stats::Stats;
 pub use step::Steps;
 pub use tables::{FORMAT, KEY_MAX};
 

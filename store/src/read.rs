@@ -8,7 +8,8 @@ use bytes::Bytes;
 use redb::{ReadOnlyTable, ReadableDatabase};
 
 use crate::error::Error;
-use crate::handle::{Fate, Queue, Waited};
+use crate::handle::{Fate, Queue, Queued, Waited};
+use crate::stats::Stats;
 use crate::tables::{self, File, META, Meta, ROWS};
 use crate::{Event, Load, Sink};
 
@@ -27,6 +28,9 @@ pub(crate) struct Reader {
     pub(crate) queue: Queue<Load>,
     pub(crate) fate: Arc<Fate>,
     pub(crate) sink: Sink,
+    pub(crate) stats: Arc<Stats>,
+    /// Counted from zero.
+    pub(crate) number: usize,
 }
 
 /// The rows at one moment. The table keeps redb's read transaction alive.
@@ -38,12 +42,13 @@ pub(crate) struct Snapshot {
 
 impl Reader {
     pub(crate) fn run(mut self) -> Result<(), Error> {
-        while let Some(load) = self.next_load() {
+        while let Some(Queued { item: load, since }) = self.next_load() {
             if self.fate.is_poisoned() {
                 break;
             }
             let shard = load.shard;
             let event = self.snapshots.answer(load, Instant::now())?;
+            self.stats.loaded(self.number, since, Instant::now());
             if self.fate.is_poisoned() {
                 break;
             }
@@ -53,7 +58,7 @@ impl Reader {
     }
 
     /// Waits for a load, and gives up the snapshot when it is old, even if no load comes.
-    fn next_load(&mut self) -> Option<Load> {
+    fn next_load(&mut self) -> Option<Queued<Load>> {
         if let Some(snapshot) = &self.snapshots.snapshot {
             let left = SNAPSHOT_LIFE.saturating_sub(snapshot.born.elapsed());
             match self.queue.wait_for(left) {

@@ -40,7 +40,7 @@ impl Steps {
     /// Makes the group durable as one transaction; gives what to tell whom, in order. After an
     /// error nothing may be asked of the store any more.
     pub fn commit(&mut self, group: &[Commit]) -> Result<Vec<(ShardId, Event)>, Error> {
-        self.writer.write(group)
+        Ok(self.writer.write(group)?.events)
     }
 
     /// Answers a load, from the snapshot of an earlier load as long as that is new enough for it.

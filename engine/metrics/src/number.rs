@@ -168,6 +168,10 @@ impl Tally {
     pub fn count(&self) -> u64 {
         self.buckets.iter().sum()
     }
+
+    pub fn sum(&self) -> u64 {
+        self.sum
+    }
 }
 
 #[cfg(test)]

@@ -42,9 +42,10 @@ pub(crate) fn all_in_use() -> u64 {
     u64::try_from(sum).unwrap_or(0)
 }
 
+/// Never fails: a panic has no place in an allocator.
 #[inline]
 fn count(bytes: isize) {
-    let own = OWN.get() + bytes;
+    let own = OWN.get().wrapping_add(bytes);
     OWN.set(own);
     if own.unsigned_abs() >= STEP.unsigned_abs() {
         settle(own);
@@ -54,7 +55,9 @@ fn count(bytes: isize) {
 #[cold]
 fn settle(own: isize) {
     OWN.set(0);
-    SUMS[SUM.get()].fetch_add(own as i64, Ordering::Relaxed);
+    if let Some(sum) = SUMS.get(SUM.get()) {
+        sum.fetch_add(own as i64, Ordering::Relaxed);
+    }
 }
 
 /// No layout is larger than `isize::MAX`.
@@ -78,13 +81,13 @@ unsafe impl GlobalAlloc for Allocator {
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-size(layout));
+        count(size(layout).wrapping_neg());
         // SAFETY: the caller keeps the promises of `dealloc`.
         unsafe { MiMalloc.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        count(new_size.cast_signed() - size(layout));
+        count(new_size.cast_signed().wrapping_sub(size(layout)));
         // SAFETY: the caller keeps the promises of `realloc`.
         unsafe { MiMalloc.realloc(pointer, layout, new_size) }
     }

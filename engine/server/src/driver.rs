@@ -43,7 +43,6 @@ pub(crate) struct Driver {
     id: ShardId,
     shard: Shard,
     shared: Arc<Shared>,
-    store: store::Handle,
     clock: Clock,
     /// When the shard was last given an input.
     last_input: Instant,
@@ -69,12 +68,7 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    pub(crate) fn new(
-        id: ShardId,
-        shard: Shard,
-        shared: Arc<Shared>,
-        store: store::Handle,
-    ) -> Driver {
+    pub(crate) fn new(id: ShardId, shard: Shard, shared: Arc<Shared>) -> Driver {
         let count = shared.bus.len();
         let edges = edges(&shared.config);
         let start = shared.metrics.start;
@@ -82,7 +76,6 @@ impl Driver {
             id,
             shard,
             shared,
-            store,
             clock: Clock { start },
             last_input: Instant::default(),
             done: Vec::new(),
@@ -266,13 +259,13 @@ impl Driver {
             Output::Bus { to, message } => self.send(to, message),
             Output::Commit { batch, frames, holders } => {
                 let commit = store::Commit { batch, frames, holders };
-                if let Err(refused) = self.store.commit(commit) {
+                if let Err(refused) = self.shared.store.commit(commit) {
                     report_store("a commit", matches!(refused, store::Refused::Full(_)));
                 }
             }
             Output::Load { table, key, at_least } => {
                 let load = store::Load { shard: self.id, table, key, at_least };
-                if let Err(refused) = self.store.load(load) {
+                if let Err(refused) = self.shared.store.load(load) {
                     report_store("a load", matches!(refused, store::Refused::Full(_)));
                 }
             }

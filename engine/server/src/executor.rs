@@ -41,7 +41,6 @@ pub(crate) struct Core {
     /// The operators' listener, on one core.
     pub admin: Option<std::net::TcpListener>,
     pub shared: Arc<Shared>,
-    pub store: store::Handle,
     pub config: Arc<shard::Config>,
     pub operations: Arc<Operations>,
 }
@@ -66,9 +65,9 @@ pub(crate) fn join(thread: Thread) -> Result<()> {
 
 async fn run(core: Core, seed: [u8; 32]) -> Result<()> {
     allocator::serve_core(core.id.index());
-    let Core { id, listener, admin, shared, store, config, operations, .. } = core;
+    let Core { id, listener, admin, shared, config, operations, .. } = core;
     let shard = shard::Shard::new(id, config, operations, seed);
-    let driver = Rc::new(RefCell::new(Driver::new(id, shard, shared.clone(), store)));
+    let driver = Rc::new(RefCell::new(Driver::new(id, shard, shared.clone())));
 
     let mail = spawn_local(take_mail(driver.clone(), shared.clone(), id));
     let listeners = [(Some(listener), Door::Clients), (admin, Door::Operators)];

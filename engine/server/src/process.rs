@@ -47,6 +47,7 @@ pub(crate) struct Shared {
     pub bus: Bus,
     pub passwords: Passwords,
     pub sidecar: sidecar::Handle,
+    pub store: store::Handle,
     pub metrics: Metrics,
     pub reports: Sender<reporter::Job>,
     /// The configuration in force, as operators may see it.
@@ -85,20 +86,7 @@ pub(crate) fn run(loaded: Loaded, sources: Sources, logger: Logger) -> Result<()
     let bus = bus::bus(shards);
     let (reports, jobs) = reporter::queue();
     let sidecar = sidecar::Sidecar::start(config.social.settings())?;
-    let shared = Arc::new(Shared {
-        config: config.clone(),
-        tls: certificate.as_ref().map(|certificate| certificate.acceptor.clone()),
-        passwords: start_passwords(config, bus.clone())?,
-        sidecar: sidecar.handle(),
-        metrics: Metrics::new(shards, opened.incarnation),
-        reports,
-        shown: Mutex::new(Shown::of(&loaded)),
-        bus,
-        ticks: (0..shards).map(|_| AtomicU64::new(0)).collect(),
-        quiet: (0..shards).map(|_| AtomicBool::new(false)).collect(),
-        sessions: AtomicUsize::new(0),
-    });
-    let sink_bus = shared.bus.clone();
+    let sink_bus = bus.clone();
     let sink: store::Sink = Arc::new(move |shard: ShardId, event| {
         mailbox(&sink_bus, shard).send_always(Mail::Store(event));
     });
@@ -110,6 +98,20 @@ pub(crate) fn run(loaded: Loaded, sources: Sources, logger: Logger) -> Result<()
             std::process::exit(1);
         }),
     )?;
+    let shared = Arc::new(Shared {
+        config: config.clone(),
+        tls: certificate.as_ref().map(|certificate| certificate.acceptor.clone()),
+        passwords: start_passwords(config, bus.clone())?,
+        sidecar: sidecar.handle(),
+        store: store.handle(),
+        metrics: Metrics::new(shards, opened.incarnation),
+        reports,
+        shown: Mutex::new(Shown::of(&loaded)),
+        bus,
+        ticks: (0..shards).map(|_| AtomicU64::new(0)).collect(),
+        quiet: (0..shards).map(|_| AtomicBool::new(false)).collect(),
+        sessions: AtomicUsize::new(0),
+    });
 
     let shard_config = Arc::new(shard_config(config, opened.incarnation)?);
     let operations = Arc::new(Operations::all());
@@ -122,7 +124,6 @@ pub(crate) fn run(loaded: Loaded, sources: Sources, logger: Logger) -> Result<()
             listener,
             admin: admin.take(), // the first core serves operators too
             shared: shared.clone(),
-            store: store.handle(),
             config: shard_config.clone(),
             operations: operations.clone(),
         };

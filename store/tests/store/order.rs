@@ -89,6 +89,28 @@ fn everything_queued_becomes_durable_in_one_transaction_in_order() {
 }
 
 #[test]
+fn every_batch_transaction_and_load_is_measured() {
+    let (rig, release, _dir) = held(SETTINGS);
+    for number in 1..=100 {
+        rig.handle.commit(commit(number, &[(b"key", Some(b"value"))])).unwrap();
+    }
+    assert_eq!(rig.handle.queued_commits(), 100);
+    release();
+    (0..=100).for_each(|_| drop(rig.event()));
+    rig.read(b"key", Offset(101));
+    let stats = rig.handle.stats();
+    assert_eq!(rig.handle.queued_commits() + rig.handle.queued_loads(), 0);
+    assert_eq!(stats.commit_seconds().count(), 101);
+    assert_eq!(stats.sync_seconds().count(), 2);
+    let (batches, bytes) = (stats.transaction_batches(), stats.transaction_bytes());
+    let frames = |number, changes| commit(number, changes).frames[0].as_bytes().len();
+    let expected = frames(0, &[]) + 100 * frames(1, &[(b"key", Some(b"value"))]);
+    assert_eq!((batches.count(), batches.sum()), (2, 101));
+    assert_eq!((bytes.count(), bytes.sum()), (2, expected as u64));
+    assert_eq!(stats.load_seconds().count(), 1);
+}
+
+#[test]
 fn a_transaction_takes_no_more_bytes_than_the_setting_unless_one_commit_has_more() {
     let value = [1; 300];
     let small = |number| commit(number, &[(b"key", Some(&value))]);

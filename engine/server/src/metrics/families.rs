@@ -42,6 +42,11 @@ pub(super) static CPU: Family = counter(
 );
 pub(super) static RESIDENT: Family =
     gauge("ringmaster_resident_bytes", &[], "Memory of the process that is in RAM.");
+pub(super) static MEMORY_LIMIT: Family = gauge(
+    "ringmaster_memory_limit_bytes",
+    &[],
+    "Memory of the machine, or what the process's control group may have, if that is less.",
+);
 pub(super) static ALLOCATED: Family =
     gauge("ringmaster_allocated_bytes", &[], "Memory that all threads have asked for and use.");
 pub(super) static DESCRIPTORS: Family =
@@ -90,6 +95,32 @@ pub(super) static PASSWORDS_REFUSED: Family = counter(
 );
 pub(super) static PROOFS: Family =
     gauge("ringmaster_proofs", &[], "Proofs of social sign-in that providers are asked about.");
+
+// The store.
+
+pub(super) static STORE_COMMIT_SECONDS: Family = histogram(
+    "ringmaster_store_commit_seconds",
+    &[],
+    "From when a batch of changes was queued until it was durable.",
+);
+pub(super) static STORE_SYNC_SECONDS: Family = histogram(
+    "ringmaster_store_sync_seconds",
+    &[],
+    "What it took to make a transaction durable after its rows were written.",
+);
+pub(super) static STORE_TRANSACTION_BATCHES: Family =
+    histogram("ringmaster_store_transaction_batches", &[], "Batches made durable together.");
+pub(super) static STORE_TRANSACTION_BYTES: Family =
+    histogram("ringmaster_store_transaction_bytes", &[], "Bytes of changes made durable together.");
+pub(super) static STORE_LOAD_SECONDS: Family = histogram(
+    "ringmaster_store_load_seconds",
+    &[],
+    "From when a record was asked for until it was read.",
+);
+pub(super) static STORE_COMMIT_QUEUE: Family =
+    gauge("ringmaster_store_commit_queue", &[], "Batches that wait to be written.");
+pub(super) static STORE_LOAD_QUEUE: Family =
+    gauge("ringmaster_store_load_queue", &[], "Records that wait to be read.");
 
 // The cores.
 
@@ -280,13 +311,14 @@ pub(super) static CORE: [Row; 26] = [
 
 /// Those that are not in [`CORE`].
 #[cfg(test)]
-pub(super) static OTHERS: [&Family; 23] = [
+pub(super) static OTHERS: [&Family; 31] = [
     &BUILD_INFO,
     &START_TIME,
     &INCARNATION,
     &READY,
     &CPU,
     &RESIDENT,
+    &MEMORY_LIMIT,
     &ALLOCATED,
     &DESCRIPTORS,
     &DESCRIPTORS_MAX,
@@ -299,6 +331,13 @@ pub(super) static OTHERS: [&Family; 23] = [
     &PASSWORD_QUEUE,
     &PASSWORDS_REFUSED,
     &PROOFS,
+    &STORE_COMMIT_SECONDS,
+    &STORE_SYNC_SECONDS,
+    &STORE_TRANSACTION_BATCHES,
+    &STORE_TRANSACTION_BYTES,
+    &STORE_LOAD_SECONDS,
+    &STORE_COMMIT_QUEUE,
+    &STORE_LOAD_QUEUE,
     &TICK_SECONDS,
     &TICK_LATE_SECONDS,
     &TICK_AGE,

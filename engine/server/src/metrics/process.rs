@@ -28,6 +28,20 @@ pub(super) fn resident() -> Option<u64> {
     Some(kibibytes * 1024)
 }
 
+/// What the machine has, or what the process's control group may have, if that is less.
+pub(super) fn memory_limit() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let machine = line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024;
+    let group = fs::read_to_string("/proc/self/cgroup").ok();
+    let group = group.as_deref().and_then(|text| text.trim().strip_prefix("0::"));
+    let limit = group.and_then(|group| {
+        let text = fs::read_to_string(format!("/sys/fs/cgroup{group}/memory.max")).ok()?;
+        text.trim().parse().ok() // `max` is no limit
+    });
+    Some(limit.map_or(machine, |limit: u64| limit.min(machine)))
+}
+
 /// Open descriptors, without the one that counting takes.
 pub(super) fn descriptors() -> Option<u64> {
     let count = fs::read_dir("/proc/self/fd").ok()?.count();

@@ -1,7 +1,6 @@
 //! What is told, and whether it is told right.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex};
 
@@ -17,23 +16,37 @@ fn families() -> Vec<&'static Family> {
     OTHERS.into_iter().chain(CORE.iter().map(|row| &row.family)).collect()
 }
 
-fn shared(cores: usize, data_dir: &Path) -> Shared {
+/// A process without threads of its own but the store's, which end with it.
+struct Rig {
+    shared: Shared,
+    _running: store::Running,
+    _folder: tempfile::TempDir,
+}
+
+fn rig(cores: usize) -> Rig {
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = folder.path().join("data");
+    let settings = store::Settings { readers: 1, queue: 1, batch_bytes: 1 };
+    let opened = store::Store::open(&data_dir, settings).unwrap();
+    let running = opened.store.start(Arc::new(|_, _| {}), |_| {}).unwrap();
     let passwords = crate::password::start(0, &(Arc::new(|_, _, _| {}) as _)).unwrap();
-    let config = Config { shards: cores, data_dir: data_dir.into(), ..Config::default() };
+    let config = Config { shards: cores, data_dir, ..Config::default() };
     let sidecar = sidecar::Sidecar::start(config.social.settings()).unwrap();
-    Shared {
+    let shared = Shared {
         config,
         tls: None,
         bus: bus::bus(cores),
         passwords,
         sidecar: sidecar.handle(),
+        store: running.handle(),
         metrics: Metrics::new(cores, 7),
         reports: reporter::queue().0,
         shown: Mutex::new(Shown { text: String::new(), default_keys: Vec::new() }),
         ticks: (0..cores).map(|_| AtomicU64::new(0)).collect(),
         quiet: (0..cores).map(|_| AtomicBool::new(false)).collect(),
         sessions: AtomicUsize::new(0),
-    }
+    };
+    Rig { shared, _running: running, _folder: folder }
 }
 
 /// Every sample by its name and labels, as they are told.
@@ -111,26 +124,71 @@ fn names_follow_the_rules() {
 
 #[test]
 fn a_process_that_has_just_begun_tells_every_family_but_those_of_requests() {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join(store::FILE_NAME), "12345").unwrap();
-    let text = text(&shared(2, folder.path()));
+    let Rig { shared, .. } = &rig(2);
+    let text = text(shared);
     let samples = parse(&text);
     let told = text.lines().filter(|line| line.starts_with("# TYPE ")).count();
     assert_eq!(told, families().len() - 2, "{text}");
     assert!(!text.contains("ringmaster_requests_total"));
     assert_eq!(samples["ringmaster_ready"], 0.0);
     assert_eq!(samples["ringmaster_incarnation"], 7.0);
-    assert_eq!(samples["ringmaster_data_bytes"], 5.0);
     let version = env!("CARGO_PKG_VERSION");
     assert_eq!(samples[&format!("ringmaster_build_info{{version=\"{version}\"}}")], 1.0);
-    for name in ["resident_bytes", "open_descriptors", "max_descriptors", "disk_size_bytes"] {
+    for name in
+        ["data_bytes", "resident_bytes", "open_descriptors", "max_descriptors", "disk_size_bytes"]
+    {
         assert!(samples[&format!("ringmaster_{name}")] > 0.0, "{name}");
+    }
+}
+
+/// A family as the manual lists it.
+fn row(family: &Family) -> String {
+    let labels: Vec<_> = family.labels.iter().map(|label| format!("`{label}`")).collect();
+    let name = family.name.trim_end_matches("_total");
+    let unit = ["seconds", "bytes"].into_iter().find(|unit| name.ends_with(unit)).unwrap_or("");
+    let (name, kind, help) = (family.name, family.kind.name(), family.help);
+    format!("| `{name}` | {kind} | {} | {unit} | {help} |", labels.join(", "))
+}
+
+#[test]
+fn the_manual_lists_every_family_and_no_other() {
+    let manual = include_str!("../../../../docs/operations/metrics.md");
+    let listed: Vec<_> = manual.lines().filter(|line| line.starts_with("| `ringmaster_")).collect();
+    let expected: Vec<_> = families().into_iter().map(row).collect();
+    assert!(listed == expected, "the table of metrics.md is:\n{}", expected.join("\n"));
+}
+
+/// What a query names, without the parts of a histogram.
+fn named(text: &str) -> BTreeSet<&str> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let words = text.split(|c| !is_part(c)).filter(|word| word.starts_with("ringmaster_"));
+    let histogram = |name: &str| {
+        families().iter().any(|family| family.name == name && family.kind == Kind::Histogram)
+    };
+    let family = |word| {
+        let parts = ["_bucket", "_sum", "_count"].into_iter();
+        let mut names = parts.filter_map(|part| str::strip_suffix(word, part));
+        names.find(|name| histogram(name)).unwrap_or(word)
+    };
+    words.map(family).collect()
+}
+
+#[test]
+fn alerts_and_the_dashboard_name_families_that_are_there() {
+    let known: BTreeSet<_> = families().into_iter().map(|family| family.name).collect();
+    let alerts = named(include_str!("../../../../docs/operations/alerts.yml"));
+    let dashboard = named(include_str!("../../../../docs/operations/dashboard.json"));
+    let manual = named(include_str!("../../../../docs/operations/metrics.md"));
+    for (text, names) in [("alerts", &alerts), ("dashboard", &dashboard), ("manual", &manual)] {
+        let unknown: Vec<_> = names.difference(&known).collect();
+        assert!(unknown.is_empty(), "the {text} has {unknown:?}");
+        assert!(names.len() > 20, "the {text} names {names:?}");
     }
 }
 
 #[test]
 fn requests_are_summed_over_cores_by_operation_and_code() {
-    let shared = shared(2, Path::new("."));
+    let Rig { shared, .. } = &rig(2);
     let done = |core: usize, name: Option<&str>, outcome, millis: u64| {
         let operation = name.map(|name| OPERATIONS.iter().find(|row| row.name == name).unwrap());
         let begun = Instant(5_000_000);
@@ -142,7 +200,7 @@ fn requests_are_summed_over_cores_by_operation_and_code() {
     done(1, Some("account_get"), Err(Code::Unauthenticated), 0);
     done(0, Some("match_data_send"), Ok(()), 0);
     done(0, None, Err(Code::NotFound), 0);
-    let samples = parse(&text(&shared));
+    let samples = parse(&text(shared));
     let requests: Vec<_> =
         samples.iter().filter(|(name, _)| name.starts_with("ringmaster_requests_total")).collect();
     let total = |labels: &str| samples[&format!("ringmaster_requests_total{{{labels}}}")];
@@ -160,7 +218,7 @@ fn requests_are_summed_over_cores_by_operation_and_code() {
 
 #[test]
 fn a_core_publishes_its_figures_and_is_ready_until_it_drains() {
-    let shared = shared(2, Path::new("."));
+    let Rig { shared, .. } = &rig(2);
     let mut figures = CoreFigures {
         shard: Figures { sessions: 3, carried: Duration::from_millis(2), ..Figures::default() },
         traffic: &Traffic { sent_bytes: 99, ..Traffic::default() },
@@ -177,7 +235,7 @@ fn a_core_publishes_its_figures_and_is_ready_until_it_drains() {
         core.publish(&figures);
         core.ticked(Tick { due: millis(10), begun: millis(12), ended: millis(13) });
     }
-    let samples = parse(&text(&shared));
+    let samples = parse(&text(shared));
     for (name, value) in [
         ("ringmaster_sessions{core=\"1\"}", 3.0),
         ("ringmaster_matchmaker_carried_seconds{core=\"0\"}", 0.002),
@@ -196,7 +254,7 @@ fn a_core_publishes_its_figures_and_is_ready_until_it_drains() {
     }
     figures.is_draining = true;
     shared.metrics.core(1).publish(&figures);
-    let samples = parse(&text(&shared));
+    let samples = parse(&text(shared));
     assert_eq!(samples["ringmaster_ready"], 0.0);
     assert_eq!(samples["ringmaster_draining{core=\"0\"}"], 0.0);
     assert_eq!(samples["ringmaster_draining{core=\"1\"}"], 1.0);

@@ -8,8 +8,10 @@ use metrics::{Bounds, Counter, Kind, Tally, Text};
 
 use super::families::{
     ALLOCATED, BUILD_INFO, CORE, CORE_ALLOCATED, CPU, DATA, DESCRIPTORS, DESCRIPTORS_MAX,
-    DISK_FREE, DISK_SIZE, INCARNATION, MAILBOX, PASSWORD_QUEUE, PASSWORDS_REFUSED, PROOFS,
-    RATE_LIMITED, READY, REQUEST_SECONDS, REQUESTS, RESIDENT, START_TIME, TICK_AGE,
+    DISK_FREE, DISK_SIZE, INCARNATION, MAILBOX, MEMORY_LIMIT, PASSWORD_QUEUE, PASSWORDS_REFUSED,
+    PROOFS, RATE_LIMITED, READY, REQUEST_SECONDS, REQUESTS, RESIDENT, START_TIME,
+    STORE_COMMIT_QUEUE, STORE_COMMIT_SECONDS, STORE_LOAD_QUEUE, STORE_LOAD_SECONDS,
+    STORE_SYNC_SECONDS, STORE_TRANSACTION_BATCHES, STORE_TRANSACTION_BYTES, TICK_AGE,
     TICK_LATE_SECONDS, TICK_SECONDS,
 };
 use super::{Core, Metrics, ROWS, process};
@@ -26,6 +28,7 @@ pub(crate) fn text(shared: &Shared) -> String {
     tell_process(&mut text, shared);
     tell_requests(&mut text, &shared.metrics);
     tell_beside(&mut text, shared);
+    tell_store(&mut text, &shared.store);
     tell_cores(&mut text, shared);
     text.finish()
 }
@@ -45,6 +48,7 @@ fn tell_process(text: &mut Text, shared: &Shared) {
     let disk = process::disk(&shared.config.data_dir);
     for (family, value) in [
         (&RESIDENT, process::resident()),
+        (&MEMORY_LIMIT, process::memory_limit()),
         (&ALLOCATED, Some(allocator::all_in_use())),
         (&DESCRIPTORS, process::descriptors()),
         (&DESCRIPTORS_MAX, process::max_descriptors()),
@@ -95,6 +99,17 @@ fn tell_beside(text: &mut Text, shared: &Shared) {
         text.counter(&PASSWORDS_REFUSED, &[work], figures.refused);
     }
     text.gauge(&PROOFS, &[], shared.sidecar.under_way() as u64);
+}
+
+fn tell_store(text: &mut Text, store: &store::Handle) {
+    let stats = store.stats();
+    text.histogram(&STORE_COMMIT_SECONDS, &[], &stats.commit_seconds());
+    text.histogram(&STORE_SYNC_SECONDS, &[], &stats.sync_seconds());
+    text.histogram(&STORE_TRANSACTION_BATCHES, &[], &stats.transaction_batches());
+    text.histogram(&STORE_TRANSACTION_BYTES, &[], &stats.transaction_bytes());
+    text.histogram(&STORE_LOAD_SECONDS, &[], &stats.load_seconds());
+    text.gauge(&STORE_COMMIT_QUEUE, &[], store.queued_commits() as u64);
+    text.gauge(&STORE_LOAD_QUEUE, &[], store.queued_loads() as u64);
 }
 
 fn tell_cores(text: &mut Text, shared: &Shared) {
