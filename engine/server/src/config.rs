@@ -156,6 +156,27 @@ pub(crate) struct Traces {
     pub headers: Vec<Secret>,
 }
 
+impl Traces {
+    pub(crate) fn sampling(&self) -> shard::Sampling {
+        let is_on = !self.endpoint.is_empty();
+        shard::Sampling::of_ratio(if is_on { self.sample_ratio } else { 0.0 })
+    }
+
+    /// What the sidecar is told, if there is a collector.
+    fn settings(&self, instance: &str) -> Option<sidecar::Traces> {
+        let split = |header: &Secret| {
+            let (name, value) = header.0.split_once('=').unwrap_or_default();
+            (name.to_owned(), Secret::from(value.trim()))
+        };
+        (!self.endpoint.is_empty()).then(|| sidecar::Traces {
+            endpoint: self.endpoint.clone(),
+            headers: self.headers.iter().map(split).collect(),
+            instance: instance.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        })
+    }
+}
+
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Placement {
     pub sessions: Sessions,
@@ -212,6 +233,11 @@ impl Config {
             },
             count => count,
         }
+    }
+
+    pub(crate) fn sidecar_settings(&self) -> sidecar::Settings {
+        let traces = self.traces.settings(&self.name);
+        sidecar::Settings { traces, ..self.social.settings() }
     }
 
     pub(crate) fn has_tls(&self) -> bool {

@@ -10,15 +10,16 @@ use api::ops::Door;
 use base::collections::IdMap;
 use base::timer::Timers;
 use base::{Instant, Now, ShardId, UnixTime};
-use shard::{Input, Output, Shard};
+use shard::{Done, Input, Output, Shard};
 
 use crate::bus::{Mail, mailbox};
 use crate::config::{Config, Sessions};
 use crate::gateway::{Edge, Socket};
-use crate::metrics::{CoreFigures, Done, Tick, Traffic};
+use crate::metrics::{CoreFigures, Tick, Traffic};
 use crate::process::Shared;
 use crate::reload::Reloaded;
-use crate::reporter;
+use crate::spans::{Spans, request_id};
+use crate::{executor, reporter};
 
 /// Both clocks of one core.
 #[derive(Debug)]
@@ -48,6 +49,7 @@ pub(crate) struct Driver {
     last_input: Instant,
     /// Requests that are over, to be counted with the next flush.
     done: Vec<Done>,
+    spans: Spans,
     pub traffic: Traffic,
     is_draining: bool,
 
@@ -79,6 +81,7 @@ impl Driver {
             clock: Clock { start },
             last_input: Instant::default(),
             done: Vec::new(),
+            spans: Spans::new(id, executor::seed()),
             traffic: Traffic::default(),
             is_draining: false,
             edges,
@@ -224,8 +227,7 @@ impl Driver {
         self.retry_backlog();
         if !self.dirty.is_empty() || !self.done.is_empty() {
             let now = self.now();
-            let metrics = self.shared.metrics.core(self.id.index());
-            self.done.drain(..).for_each(|done| metrics.done(&done, now));
+            self.tell_done(now);
             for socket in self.dirty.drain(..) {
                 if let Some(deadline) = socket.flush(now, &mut self.traffic.sent_bytes) {
                     self.timers.set(deadline, socket.number);
@@ -235,6 +237,27 @@ impl Driver {
         for (shard, woken) in self.woken.iter_mut().enumerate() {
             if std::mem::take(woken) {
                 mailbox(&self.shared.bus, ShardId::nth(shard)).wake();
+            }
+        }
+    }
+
+    /// Counts, logs and traces the requests that are over.
+    fn tell_done(&mut self, now: Instant) {
+        let metrics = self.shared.metrics.core(self.id.index());
+        for done in self.done.drain(..) {
+            metrics.done(&done, now);
+            if tracing::enabled!(tracing::Level::DEBUG) {
+                tracing::debug!(
+                    request = request_id(self.id, done.number),
+                    operation = done.operation.map_or("unknown", |row| row.name),
+                    code = ?done.outcome.err(),
+                    micros = now.since(done.begun).as_micros(),
+                    "request over"
+                );
+            }
+            if let Some(trace) = &done.trace {
+                let spans = self.spans.of_request(&done, trace, self.clock.now());
+                self.shared.sidecar.export(spans);
             }
         }
     }
@@ -296,12 +319,15 @@ impl Driver {
                 // No server code is there, so nobody has called.
                 tracing::error!(call, "an answer to a call that nobody made");
             }
-            Output::Done { operation, outcome, begun } => {
-                self.done.push(Done { operation, outcome, begun });
+            Output::Done(done) => self.done.push(done),
+            Output::MatchOver { id, begun, joins } => {
+                let span = self.spans.of_match(id, begun, joins, self.clock.now());
+                self.shared.sidecar.export(vec![span]);
             }
-            Output::Damaged { table } => {
+            Output::Damaged { table, task } => {
                 self.traffic.damaged_records += 1;
-                tracing::error!(table = table.0, "a stored record does not decode");
+                let request = request_id(task.shard, task.number);
+                tracing::error!(request, table = table.0, "a stored record does not decode");
             }
         }
     }

@@ -29,6 +29,7 @@ mod process;
 mod reload;
 mod reporter;
 mod server_key;
+mod spans;
 
 use std::io::Write as _;
 use std::process::ExitCode;

@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use api::ops::{OPERATIONS, Operation, Rate};
 use base::{Code, Instant};
 use metrics::{Bounds, Counter, Gauge, Histogram, Padded};
-use shard::Figures;
+use shard::{Done, Figures};
 
 pub(crate) use text::text;
 
@@ -72,14 +72,6 @@ pub(crate) struct Traffic {
     pub received_messages: u64,
     pub sent_messages: u64,
     pub damaged_records: u64,
-}
-
-/// A request that is over.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Done {
-    pub operation: Option<&'static Operation>,
-    pub outcome: Result<(), Code>,
-    pub begun: Instant,
 }
 
 /// When a tick was due, when it came, and when it was over.

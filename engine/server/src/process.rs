@@ -85,7 +85,7 @@ pub(crate) fn run(loaded: Loaded, sources: Sources, logger: Logger) -> Result<()
 
     let bus = bus::bus(shards);
     let (reports, jobs) = reporter::queue();
-    let sidecar = sidecar::Sidecar::start(config.social.settings())?;
+    let sidecar = sidecar::Sidecar::start(config.sidecar_settings())?;
     let sink_bus = bus.clone();
     let sink: store::Sink = Arc::new(move |shard: ShardId, event| {
         mailbox(&sink_bus, shard).send_always(Mail::Store(event));
@@ -213,6 +213,7 @@ pub(crate) fn shard_config(config: &Config, incarnation: u32) -> Result<shard::C
         },
         rates: config.rate_limit.rates(),
         hooks: shard::Hooks::default(),
+        sampling: config.traces.sampling(),
     })
 }
 

@@ -13,7 +13,9 @@ use bytes::Bytes;
 use domain::identity::server_token::ServerKeys;
 use domain::identity::token;
 use matchmaker::Mode;
-use shard::{Config, Hooks, Input, Limit, Limits, Output, Placement, Providers, Rates, Shard};
+use shard::{
+    Config, Hooks, Input, Limit, Limits, Output, Placement, Providers, Rates, Sampling, Shard,
+};
 
 /// Each reads every `USERS` steps, which is less often than the limits allow.
 const USERS: u32 = 500;
@@ -123,7 +125,7 @@ impl Server {
                     let (value, applied) = (None, self.durable);
                     self.shard.handle(Input::Loaded { table, key, value, applied }, self.now);
                 }
-                Output::Done { .. } => {}
+                Output::Done(_) => {}
                 other => panic!("nobody asked for {other:?}"),
             }
         }
@@ -178,5 +180,6 @@ fn config(rates: Rates) -> Config {
             max_tickets: 3,
         },
         hooks: Hooks::default(),
+        sampling: Sampling::default(),
     }
 }

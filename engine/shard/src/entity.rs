@@ -24,6 +24,7 @@ use crate::message::{
     TaskId,
 };
 use crate::output::Output;
+use crate::trace::MatchTrace;
 use crate::view::Depends;
 use crate::{Shard, Timer};
 
@@ -74,7 +75,7 @@ impl Shard {
                 return;
             }
             Err(Stop::Damaged(table)) => {
-                self.outputs.push_back(Output::Damaged { table });
+                self.outputs.push_back(Output::Damaged { table, task });
                 Answer::Refused(Error::internal())
             }
             Err(Stop::Refused(Refusal::Plain(error))) => Answer::Refused(error),
@@ -247,13 +248,17 @@ impl Shard {
         if entry == Entry::Existing && !self.relays.contains_key(&id) {
             return Answer::Refused(relay::Error::NotFound.into());
         }
+        let is_new = !self.relays.contains_key(&id);
         let relay = self.relays.entry(id).or_insert_with(|| Relay::new(id));
         let mut effects = Vec::new();
         let ctx = &mut Ctx::new(self.now, &mut self.rng, &mut self.view, &mut effects);
         let joined = relay.join(ctx, me.clone());
         self.deliver(effects, depends);
         match joined {
-            Ok(joined) => Answer::Joined(joined),
+            Ok(joined) => {
+                self.trace_join(id, is_new);
+                Answer::Joined(joined)
+            }
             Err(error) => Answer::Refused(error.into()),
         }
     }
@@ -267,6 +272,9 @@ impl Shard {
         relay.leave(ctx, session);
         if relay.is_empty() {
             self.relays.remove(&id);
+            if let Some(MatchTrace { begun, joins }) = self.traced_matches.remove(&id) {
+                self.output(Output::MatchOver { id, begun, joins }, depends);
+            }
         }
         self.deliver(effects, depends);
     }

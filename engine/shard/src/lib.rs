@@ -35,6 +35,7 @@ mod rate;
 mod session;
 mod sign_in;
 mod task;
+mod trace;
 mod verified;
 mod view;
 
@@ -60,9 +61,10 @@ pub use figures::Figures;
 pub use hook::{HookCall, Hooks, Stage, Verdict};
 pub use input::Input;
 pub use message::{Answer, Message, Query, TaskId};
-pub use output::{Output, PasswordOutcome, PasswordWork};
+pub use output::{Done, Output, PasswordOutcome, PasswordWork};
 pub use placement::Placement;
 pub use rate::{Limit, Limits, RateFigures, Rates};
+pub use trace::{Sampling, Trace, Wait};
 pub use view::ViewFigures;
 
 use commit::{Held, Holds, Parked, Waiting};
@@ -71,6 +73,7 @@ use entity::Formed;
 use rate::Limiter;
 use session::Session;
 use task::Task;
+use trace::MatchTrace;
 use verified::Verified;
 use view::{Depends, View};
 
@@ -102,6 +105,7 @@ pub struct Config {
     pub ping_backoff_threshold: u32,
     pub matchmaker: matchmaker::Settings,
     pub hooks: Hooks,
+    pub sampling: Sampling,
 }
 
 /// Which providers can be asked, of those that need configuration.
@@ -132,6 +136,8 @@ pub struct Shard {
     operations: Arc<Operations>,
     now: Now,
     rng: Rng,
+    /// Draws which requests are traced.
+    sampler: Rng,
 
     verified: Verified,
     limiter: Limiter,
@@ -157,6 +163,7 @@ pub struct Shard {
     lockouts: Lockouts,
     statuses: BTreeMap<UserId, Status>,
     relays: IdMap<MatchId, Relay>,
+    traced_matches: IdMap<MatchId, MatchTrace>,
     pool: matchmaker::Pool,
     /// Formed matches whose players are being told.
     formed: VecDeque<Formed>,
@@ -194,6 +201,7 @@ impl Shard {
             operations,
             now: Now::default(),
             rng: Rng::from_seed(seed).child("ids"),
+            sampler: Rng::from_seed(seed).child("traces"),
             verified: Verified::default(),
             limiter: Limiter::new(config.rates, &mut Rng::from_seed(seed).child("rates")),
             view: View::default(),
@@ -213,6 +221,7 @@ impl Shard {
             lockouts: Lockouts::default(),
             statuses: BTreeMap::new(),
             relays: IdMap::default(),
+            traced_matches: IdMap::default(),
             pool: matchmaker::Pool::new(config.matchmaker.clone()),
             local: VecDeque::new(),
             ready: VecDeque::new(),

@@ -4,13 +4,14 @@ use api::console::Report;
 use api::http;
 use api::ops::Operation;
 use api::reply::Reply;
-use base::{BatchId, Code, Frame, Instant, Offset, ShardId, Table};
+use base::{BatchId, Code, Frame, Instant, MatchId, Offset, ShardId, Table};
 use bytes::Bytes;
 use domain::identity::password::Password;
 use domain::identity::provider::Proof;
 
 use crate::hook::HookCall;
-use crate::message::Message;
+use crate::message::{Message, TaskId};
+use crate::trace::Trace;
 
 /// An output about a connection that is gone is dropped without a word.
 #[derive(Debug)]
@@ -43,11 +44,25 @@ pub enum Output {
     Report { call: u64, report: Report },
     /// The answer to [`crate::Input::Call`].
     Called { call: u64, result: Result<Reply, api::Error> },
-    /// A request is over, and its reply, if it has one, is on its way: to be counted. `operation`:
-    /// none that is known. `begun`: when the shard took it up.
-    Done { operation: Option<&'static Operation>, outcome: Result<(), Code>, begun: Instant },
-    /// A stored record does not decode. A human must look.
-    Damaged { table: Table },
+    /// A request is over, and its reply, if it has one, is on its way: to be counted.
+    Done(Done),
+    /// A traced match is over.
+    MatchOver { id: MatchId, begun: Instant, joins: u32 },
+    /// A stored record that this task needs does not decode. A human must look.
+    Damaged { table: Table, task: TaskId },
+}
+
+/// A request that is over.
+#[derive(Clone, Debug)]
+pub struct Done {
+    /// Its number on its shard.
+    pub number: u64,
+    /// None: none that is known.
+    pub operation: Option<&'static Operation>,
+    pub outcome: Result<(), Code>,
+    /// When the shard took it up.
+    pub begun: Instant,
+    pub trace: Option<Box<Trace>>,
 }
 
 /// What is to be done with a password. Its `Debug` form shows no hash.

@@ -550,6 +550,7 @@ impl Shard {
         entry: Entry,
         is_create: bool,
     ) -> Result<Step, Error> {
+        self.trace_about(task, id);
         let Some(session) = self.sessions.get_mut(&me.session_id) else {
             return Ok(Step::Ended(Err(Code::Canceled)));
         };
@@ -571,6 +572,7 @@ impl Shard {
         };
         match match_id {
             WireMatchId::Relayed(match_id) if session.matches.remove(&match_id) => {
+                self.trace_about(task, match_id);
                 let home = self.config.placement.of_match(match_id);
                 self.ask(task, home, Query::MatchLeave { id: match_id, session: id });
                 Ok(Step::Wait(State::MatchLeave))

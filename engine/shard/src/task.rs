@@ -26,9 +26,10 @@ use crate::edit::{Editing, Then, Wanted};
 use crate::identity::{invalid_user_id, parse_names, parse_users};
 use crate::message::{Answer, Errand, Message, Query, TaskId};
 use crate::operator::Operating;
-use crate::output::{Output, PasswordOutcome};
+use crate::output::{Done, Output, PasswordOutcome};
 use crate::session::KICKED;
 use crate::sign_in::{Proven, SignIn, banned, rejected, user_not_found};
+use crate::trace::Trace;
 use crate::view::Depends;
 use crate::{Shard, Timer};
 
@@ -43,6 +44,7 @@ pub(crate) struct Task {
     /// Everything that any step depended on.
     pub(crate) depends: Depends,
     begun: Instant,
+    pub(crate) trace: Option<Box<Trace>>,
 }
 
 /// Who asked, and where the answer goes.
@@ -222,7 +224,8 @@ impl Shard {
         }
         let state = State::New;
         let depends = depends.clone();
-        self.tasks.insert(number, Task { origin, row, state, awaited: 0, depends, begun });
+        let trace = self.sample();
+        self.tasks.insert(number, Task { origin, row, state, awaited: 0, depends, begun, trace });
         self.timers.set(begun.after(TASK_DEADLINE), Timer::Task(number));
         if is_full {
             self.finish_step(
@@ -544,7 +547,7 @@ impl Shard {
             }
             Step::Ended(outcome) => (None, outcome),
         };
-        let Some(task) = self.tasks.remove(&number) else {
+        let Some(mut task) = self.tasks.remove(&number) else {
             return;
         };
         self.timers.cancel(task.begun.after(TASK_DEADLINE), Timer::Task(number));
@@ -580,11 +583,17 @@ impl Shard {
             }
         }
         if is_request {
-            self.done(Some(task.row), outcome, task.begun, &task.depends);
+            if let Some(trace) = &mut task.trace {
+                trace.end(self.now.monotonic);
+            }
+            let Task { row, begun, trace, depends, .. } = task;
+            let done = Done { number, operation: Some(row), outcome, begun, trace };
+            self.output(Output::Done(done), &depends);
         }
     }
 
     pub(crate) fn wait(&mut self, number: u64, state: State) {
+        self.trace_wait(number, &state);
         if let Some(task) = self.tasks.get_mut(&number) {
             task.state = state;
         }
@@ -612,24 +621,17 @@ impl Shard {
         self.output(Output::Respond { connection, response }, depends);
     }
 
-    /// Has a request counted, behind its reply.
-    pub(crate) fn done(
-        &mut self,
-        operation: Option<&'static Operation>,
-        outcome: Result<(), Code>,
-        begun: Instant,
-        depends: &Depends,
-    ) {
-        self.output(Output::Done { operation, outcome, begun }, depends);
-    }
-
     /// Has a request counted that became no task.
     pub(crate) fn done_at_once(
         &mut self,
         operation: Option<&'static Operation>,
         outcome: Result<(), Code>,
     ) {
-        self.done(operation, outcome, self.now.monotonic, &Depends::default());
+        let number = self.next_task;
+        self.next_task += 1;
+        let begun = self.now.monotonic;
+        let done = Done { number, operation, outcome, begun, trace: None };
+        self.output(Output::Done(done), &Depends::default());
     }
 
     /// The task's connection is gone, and nobody waits for its end.

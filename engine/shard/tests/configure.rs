@@ -12,7 +12,9 @@ use bytes::Bytes;
 use domain::identity::server_token::ServerKeys;
 use domain::identity::token;
 use matchmaker::Mode;
-use shard::{Config, Hooks, Input, Limit, Limits, Output, Placement, Providers, Rates, Shard};
+use shard::{
+    Config, Hooks, Input, Limit, Limits, Output, Placement, Providers, Rates, Sampling, Shard,
+};
 
 #[test]
 fn tokens_of_a_removed_key_are_refused_and_those_of_an_earlier_one_are_not() {
@@ -117,7 +119,7 @@ impl Server {
                     let (value, applied) = (None, self.durable);
                     self.shard.handle(Input::Loaded { table, key, value, applied }, now());
                 }
-                Output::Done { .. } => {}
+                Output::Done(_) => {}
                 other => panic!("nobody asked for {other:?}"),
             }
         }
@@ -156,5 +158,6 @@ fn config(session_keys: token::Keys, rates: Rates) -> Config {
             max_tickets: 3,
         },
         hooks: Hooks::default(),
+        sampling: Sampling::default(),
     }
 }

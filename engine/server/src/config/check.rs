@@ -27,6 +27,10 @@ impl Loaded {
         if let Err(error) = self.config.social.settings().check() {
             problems.push(social_problem(&error.to_string()));
         }
+        let traces = self.config.sidecar_settings().traces;
+        if let Some(Err(error)) = traces.map(|traces| traces.check()) {
+            problems.push(trace_problem(error.to_string()));
+        }
         let problems: Vec<_> = problems.into_iter().map(|problem| self.place(problem)).collect();
         if problems.is_empty() { Ok(self) } else { Err(problems) }
     }
@@ -56,6 +60,14 @@ fn social_problem(sentence: &str) -> String {
         return format!("{name}: {what}");
     }
     format!("social.oidc: {sentence}")
+}
+
+fn trace_problem(sentence: String) -> String {
+    match sentence.strip_prefix("traces.endpoint ") {
+        Some(what) => format!("traces.endpoint: {what}"),
+        None if sentence.starts_with("traces.headers: ") => sentence,
+        None => format!("traces.headers: {sentence}"),
+    }
 }
 
 fn check_together(loaded: &Loaded) -> Vec<String> {

@@ -93,6 +93,11 @@ pub(super) static PASSWORDS_REFUSED: Family = counter(
     &["work"],
     "Passwords that found their queue full, or waited too long in it.",
 );
+pub(super) static SPANS: Family = counter(
+    "ringmaster_trace_spans_total",
+    &["outcome"],
+    "Spans of traces by what became of them; outcome: exported, dropped (no room) or failed.",
+);
 pub(super) static PROOFS: Family =
     gauge("ringmaster_proofs", &[], "Proofs of social sign-in that providers are asked about.");
 
@@ -311,7 +316,7 @@ pub(super) static CORE: [Row; 26] = [
 
 /// Those that are not in [`CORE`].
 #[cfg(test)]
-pub(super) static OTHERS: [&Family; 31] = [
+pub(super) static OTHERS: [&Family; 32] = [
     &BUILD_INFO,
     &START_TIME,
     &INCARNATION,
@@ -331,6 +336,7 @@ pub(super) static OTHERS: [&Family; 31] = [
     &PASSWORD_QUEUE,
     &PASSWORDS_REFUSED,
     &PROOFS,
+    &SPANS,
     &STORE_COMMIT_SECONDS,
     &STORE_SYNC_SECONDS,
     &STORE_TRANSACTION_BATCHES,

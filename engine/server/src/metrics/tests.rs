@@ -193,7 +193,8 @@ fn requests_are_summed_over_cores_by_operation_and_code() {
         let operation = name.map(|name| OPERATIONS.iter().find(|row| row.name == name).unwrap());
         let begun = Instant(5_000_000);
         let now = begun.after(Duration::from_millis(millis));
-        shared.metrics.core(core).done(&Done { operation, outcome, begun }, now);
+        let done = Done { number: 1, operation, outcome, begun, trace: None };
+        shared.metrics.core(core).done(&done, now);
     };
     done(0, Some("account_get"), Ok(()), 1);
     done(1, Some("account_get"), Ok(()), 30);

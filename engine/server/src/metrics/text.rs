@@ -9,7 +9,7 @@ use metrics::{Bounds, Counter, Kind, Tally, Text};
 use super::families::{
     ALLOCATED, BUILD_INFO, CORE, CORE_ALLOCATED, CPU, DATA, DESCRIPTORS, DESCRIPTORS_MAX,
     DISK_FREE, DISK_SIZE, INCARNATION, MAILBOX, MEMORY_LIMIT, PASSWORD_QUEUE, PASSWORDS_REFUSED,
-    PROOFS, RATE_LIMITED, READY, REQUEST_SECONDS, REQUESTS, RESIDENT, START_TIME,
+    PROOFS, RATE_LIMITED, READY, REQUEST_SECONDS, REQUESTS, RESIDENT, SPANS, START_TIME,
     STORE_COMMIT_QUEUE, STORE_COMMIT_SECONDS, STORE_LOAD_QUEUE, STORE_LOAD_SECONDS,
     STORE_SYNC_SECONDS, STORE_TRANSACTION_BATCHES, STORE_TRANSACTION_BYTES, TICK_AGE,
     TICK_LATE_SECONDS, TICK_SECONDS,
@@ -99,6 +99,10 @@ fn tell_beside(text: &mut Text, shared: &Shared) {
         text.counter(&PASSWORDS_REFUSED, &[work], figures.refused);
     }
     text.gauge(&PROOFS, &[], shared.sidecar.under_way() as u64);
+    let spans = shared.sidecar.trace_figures();
+    text.counter(&SPANS, &["exported"], spans.exported);
+    text.counter(&SPANS, &["dropped"], spans.dropped);
+    text.counter(&SPANS, &["failed"], spans.failed);
 }
 
 fn tell_store(text: &mut Text, store: &store::Handle) {

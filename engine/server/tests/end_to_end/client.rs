@@ -307,7 +307,7 @@ impl WebSocket {
     }
 
     /// The first byte and the payload of the next frame.
-    fn frame_in(&mut self) -> (u8, Vec<u8>) {
+    pub(crate) fn frame_in(&mut self) -> (u8, Vec<u8>) {
         let mut head = [0; 2];
         self.0.0.read_exact(&mut head).unwrap();
         let length = match head[1] {

@@ -17,3 +17,4 @@ mod process;
 mod scripts;
 mod start;
 mod tls;
+mod traces;

@@ -28,7 +28,7 @@ use domain::identity::token;
 use matchmaker::Mode;
 use shard::{
     Config, Figures, HookCall, Hooks, Input, Message, Output, PasswordOutcome, PasswordWork,
-    Placement, Providers, Rates, Shard, Stage, Verdict,
+    Placement, Providers, Rates, Sampling, Shard, Stage, Verdict,
 };
 
 use ::store::Load;
@@ -429,7 +429,7 @@ impl Cluster {
         self.shards[id.index()].handle(input, self.now);
         let mut is_answer = false;
         while let Some(output) = self.shards[id.index()].poll_output() {
-            let is_done = matches!(output, Output::Done { .. });
+            let is_done = matches!(output, Output::Done(_));
             assert!(is_done || !is_answer, "an answer is counted before anything else leaves");
             is_answer = is_counted(&output);
             self.note(format_args!("{micros} {id} -> {output:?}"));
@@ -540,11 +540,15 @@ impl Cluster {
             Output::Proof { call, proof } => self.helpers.push((id, call, Help::Proof(proof))),
             Output::Report { call, .. } => self.helpers.push((id, call, Help::Report)),
             Output::Called { call, result } => self.called.push((call, result)),
-            Output::Done { operation, outcome, begun } => {
-                assert!(begun <= self.now.monotonic, "a request begins before it is over");
-                *self.done.entry((operation.map(|row| row.name), outcome)).or_default() += 1;
+            Output::Done(done) => {
+                check_trace(&done, self.now.monotonic);
+                let name = done.operation.map(|row| row.name);
+                *self.done.entry((name, done.outcome)).or_default() += 1;
             }
-            Output::Damaged { table } => self.damaged.push(table),
+            Output::MatchOver { begun, joins, .. } => {
+                assert!(begun <= self.now.monotonic && joins > 0, "a match begins with a member");
+            }
+            Output::Damaged { table, .. } => self.damaged.push(table),
         }
     }
 
@@ -578,7 +582,8 @@ impl Cluster {
             | Output::Load { .. }
             | Output::Password { .. }
             | Output::Proof { .. }
-            | Output::Done { .. }
+            | Output::Done(_)
+            | Output::MatchOver { .. }
             | Output::Report { .. }
             | Output::Damaged { .. } => return,
         };
@@ -622,6 +627,18 @@ fn is_counted(output: &Output) -> bool {
     }
 }
 
+/// A request begins before it is over, and its waits follow each other between both.
+fn check_trace(done: &shard::Done, now: Instant) {
+    assert!(done.begun <= now, "{done:?}");
+    let Some(trace) = &done.trace else { return };
+    let mut at = done.begun;
+    for wait in &trace.waits {
+        assert!(at <= wait.begun && wait.begun <= wait.ended, "{done:?}");
+        at = wait.ended;
+    }
+    assert!(at <= trace.ready && trace.ready <= now, "{done:?}");
+}
+
 fn config(options: &Options, incarnation: u32) -> Config {
     Config {
         placement: Placement {
@@ -654,6 +671,7 @@ fn config(options: &Options, incarnation: u32) -> Config {
             max_tickets: 3,
         },
         hooks: options.hooks.clone(),
+        sampling: Sampling::of_ratio(0.5),
     }
 }
 
