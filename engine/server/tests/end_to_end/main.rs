@@ -15,6 +15,7 @@ mod operators;
 mod patience;
 mod process;
 mod scripts;
+mod secrets;
 mod start;
 mod tls;
 mod traces;

@@ -2,15 +2,19 @@
 //! defences against both cost.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
 use crate::bench::process::{Folder, Server};
 use crate::bench::runner::{Run, Runner, Runs, Watch, rest_of, wait_for, words};
-use crate::bench::{Goal, Report};
+use crate::bench::{Goal, Report, median};
 
 /// Everything is measured so often, what is compared in turn. Five, since a 99th percentile of few
 /// seconds is easily disturbed.
@@ -31,6 +35,9 @@ const PASSWORD_CONNECTIONS: u32 = 256;
 /// A password waits for up to 128 others.
 const PASSWORD_TIMEOUT_MS: u64 = 30_000;
 const PEERS: u32 = 1_000;
+/// How often the metrics are asked for, and what counts as noise of a 99th percentile.
+const SCRAPE_PERIOD: Duration = Duration::from_secs(1);
+const SCRAPED_MOST: f64 = 1.15;
 /// Requests of the two runs whose difference is counted.
 const FEW: u32 = 2_000;
 const MANY: u32 = 12_000;
@@ -71,6 +78,8 @@ fn passwords(runner: &Runner, server: &Server, report: &mut Report) -> Result<()
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Others {
     Nobody,
+    /// Somebody who asks for all metrics once a second.
+    Scraper,
     Hashing,
     Passwords,
     SlowHeaders,
@@ -78,12 +87,19 @@ enum Others {
 }
 
 impl Others {
-    const ALL: [Others; 5] =
-        [Others::Nobody, Others::Hashing, Others::Passwords, Others::SlowHeaders, Others::HalfOpen];
+    const ALL: [Others; 6] = [
+        Others::Nobody,
+        Others::Scraper,
+        Others::Hashing,
+        Others::Passwords,
+        Others::SlowHeaders,
+        Others::HalfOpen,
+    ];
 
     fn case(self) -> &'static str {
         match self {
             Others::Nobody => "read-quiet",
+            Others::Scraper => "read-scraped",
             Others::Hashing => "read-hashing",
             Others::Passwords => "read-passwords",
             Others::SlowHeaders => "read-slow",
@@ -95,7 +111,7 @@ impl Others {
     fn arguments(self) -> Option<Vec<String>> {
         let seconds = OTHERS_SECONDS.to_string();
         let (scenario, connections) = match self {
-            Others::Nobody => return None,
+            Others::Nobody | Others::Scraper => return None,
             Others::Hashing => ("sign-in-password", HASHING_CONNECTIONS),
             Others::Passwords => ("sign-in-password", PASSWORD_CONNECTIONS),
             Others::SlowHeaders => ("slow-headers", PEERS),
@@ -111,9 +127,14 @@ impl Others {
 /// How long the reading of accounts takes, at a fixed rate, beside others.
 fn reads(runner: &Runner, server: &Server, report: &mut Report) -> Result<()> {
     let mut all = Others::ALL.map(|others| (others, Runs(Vec::new()), Runs(Vec::new())));
+    let mut scrapes = Vec::new();
     for _ in 0..ROUNDS {
         for (others, reads, theirs) in &mut all {
+            let scraper = (*others == Others::Scraper).then(|| Scraper::start(server));
             let (read, their) = read_beside(runner, server, *others)?;
+            if let Some(scraper) = scraper {
+                scrapes.extend(scraper.end()?);
+            }
             reads.0.push(read);
             theirs.0.extend(their);
         }
@@ -126,10 +147,14 @@ fn reads(runner: &Runner, server: &Server, report: &mut Report) -> Result<()> {
         report.add(case, "p99", p99, "us", None);
         if *others != Others::Nobody {
             let ratio = p99 / quiet_p99;
-            report.add(case, "p99_of_quiet", ratio, "", Some(Goal::Below(2.0)));
+            let most = if *others == Others::Scraper { SCRAPED_MOST } else { 2.0 };
+            report.add(case, "p99_of_quiet", ratio, "", Some(Goal::Below(most)));
         }
         match others {
             Others::Nobody => {}
+            Others::Scraper => {
+                report.add(case, "scrape_p50", median(&scrapes), "us", None);
+            }
             Others::Hashing | Others::Passwords => {
                 let refused = theirs.median("refused")? / OTHERS_SECONDS as f64;
                 let signed_in = theirs.median("requests_per_s")?;
@@ -144,6 +169,45 @@ fn reads(runner: &Runner, server: &Server, report: &mut Report) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Asks for the metrics, as Prometheus does, until its end.
+struct Scraper {
+    stop: Sender<()>,
+    thread: JoinHandle<Result<Vec<f64>>>,
+}
+
+impl Scraper {
+    fn start(server: &Server) -> Scraper {
+        let port = server.operators.unwrap_or_default();
+        let (stop, stopped) = channel();
+        let scrape_on = move || {
+            let mut times = Vec::new();
+            while stopped.recv_timeout(SCRAPE_PERIOD) == Err(RecvTimeoutError::Timeout) {
+                times.push(scrape(port)?.as_secs_f64() * 1e6);
+            }
+            Ok(times)
+        };
+        Scraper { stop, thread: std::thread::spawn(scrape_on) }
+    }
+
+    /// How long each answer took, in microseconds.
+    fn end(self) -> Result<Vec<f64>> {
+        drop(self.stop);
+        let times = self.thread.join().map_err(|_| anyhow!("the scraper panicked"))??;
+        ensure!(!times.is_empty(), "nothing was scraped");
+        Ok(times)
+    }
+}
+
+fn scrape(port: u16) -> Result<Duration> {
+    let begun = Instant::now();
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).context("cannot scrape")?;
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    ensure!(answer.contains("ringmaster_requests_total"), "that is no scrape: {answer}");
+    Ok(begun.elapsed())
 }
 
 /// What a run of account reads has measured, and what the others have.

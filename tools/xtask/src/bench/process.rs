@@ -119,6 +119,8 @@ fn busy_ticks(line: &str) -> Option<f64> {
 pub(super) struct Server {
     pub process: Process,
     pub port: u16,
+    /// Of the operators' listener, if it has one.
+    pub operators: Option<u16>,
     pub spawned: Instant,
 }
 
@@ -133,9 +135,17 @@ impl Server {
             let line = process.line(limit)?;
             let line = line.with_context(|| format!("{} ended", program.display()))?;
             if let Some(port) = port_in(&line) {
-                return Ok(Server { process, port, spawned });
+                return Ok(Server { process, port, operators: None, spawned });
             }
         }
+    }
+
+    /// Reads the port of the operators' listener, which a server prints next.
+    pub(super) fn with_operators(mut self) -> Result<Server> {
+        let line = self.process.line(START_MAX)?;
+        self.operators = line.as_deref().and_then(port_in);
+        ensure!(self.operators.is_some(), "the server names no address for operators: {line:?}");
+        Ok(self)
     }
 }
 

@@ -54,7 +54,8 @@ impl Runner {
         let listen =
             ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--shards", &shards];
         let folders = ["--data-dir", &data, "--config", &config];
-        Server::spawn(&self.program("ringmaster"), &words(&[&listen[..], &folders].concat()))
+        let arguments = words(&[&listen[..], &folders].concat());
+        Server::spawn(&self.program("ringmaster"), &arguments)?.with_operators()
     }
 
     pub(super) fn yardstick(&self, name: &str) -> Result<Server> {
