@@ -316,3 +316,61 @@ fn an_account_is_banned_read_and_deleted_with_a_trace() {
         assert!(cluster.is_quiet());
     });
 }
+
+/// Whenever the process dies: a change is there with its entry, or neither is, and what was
+/// answered is there.
+#[test]
+fn a_change_and_its_entry_are_there_together_or_not_at_all() {
+    let mut outcomes = [0, 0];
+    for seed in 0..20 {
+        for outputs in 0..16 {
+            let mut cluster = Cluster::new(Options { seed, ..Options::default() });
+            let player = cluster.sign_in(A, "device-0001");
+            let admin = machine(&cluster, Role::Admin);
+            let path = format!("/v2/console/account/{}", player.user_id);
+            let connection = cluster.connect(B);
+            cluster.send(connection, operators(bearer("DELETE", &path, &admin, "")));
+            cluster.crash_after(outputs);
+            cluster.settle();
+            cluster.live_on();
+            let is_answered = !cluster.is_gone(connection);
+
+            let log = audit(&mut cluster, "");
+            let again = cluster.sign_in(C, "device-0001");
+            let is_deleted = again.user_id != player.user_id;
+            assert_eq!(log.contains("console_account_delete"), is_deleted, "{seed} {outputs}");
+            assert!(is_deleted || !is_answered, "{seed} {outputs}");
+            outcomes[usize::from(is_deleted)] += 1;
+            cluster.settle();
+            assert!(cluster.is_quiet(), "{seed} {outputs}");
+        }
+    }
+    assert!(outcomes.iter().all(|count| *count > 20), "both happen: {outcomes:?}");
+}
+
+/// Many changes at once wait for each other, and none for ever.
+#[test]
+fn many_changes_at_once_are_all_made() {
+    in_any_order(|mut cluster| {
+        let admin = machine(&cluster, Role::Admin);
+        let players: Vec<_> =
+            (0..20).map(|n| cluster.sign_in(A, &format!("device-{n:04}")).user_id).collect();
+        let connections: Vec<_> = players
+            .iter()
+            .flat_map(|id| ["ban", "unban"].map(|what| format!("/v2/console/account/{id}/{what}")))
+            .enumerate()
+            .map(|(number, path)| {
+                let connection = cluster.connect(ShardId(number as u8 % 3));
+                cluster.send(connection, operators(bearer("POST", &path, &admin, "")));
+                connection
+            })
+            .collect();
+        cluster.settle();
+        for connection in connections {
+            check_done(cluster.answer(connection));
+        }
+        let log = audit(&mut cluster, "?limit=100");
+        assert_eq!(log.matches("\"operation\"").count(), 40);
+        assert!(cluster.is_quiet());
+    });
+}
