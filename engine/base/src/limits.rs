@@ -55,6 +55,8 @@ pub const OPERATOR_NAME_MIN: usize = 3;
 pub const OPERATOR_NAME_MAX: usize = 64;
 pub const OPERATOR_PASSWORD_MIN: usize = 12;
 pub const OPERATOR_PASSWORD_MAX: usize = 128;
+/// Operators' passwords that wait, of all shards; over it, code 8.
+pub const OPERATOR_PASSWORDS_MAX: usize = 16;
 /// All operators together; over it, code 8.
 pub const OPERATORS_MAX: usize = 256;
 /// Failed sign-ins of one operator, and of one address, before they are locked out for a while.

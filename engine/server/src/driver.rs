@@ -296,8 +296,8 @@ impl Driver {
                 // No hook is registered, so no shard asks for one.
                 tracing::error!(operation = call.operation, "a hook without a script");
             }
-            Output::Password { call, work } => {
-                if !self.shared.passwords.submit(self.id, call, work) {
+            Output::Password { call, door, work } => {
+                if !self.shared.passwords.submit(self.id, call, door, work) {
                     let outcome = shard::PasswordOutcome::Busy;
                     self.mail_to_self(Input::Password { call, outcome });
                 }

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use api::ops::Door;
 use argon2::password_hash::{PasswordHash, PasswordHasher as _, PasswordVerifier as _, SaltString};
 use argon2::{Algorithm, Argon2, Params, Version};
 use base::ShardId;
-use base::limits::{PASSWORDS_MAX, TASK_DEADLINE};
+use base::limits::{OPERATOR_PASSWORDS_MAX, PASSWORDS_MAX, TASK_DEADLINE};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use shard::{PasswordOutcome, PasswordWork};
 
@@ -26,19 +27,21 @@ struct Job {
     since: Instant,
 }
 
-/// The way in, for every core. Sign-ins go first: new accounts and links do not hold them up.
+/// The way in, for every core. Operators go first, whom no crowd of players keeps out; then
+/// sign-ins, which new accounts and links do not hold up.
 #[derive(Clone, Debug)]
-pub(crate) struct Passwords {
-    verify: Sender<Job>,
-    hash: Sender<Job>,
-    refused: Arc<Refused>,
-}
+pub(crate) struct Passwords(Arc<[Lane<Sender<Job>>; LANES.len()]>);
 
-/// Jobs that nobody did: no room for them, or no time left.
-#[derive(Debug, Default)]
-struct Refused {
-    verify: AtomicU64,
-    hash: AtomicU64,
+/// Kinds of work, in the order in which they are done, and how many of each may wait.
+const LANES: [(&str, usize); 3] =
+    [("operator", OPERATOR_PASSWORDS_MAX), ("verify", PASSWORDS_MAX), ("hash", PASSWORDS_MAX)];
+
+/// One kind of work.
+#[derive(Clone, Debug)]
+struct Lane<End> {
+    jobs: End,
+    /// Jobs that nobody did: no room for them, or no time left.
+    refused: Arc<AtomicU64>,
 }
 
 /// How it stands with one kind of work.
@@ -54,72 +57,69 @@ pub(crate) type Sink = Arc<dyn Fn(ShardId, u64, PasswordOutcome) + Send + Sync>;
 
 /// Starts so many threads.
 pub(crate) fn start(threads: usize, sink: &Sink) -> io::Result<Passwords> {
-    let (verify, verifies) = bounded(PASSWORDS_MAX);
-    let (hash, hashes) = bounded(PASSWORDS_MAX);
-    let refused = Arc::new(Refused::default());
+    let (passwords, lanes) = lanes();
     for number in 0..threads {
-        let (verifies, hashes, sink) = (verifies.clone(), hashes.clone(), sink.clone());
-        let refused = refused.clone();
+        let (lanes, sink) = (lanes.clone(), sink.clone());
         let serve = move || {
             step_back();
-            while let Some(Job { shard, call, work, since }) = next(&verifies, &hashes) {
+            while let Some((lane, Job { shard, call, work, since })) = next(&lanes) {
                 // Nobody waits for it any more: whoever does has their turn.
                 let is_late = since.elapsed() >= TASK_DEADLINE;
                 if is_late {
-                    refused.count(&work);
+                    lane.refused.fetch_add(1, Ordering::Relaxed);
                 }
                 sink(shard, call, if is_late { PasswordOutcome::Busy } else { outcome(work) });
             }
         };
         std::thread::Builder::new().name(format!("password-{number}")).spawn(serve)?;
     }
-    Ok(Passwords { verify, hash, refused })
+    Ok(passwords)
 }
 
-/// The next job; none when the process is over.
-fn next(verifies: &Receiver<Job>, hashes: &Receiver<Job>) -> Option<Job> {
+fn lanes() -> (Passwords, [Lane<Receiver<Job>>; LANES.len()]) {
+    let both = LANES.map(|(_, most)| {
+        let (sender, receiver) = bounded(most);
+        let refused = Arc::new(AtomicU64::new(0));
+        (Lane { jobs: sender, refused: refused.clone() }, Lane { jobs: receiver, refused })
+    });
+    let receivers = both.each_ref().map(|(_, receiver)| receiver.clone());
+    (Passwords(Arc::new(both.map(|(sender, _)| sender))), receivers)
+}
+
+/// The next job, with its kind; none when the process is over.
+fn next(lanes: &[Lane<Receiver<Job>>; LANES.len()]) -> Option<(&Lane<Receiver<Job>>, Job)> {
+    let [operators, verifies, hashes] = lanes;
     crossbeam_channel::select_biased! {
-        recv(verifies) -> job => job.ok(),
-        recv(hashes) -> job => job.ok(),
+        recv(operators.jobs) -> job => Some((operators, job.ok()?)),
+        recv(verifies.jobs) -> job => Some((verifies, job.ok()?)),
+        recv(hashes.jobs) -> job => Some((hashes, job.ok()?)),
     }
 }
 
 impl Passwords {
     /// Has the work done; `false` when too much of its kind waits.
-    pub(crate) fn submit(&self, shard: ShardId, call: u64, work: PasswordWork) -> bool {
-        let queue = match work {
-            PasswordWork::Verify { .. } => &self.verify,
-            PasswordWork::Hash(_) => &self.hash,
+    pub(crate) fn submit(&self, shard: ShardId, call: u64, door: Door, work: PasswordWork) -> bool {
+        let [operators, verifies, hashes] = &*self.0;
+        let lane = match (door, &work) {
+            (Door::Operators, _) => operators,
+            (Door::Clients, PasswordWork::Verify { .. }) => verifies,
+            (Door::Clients, PasswordWork::Hash(_)) => hashes,
         };
-        match queue.try_send(Job { shard, call, work, since: Instant::now() }) {
-            Ok(()) => true,
-            Err(refused) => {
-                self.refused.count(&refused.into_inner().work);
-                false
-            }
+        let is_taken = lane.jobs.try_send(Job { shard, call, work, since: Instant::now() }).is_ok();
+        if !is_taken {
+            lane.refused.fetch_add(1, Ordering::Relaxed);
         }
+        is_taken
     }
 
     /// How it stands with each kind of work, by its name.
-    pub(crate) fn figures(&self) -> [(&'static str, Figures); 2] {
-        let figures = |queue: &Sender<Job>, refused: &AtomicU64| Figures {
-            waiting: queue.len(),
-            refused: refused.load(Ordering::Relaxed),
-        };
-        [
-            ("verify", figures(&self.verify, &self.refused.verify)),
-            ("hash", figures(&self.hash, &self.refused.hash)),
-        ]
-    }
-}
-
-impl Refused {
-    fn count(&self, work: &PasswordWork) {
-        let counter = match work {
-            PasswordWork::Verify { .. } => &self.verify,
-            PasswordWork::Hash(_) => &self.hash,
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn figures(&self) -> [(&'static str, Figures); LANES.len()] {
+        let figures = self.0.each_ref().map(|lane| Figures {
+            waiting: lane.jobs.len(),
+            refused: lane.refused.load(Ordering::Relaxed),
+        });
+        let mut names = LANES.iter().map(|(name, _)| *name);
+        figures.map(|figures| (names.next().unwrap_or_default(), figures))
     }
 }
 
@@ -206,21 +206,25 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_takes_nothing_more_and_sign_ins_go_first() {
-        let (verify, verifies) = bounded(PASSWORDS_MAX);
-        let (hash, hashes) = bounded(PASSWORDS_MAX);
-        let passwords = Passwords { verify, hash, refused: Arc::default() };
+    fn a_full_queue_takes_nothing_more_and_each_kind_has_its_turn() {
+        let (passwords, lanes) = lanes();
         let password = || Password::parse("password1").expect("long enough");
-        let submit = |call| passwords.submit(ShardId(0), call, PasswordWork::Hash(password()));
-        assert!((0..PASSWORDS_MAX as u64).all(submit));
-        assert!(!submit(0));
+        let hash =
+            |door, call| passwords.submit(ShardId(0), call, door, PasswordWork::Hash(password()));
+        assert!((0..PASSWORDS_MAX as u64).all(|call| hash(Door::Clients, call)));
+        assert!(!hash(Door::Clients, 0));
         let work = PasswordWork::Verify { password: password(), hash: String::new() };
-        assert!(passwords.submit(ShardId(0), 1000, work), "it has a queue of its own");
+        assert!(passwords.submit(ShardId(0), 1000, Door::Clients, work));
+        assert!(hash(Door::Operators, 2000), "each has a queue of its own");
         let figures = |waiting, refused| Figures { waiting, refused };
-        let expected = [("verify", figures(1, 0)), ("hash", figures(PASSWORDS_MAX, 1))];
+        let expected = [
+            ("operator", figures(1, 0)),
+            ("verify", figures(1, 0)),
+            ("hash", figures(PASSWORDS_MAX, 1)),
+        ];
         assert_eq!(passwords.figures(), expected);
-        let taken = [0; 3].map(|_| next(&verifies, &hashes).map(|job| job.call));
-        assert_eq!(taken, [Some(1000), Some(0), Some(1)]);
+        let taken = [0; 4].map(|_| next(&lanes).map(|(_, job)| job.call));
+        assert_eq!(taken, [Some(2000), Some(1000), Some(0), Some(1)]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! changed meanwhile, it is planned again.
 
 use api::Error;
+use api::ops::Door;
 use api::request::{AccountUpdate, Credentials};
 use base::Secret;
 use base::limits::EDIT_TRIES_MAX;
@@ -16,7 +17,7 @@ use domain::identity::session::Bearer;
 use crate::Shard;
 use crate::batch::{Conflict, Purpose};
 use crate::message::{AccountEdit, Claim, Errand, Message, Query};
-use crate::output::{Output, PasswordWork};
+use crate::output::PasswordWork;
 use crate::sign_in::{rejected, user_not_found};
 use crate::task::{State, Step};
 
@@ -127,7 +128,7 @@ impl Shard {
                     return Step::Fail(error.into());
                 }
                 let work = PasswordWork::Hash(password);
-                self.output_of(task, Output::Password { call: task, work });
+                self.ask_password(task, Door::Clients, work);
                 Step::Wait(State::HashForLink { bearer, alias })
             }
             Wanted::Prove { proof, then } => {

@@ -150,6 +150,10 @@ impl Shard {
                 self.lockouts.passed(name, *client);
                 Answer::Done
             }
+            Query::Operator(OperatorQuery::Untried { name, client }) => {
+                self.lockouts.untried(name.as_deref(), *client);
+                Answer::Done
+            }
             Query::Owners(_)
             | Query::Login(_)
             | Query::Refresh(_)
@@ -512,7 +516,9 @@ fn about_operators(ctx: &mut Ctx<'_>, query: &OperatorQuery) -> Applied<Answer, 
         OperatorQuery::Audit(wanted) => {
             Answer::Audit(operator::audit::list(ctx, wanted).map_err(Stop::never)?)
         }
-        OperatorQuery::Try { .. } | OperatorQuery::Passed { .. } => Answer::Done,
+        OperatorQuery::Try { .. }
+        | OperatorQuery::Passed { .. }
+        | OperatorQuery::Untried { .. } => Answer::Done,
     })
 }
 

@@ -203,6 +203,11 @@ pub enum OperatorQuery {
         name: String,
         client: Option<ClientAddress>,
     },
+    /// Its password was not looked at: the try does not count.
+    Untried {
+        name: Option<String>,
+        client: Option<ClientAddress>,
+    },
     /// Whether the bearer may do what takes this role.
     Check {
         bearer: operator::Bearer,

@@ -4,7 +4,7 @@
 use api::Error;
 use api::console::{Console, Login, OperatorUpdate};
 use api::convert::console as convert;
-use api::ops::{Auth, Operation};
+use api::ops::{Auth, Door, Operation};
 use api::reply::Reply;
 use base::limits::EDIT_TRIES_MAX;
 use base::{Code, Secret, UserId};
@@ -22,7 +22,7 @@ use crate::identity::invalid_user_id;
 use crate::message::{AccountEdit, Answer, Claim, Message, Operate, OperatorQuery, Query};
 use crate::output::{Output, PasswordOutcome, PasswordWork};
 use crate::sign_in::user_not_found;
-use crate::task::{State, Step};
+use crate::task::{State, Step, too_many_passwords};
 
 /// A call of an operator under way.
 #[derive(Debug)]
@@ -35,6 +35,8 @@ pub(crate) enum Operating {
     Verify { login: Box<Login>, found: Option<Operator> },
     /// It is, and the failures before are being forgotten.
     Passed { login: Box<Login>, found: Operator },
+    /// Too many passwords wait, and the try is being taken back.
+    Untried,
     /// Is the token still good, and its role high enough?
     Guard { bearer: Bearer, request: Box<Console> },
     /// A password is hashed for this change.
@@ -135,12 +137,13 @@ impl Shard {
                     }
                     None => PasswordWork::Hash(password),
                 };
-                self.output_of(task, Output::Password { call: task, work });
+                self.ask_password(task, Door::Operators, work);
                 Step::Wait(State::Operator(Operating::Verify { login, found }))
             }
             (Operating::Passed { login, found }, Answer::Done) => {
                 self.let_in(task, row, *login, found)
             }
+            (Operating::Untried, Answer::Done) => Step::Fail(too_many_passwords()),
             (Operating::Guard { bearer, request }, Answer::Done) => {
                 self.operate(task, row, &bearer, &request)
             }
@@ -171,7 +174,14 @@ impl Shard {
                 self.ask_operators(task, OperatorQuery::Passed { name, client: login.client });
                 Step::Wait(State::Operator(Operating::Passed { login, found }))
             }
+            (Operating::Verify { login, found }, PasswordOutcome::Busy) => {
+                // It was no try: the password was not looked at.
+                let name = found.map(|operator| operator.name);
+                self.ask_operators(task, OperatorQuery::Untried { name, client: login.client });
+                Step::Wait(State::Operator(Operating::Untried))
+            }
             (Operating::Verify { .. }, _) => Step::Fail(wrong_password()),
+            (Operating::Hash { .. }, PasswordOutcome::Busy) => Step::Fail(too_many_passwords()),
             (Operating::Hash { change, edit }, PasswordOutcome::Hashed(hash)) => {
                 let edit = match *edit {
                     Edit::Create { name, role, .. } => Edit::Create { name, role, password: hash },
@@ -336,7 +346,7 @@ impl Shard {
             Err(error) => return Step::Fail(error.into()),
         };
         let work = PasswordWork::Hash(password);
-        self.output_of(task, Output::Password { call: task, work });
+        self.ask_password(task, Door::Operators, work);
         let (change, edit) = (Box::new(change.clone()), Box::new(edit));
         Step::Wait(State::Operator(Operating::Hash { change, edit }))
     }

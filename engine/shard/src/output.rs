@@ -2,7 +2,7 @@
 
 use api::console::Report;
 use api::http;
-use api::ops::Operation;
+use api::ops::{Door, Operation};
 use api::reply::Reply;
 use base::{BatchId, Code, Frame, Instant, MatchId, Offset, ShardId, Table};
 use bytes::Bytes;
@@ -37,7 +37,7 @@ pub enum Output {
     /// Run a hook.
     Hook(HookCall),
     /// Hash or compare a password, which takes long.
-    Password { call: u64, work: PasswordWork },
+    Password { call: u64, door: Door, work: PasswordWork },
     /// Find out whose proof it is.
     Proof { call: u64, proof: Proof },
     /// Have the process tell something of itself.

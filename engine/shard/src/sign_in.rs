@@ -1,7 +1,7 @@
 //! Signing in: from what a client shows to its tokens, over a new account if need be.
 
 use api::Error;
-use api::ops::Rate;
+use api::ops::{Door, Rate};
 use api::reply::Reply;
 use api::request::{Authenticate, Credentials};
 use base::limits::{CUSTOM_ID_MAX, PASSWORD_MAX, USERNAME_DRAWS_MAX};
@@ -182,7 +182,7 @@ impl Shard {
                         return Step::Fail(error.into());
                     }
                     let work = PasswordWork::Hash(password.clone());
-                    self.output_of(task, Output::Password { call: task, work });
+                    self.ask_password(task, Door::Clients, work);
                     Step::Wait(State::HashForCreation { sign_in })
                 }
                 _ => self.create(task, sign_in),
@@ -222,7 +222,7 @@ impl Shard {
         }
         let hash = login.password;
         let work = PasswordWork::Verify { password: password.clone(), hash: hash.0.clone() };
-        self.output_of(task, Output::Password { call: task, work });
+        self.ask_password(task, Door::Clients, work);
         Step::Wait(State::Password { user, hash, sign_in })
     }
 

@@ -5,7 +5,7 @@
 
 use api::Error;
 use api::http::Response;
-use api::ops::{Auth, Operation, Rate};
+use api::ops::{Auth, Door, Operation, Rate};
 use api::reply::{Reply, UserView};
 use api::request::{Request, SocketOpen};
 use base::limits::{
@@ -26,7 +26,7 @@ use crate::edit::{Editing, Then, Wanted};
 use crate::identity::{invalid_user_id, parse_names, parse_users};
 use crate::message::{Answer, Errand, Message, Query, TaskId};
 use crate::operator::Operating;
-use crate::output::{Done, Output, PasswordOutcome};
+use crate::output::{Done, Output, PasswordOutcome, PasswordWork};
 use crate::session::KICKED;
 use crate::sign_in::{Proven, SignIn, banned, rejected, user_not_found};
 use crate::trace::Trace;
@@ -246,6 +246,11 @@ impl Shard {
         }
     }
 
+    /// Has a password hashed or compared.
+    pub(crate) fn ask_password(&mut self, task: u64, door: Door, work: PasswordWork) {
+        self.output_of(task, Output::Password { call: task, door, work });
+    }
+
     // Answers from outside.
 
     pub(crate) fn handle_password(&mut self, call: u64, outcome: PasswordOutcome) {
@@ -264,12 +269,10 @@ impl Shard {
             (State::HashForLink { bearer, alias }, PasswordOutcome::Hashed(hash)) => {
                 self.link_email(call, bearer, alias, hash)
             }
-            (_, PasswordOutcome::Busy) => {
-                Step::Fail(Error::exhausted("Too many passwords wait to be checked."))
-            }
             (State::Operator(operating), outcome) => {
                 self.operating_password(call, operating, outcome)
             }
+            (_, PasswordOutcome::Busy) => Step::Fail(too_many_passwords()),
             (state, outcome) => unexpected(&state, &outcome),
         };
         self.finish_step(call, step);
@@ -713,6 +716,10 @@ impl Shard {
 fn unexpected(state: &State, answer: &dyn std::fmt::Debug) -> Step {
     debug_assert!(false, "{state:?} does not wait for {answer:?}");
     Step::Fail(Error::internal())
+}
+
+pub(crate) fn too_many_passwords() -> Error {
+    Error::exhausted("Too many passwords wait to be checked.")
 }
 
 pub(crate) fn shutting_down() -> Error {

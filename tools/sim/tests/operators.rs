@@ -9,7 +9,7 @@ use base::{ClientAddress, Code, ShardId};
 use domain::identity::token::{Keys, OperatorClaims};
 use domain::operator::{Bearer, Role};
 use sim::cluster::client::{account, authenticate, bearer, device};
-use sim::cluster::{Cluster, Options};
+use sim::cluster::{BUSY, Cluster, Options};
 
 const A: ShardId = ShardId(0);
 const B: ShardId = ShardId(1);
@@ -162,6 +162,9 @@ fn wrong_passwords_lock_an_operator_out_for_a_minute() {
         let admin = machine(&cluster, Role::Admin);
         check_done(create(&mut cluster, &admin, "ann", "admin"));
         check_done(create(&mut cluster, &admin, "ben", "viewer"));
+        for _ in 0..10 {
+            check_refused(sign_in(&mut cluster, "ann", BUSY), Code::ResourceExhausted);
+        }
         for wrong in ["wrong password", "", "short", "wrong password", "wrong password"] {
             check_refused(sign_in(&mut cluster, "ann", wrong), Code::Unauthenticated);
         }

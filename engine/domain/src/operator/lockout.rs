@@ -48,6 +48,12 @@ impl<K: Ord + Clone> Failures<K> {
         let failures = self.0.entry(key).or_insert((0, now));
         *failures = (failures.0.saturating_add(1), now);
     }
+
+    fn take_back(&mut self, key: &K) {
+        if let Some((count, _)) = self.0.get_mut(key) {
+            *count = count.saturating_sub(1);
+        }
+    }
 }
 
 impl Lockouts {
@@ -76,6 +82,16 @@ impl Lockouts {
             self.addresses.count(address, now);
         }
         Ok(())
+    }
+
+    /// The try that has begun is none: nobody looked at the password.
+    pub fn untried(&mut self, name: Option<&str>, address: Option<ClientAddress>) {
+        if let Some(name) = name {
+            self.names.take_back(&name.to_owned());
+        }
+        if let Some(address) = address {
+            self.addresses.take_back(&address);
+        }
     }
 
     /// The password was right.
@@ -131,6 +147,16 @@ mod tests {
             assert_eq!(lockouts.begin(Some("ann"), address(1), at(0)), Ok(()));
             lockouts.passed("ann", address(1));
         }
+    }
+
+    #[test]
+    fn a_try_that_was_none_does_not_count() {
+        let mut lockouts = Lockouts::default();
+        for _ in 0..20 {
+            assert_eq!(lockouts.begin(Some("ann"), address(1), at(0)), Ok(()));
+            lockouts.untried(Some("ann"), address(1));
+        }
+        lockouts.untried(Some("ben"), None);
     }
 
     #[test]

@@ -86,7 +86,7 @@ pub(super) static RATE_LIMITED: Family = counter(
 pub(super) static PASSWORD_QUEUE: Family = gauge(
     "ringmaster_password_queue",
     &["work"],
-    "Passwords that wait for a thread; work: verify or hash.",
+    "Passwords that wait for a thread; work: operator, verify or hash.",
 );
 pub(super) static PASSWORDS_REFUSED: Family = counter(
     "ringmaster_passwords_refused_total",

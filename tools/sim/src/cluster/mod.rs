@@ -38,6 +38,9 @@ use store::Store;
 
 use crate::faults::Faults;
 
+/// A password that finds its queue full.
+pub const BUSY: &str = "a busy password";
+
 pub const USERS: Table = Table(1);
 pub const ALIASES: Table = Table(2);
 pub const REVOCATIONS: Table = Table(3);
@@ -536,7 +539,9 @@ impl Cluster {
                 self.store.loads.push(Load { shard: id, table, key, at_least });
             }
             Output::Hook(call) => self.hooks.push_back((id, call)),
-            Output::Password { call, work } => self.helpers.push((id, call, Help::Password(work))),
+            Output::Password { call, work, .. } => {
+                self.helpers.push((id, call, Help::Password(work)));
+            }
             Output::Proof { call, proof } => self.helpers.push((id, call, Help::Proof(proof))),
             Output::Report { call, .. } => self.helpers.push((id, call, Help::Report)),
             Output::Called { call, result } => self.called.push((call, result)),
@@ -694,6 +699,9 @@ impl Help {
                         let clear = password.as_str();
                         let mark = if clear.starts_with("old") { "old" } else { "new" };
                         PasswordOutcome::Hashed(format!("{mark}:{clear}"))
+                    }
+                    PasswordWork::Verify { password, .. } if password.as_str() == BUSY => {
+                        PasswordOutcome::Busy
                     }
                     PasswordWork::Verify { password, hash } => match hash.split_once(':') {
                         Some((_, clear)) if clear != password.as_str() => PasswordOutcome::Wrong,
