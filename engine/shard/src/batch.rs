@@ -14,7 +14,8 @@ use crate::edit::Editing;
 use crate::message::{Answer, Claim, Message, Query, TaskId};
 use crate::operator::Operated;
 use crate::sign_in::Creation;
-use crate::task::{State, Step, invalid_token};
+use crate::state::State;
+use crate::task::{Step, invalid_token};
 
 /// A batch in the making.
 #[derive(Debug)]

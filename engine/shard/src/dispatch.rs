@@ -17,7 +17,8 @@ use crate::message::{Errand, Query};
 use crate::operator::dead_token;
 use crate::output::Output;
 use crate::rate::{Asker, TooOften};
-use crate::task::{Origin, State, Step, invalid_token, shutting_down};
+use crate::state::State;
+use crate::task::{Origin, Step, invalid_token, shutting_down};
 use crate::view::Depends;
 
 /// Why a request does not become a task.

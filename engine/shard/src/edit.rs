@@ -19,7 +19,8 @@ use crate::batch::{Conflict, Purpose};
 use crate::message::{AccountEdit, Claim, Errand, Message, Query};
 use crate::output::PasswordWork;
 use crate::sign_in::{rejected, user_not_found};
-use crate::task::{State, Step};
+use crate::state::State;
+use crate::task::Step;
 
 /// An edit as it was asked for.
 #[derive(Debug)]

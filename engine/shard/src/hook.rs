@@ -11,7 +11,8 @@ use base::Code;
 
 use crate::Shard;
 use crate::output::Output;
-use crate::task::{Origin, State, Step};
+use crate::state::State;
+use crate::task::{Origin, Step};
 use crate::view::Depends;
 
 /// Operations whose calls stop at a hook, by operation name.

@@ -16,7 +16,8 @@ use domain::identity::token::{Claims, Kind, Vars};
 use crate::Shard;
 use crate::connection::Handshake;
 use crate::message::{Errand, Message, Query};
-use crate::task::{Origin, State, Step};
+use crate::state::State;
+use crate::task::{Origin, Step};
 
 impl Shard {
     // Tokens.

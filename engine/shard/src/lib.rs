@@ -34,6 +34,7 @@ mod placement;
 mod rate;
 mod session;
 mod sign_in;
+mod state;
 mod task;
 mod trace;
 mod verified;

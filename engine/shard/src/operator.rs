@@ -22,7 +22,8 @@ use crate::identity::invalid_user_id;
 use crate::message::{AccountEdit, Answer, Claim, Message, Operate, OperatorQuery, Query};
 use crate::output::{Output, PasswordOutcome, PasswordWork};
 use crate::sign_in::user_not_found;
-use crate::task::{State, Step, too_many_passwords};
+use crate::state::State;
+use crate::task::{Step, too_many_passwords};
 
 /// A call of an operator under way.
 #[derive(Debug)]

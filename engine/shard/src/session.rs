@@ -26,7 +26,8 @@ use crate::identity::{invalid_user_id, parse_names, parse_users};
 use crate::message::{Entry, Message, Query};
 use crate::output::Output;
 use crate::rate::Asker;
-use crate::task::{State, Step};
+use crate::state::State;
+use crate::task::Step;
 use crate::view::Depends;
 
 /// Why a socket closes whose user may have none any more.

@@ -18,7 +18,8 @@ use crate::identity::check_vars;
 use crate::message::{Claim, Login, Query};
 use crate::output::{Output, PasswordWork};
 use crate::rate::Asker;
-use crate::task::{State, Step};
+use crate::state::State;
+use crate::task::Step;
 
 /// What a sign-in asks for, checked.
 #[derive(Debug)]

@@ -6,8 +6,8 @@
 use api::Error;
 use api::http::Response;
 use api::ops::{Auth, Door, Operation, Rate};
-use api::reply::{Reply, UserView};
-use api::request::{Request, SocketOpen};
+use api::reply::Reply;
+use api::request::Request;
 use base::limits::{
     HELD_OUTPUTS_MAX, TASK_DEADLINE, TASKS_MAX, USERS_PER_BAN_MAX, USERS_PER_REQUEST_MAX,
 };
@@ -17,18 +17,16 @@ use domain::identity::alias::{Alias, Kind as AliasKind};
 use domain::identity::password;
 use domain::identity::provider::{Profile, Refusal};
 use domain::identity::session::{Bearer, Check};
-use domain::identity::token::{Claims, Vars};
-use domain::social::status::StatusPresence;
+use domain::identity::token::Claims;
 
-use crate::batch::Batch;
 use crate::connection::Handshake;
-use crate::edit::{Editing, Then, Wanted};
+use crate::edit::Wanted;
 use crate::identity::{invalid_user_id, parse_names, parse_users};
 use crate::message::{Answer, Errand, Message, Query, TaskId};
-use crate::operator::Operating;
 use crate::output::{Done, Output, PasswordOutcome, PasswordWork};
 use crate::session::KICKED;
-use crate::sign_in::{Proven, SignIn, banned, rejected, user_not_found};
+use crate::sign_in::{banned, rejected, user_not_found};
+use crate::state::State;
 use crate::trace::Trace;
 use crate::view::Depends;
 use crate::{Shard, Timer};
@@ -56,120 +54,6 @@ pub(crate) enum Origin {
     Session { session: SessionId, cid: String },
     /// Server code.
     Call { call: u64 },
-}
-
-#[derive(Debug)]
-pub(crate) enum State {
-    /// Nothing is asked yet.
-    New,
-    /// A before-hook waits for the home to confirm the token.
-    HookGuard {
-        request: Request,
-        bearer: Bearer,
-    },
-    /// A before-hook looks at the request.
-    Hook {
-        caller: Option<Bearer>,
-    },
-    /// Whose proof is it? For a sign-in.
-    Proof(Box<Proven>),
-    /// Whom does it lead to?
-    Lookup {
-        sign_in: Box<SignIn>,
-    },
-    /// What is there to know of the account that signs in?
-    Login {
-        user: UserId,
-        sign_in: Box<SignIn>,
-    },
-    /// Is it the account's password?
-    Password {
-        user: UserId,
-        hash: Secret,
-        sign_in: Box<SignIn>,
-    },
-    /// The password of a new account is hashed.
-    HashForCreation {
-        sign_in: Box<SignIn>,
-    },
-    /// Does the account grant the sign-in?
-    SignedIn {
-        user: UserId,
-        vars: Vars,
-    },
-    /// Is the token of an edit still good?
-    EditGuard {
-        bearer: Bearer,
-        wanted: Box<Wanted>,
-    },
-    /// Whose proof is it? For an edit.
-    EditProof {
-        bearer: Bearer,
-        kind: AliasKind,
-        then: Then,
-    },
-    /// The password of an address is hashed.
-    HashForLink {
-        bearer: Bearer,
-        alias: Alias,
-    },
-    /// What is the account like?
-    Edit(Box<Editing>),
-    /// Participants prepare a batch, one after another.
-    Batch(Box<Batch>),
-    Refresh {
-        claims: Box<Claims>,
-        vars: Vars,
-    },
-    Account,
-    ServerToken {
-        audience: String,
-    },
-    Export,
-    /// Bans, or their end, are on their way to the accounts.
-    Disable,
-    /// The request is wrong; is the token at least good?
-    Refusal {
-        error: Error,
-    },
-    Logout,
-    /// Is the token of a users request still good?
-    UsersGuard {
-        ids: Vec<UserId>,
-        aliases: Vec<Alias>,
-    },
-    UsersAliases {
-        ids: Vec<UserId>,
-    },
-    UsersRead {
-        found: Vec<UserView>,
-    },
-    /// May the bearer open a socket?
-    SocketGuard {
-        open: SocketOpen,
-        claims: Box<Claims>,
-    },
-    /// A new session registers with its user.
-    SessionOpen,
-    FollowNames {
-        session: SessionId,
-        ids: Vec<UserId>,
-    },
-    Follow {
-        present: Vec<StatusPresence>,
-    },
-    /// Following users no longer.
-    Unfollow,
-    SetStatus,
-    MatchJoin {
-        id: MatchId,
-        is_create: bool,
-    },
-    MatchLeave,
-    TicketAdd,
-    TicketRemove,
-    /// A call of an operator.
-    Operator(Operating),
 }
 
 /// How a step ends.

@@ -3,7 +3,7 @@
 use base::{Instant, MatchId};
 
 use crate::Shard;
-use crate::task::State;
+use crate::state::State;
 
 /// Waits of one request that are told apart; what comes after them belongs to the last.
 const WAITS_MAX: usize = 32;
@@ -130,44 +130,6 @@ impl Shard {
         }
         if let Some(trace) = self.traced_matches.get_mut(&id) {
             trace.joins = trace.joins.saturating_add(1);
-        }
-    }
-}
-
-impl State {
-    /// What a request in this state waits for.
-    fn name(&self) -> &'static str {
-        match self {
-            State::New => "begin",
-            State::HookGuard { .. }
-            | State::EditGuard { .. }
-            | State::UsersGuard { .. }
-            | State::SocketGuard { .. }
-            | State::Refusal { .. } => "check token",
-            State::Hook { .. } => "run hook",
-            State::Proof(_) | State::EditProof { .. } => "ask provider",
-            State::Lookup { .. } | State::UsersAliases { .. } | State::FollowNames { .. } => {
-                "look up aliases"
-            }
-            State::Login { .. }
-            | State::Refresh { .. }
-            | State::Account
-            | State::ServerToken { .. }
-            | State::Export
-            | State::Edit(_)
-            | State::UsersRead { .. } => "read account",
-            State::Password { .. } => "check password",
-            State::HashForCreation { .. } | State::HashForLink { .. } => "hash password",
-            State::SignedIn { .. } => "sign in",
-            State::Batch(_) => "prepare batch",
-            State::Disable => "disable accounts",
-            State::Logout => "revoke tokens",
-            State::SessionOpen => "open session",
-            State::Follow { .. } | State::Unfollow | State::SetStatus => "change status",
-            State::MatchJoin { .. } => "join match",
-            State::MatchLeave => "leave match",
-            State::TicketAdd | State::TicketRemove => "ask matchmaker",
-            State::Operator(_) => "serve operator",
         }
     }
 }
