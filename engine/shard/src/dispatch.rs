@@ -219,7 +219,11 @@ impl Shard {
             user_id: claims.user_id,
             token_id: claims.token_id,
             kind,
-            issued: claims.expiry.saturating_sub(life.as_secs()),
+            issued: match claims.signed_at {
+                // Of somebody else who has the key, and does not say: it was signed for a whole life.
+                0 => claims.expiry.saturating_sub(life.as_secs()),
+                signed_at => signed_at,
+            },
             expiry: claims.expiry,
         }
     }

@@ -438,7 +438,11 @@ fn guard(
     bearer: &session::Bearer,
     check: session::Check,
 ) -> Applied<(), Refusal> {
-    match session::is_valid(ctx, bearer, check).map_err(Stop::never)? {
+    let is_valid = session::is_valid(ctx, bearer, check).map_err(Stop::never);
+    // A token may be signed, on another core, a moment after its account was banned.
+    let user = account::read(ctx, bearer.user_id).map_err(Stop::never);
+    let is_banned = user?.is_some_and(|user| user.is_disabled());
+    match is_valid? && !is_banned {
         true => Ok(()),
         false => Err(Stop::Refused(Refusal::Revoked)),
     }

@@ -25,7 +25,8 @@ impl Shard {
     /// Signs both tokens; their expiry counts from now.
     pub(crate) fn session_reply(&self, claims: Claims, created: bool) -> Reply {
         let now = self.now.wall.secs();
-        let mut claims = Claims { expiry: now + self.config.token_life.as_secs(), ..claims };
+        let expiry = now + self.config.token_life.as_secs();
+        let mut claims = Claims { expiry, signed_at: now, ..claims };
         let token = Secret(self.config.session_keys.sign(&claims));
         claims.expiry = now + self.config.refresh_token_life.as_secs();
         let refresh_token = Secret(self.config.refresh_keys.sign(&claims));

@@ -262,7 +262,8 @@ impl Shard {
     ) -> Reply {
         let token_id = TokenId::random(&mut self.rng);
         let issued_at = self.now.wall.secs();
-        let claims = Claims { token_id, user_id, username, vars, expiry: 0, issued_at };
+        let claims =
+            Claims { token_id, user_id, username, vars, expiry: 0, issued_at, signed_at: 0 };
         self.session_reply(claims, created)
     }
 

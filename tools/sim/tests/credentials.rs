@@ -225,6 +225,9 @@ fn a_sign_in_is_granted_to_the_account_as_it_is_then() {
         check_refused(finish(&mut cluster, late), Code::PermissionDenied);
         let unban = Request::UsersUnban { users };
         assert_eq!(call(&mut cluster, "users_unban", unban), Reply::Empty);
+        check_refused(cluster.call(C, account(&alice.token)), Code::Unauthenticated);
+        cluster.pass(Duration::from_secs(1)); // the second of the ban
+        let alice = login(cluster.call(A, authenticate("email", "", &body)));
 
         let late = waiting(&mut cluster);
         let renamed = cluster.call(C, update(&alice.token, "{\"username\":\"alice\"}"));

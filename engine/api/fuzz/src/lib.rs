@@ -54,6 +54,7 @@ pub fn token(data: &[u8]) {
         vars: Vars::from([(text.clone().into_owned(), text.into_owned())]),
         expiry: now.secs() + 1,
         issued_at: 0,
+        signed_at: 0,
     };
     assert_eq!(key.verify(&key.sign(&claims), now), Ok(claims));
 }

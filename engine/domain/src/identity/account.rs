@@ -363,7 +363,7 @@ pub fn set_disabled(ctx: &mut Ctx<'_>, id: UserId, is_disabled: bool) -> Applied
     let now = ctx.now.wall.secs();
     user.disable_time = if is_disabled { now.max(1) } else { 0 };
     if is_disabled {
-        session::revoke_all(ctx, id)?;
+        session::revoke_all_with_newest(ctx, id)?;
     }
     record::write(ctx, id.as_bytes(), &user);
     Ok(true)

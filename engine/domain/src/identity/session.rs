@@ -14,8 +14,7 @@ pub struct Bearer {
     pub user_id: UserId,
     pub token_id: TokenId,
     pub kind: Kind,
-    /// Second since 1970 in which this token, not its first ancestor, was issued: its expiry less
-    /// the configured life. A refreshed token keeps `iat`, so `iat` does not tell.
+    /// Second since 1970 in which this token, not its first ancestor, was signed.
     pub issued: u64,
     pub expiry: u64,
 }
@@ -95,9 +94,21 @@ pub fn revoke(ctx: &mut Ctx<'_>, user: UserId, tokens: &[Bearer]) -> Applied<(),
 
 /// Logs out every token of the user that was issued before this second.
 pub fn revoke_all(ctx: &mut Ctx<'_>, user: UserId) -> Applied<(), Never> {
+    let now = ctx.now.wall.secs();
+    revoke_before(ctx, user, now)
+}
+
+/// The same with the tokens of this very second: a ban is no logout, which a sign-in may follow at
+/// once.
+pub fn revoke_all_with_newest(ctx: &mut Ctx<'_>, user: UserId) -> Applied<(), Never> {
+    let next = ctx.now.wall.secs() + 1;
+    revoke_before(ctx, user, next)
+}
+
+fn revoke_before(ctx: &mut Ctx<'_>, user: UserId, second: u64) -> Applied<(), Never> {
     let mut revocation = load(ctx, user)?.unwrap_or_default();
     // A clock that went back revives nothing.
-    revocation.issued_before = revocation.issued_before.max(ctx.now.wall.secs());
+    revocation.issued_before = revocation.issued_before.max(second);
     record::write(ctx, user.as_bytes(), &revocation);
     Ok(())
 }

@@ -34,7 +34,10 @@ pub struct Claims {
     pub vars: Vars,
     /// Seconds since 1970.
     pub expiry: u64,
+    /// Of the sign-in: a refresh keeps it.
     pub issued_at: u64,
+    /// Of this very token; 0: it does not say.
+    pub signed_at: u64,
 }
 
 /// What a matchmaker token says: the match that its bearer may join, until when.
@@ -91,6 +94,9 @@ struct WireClaims {
     exp: u64,
     #[serde(default)]
     iat: u64,
+    /// Where it differs from `iat`: in the heirs of a sign-in's token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    nbf: Option<u64>,
 }
 
 /// The claims of an operator's token on the wire. `knd` tells how its bearer came by it.
@@ -148,6 +154,7 @@ impl Keys {
             vars: wire.vrs,
             expiry: wire.exp,
             issued_at: wire.iat,
+            signed_at: wire.nbf.unwrap_or(wire.iat),
         })
     }
 
@@ -223,6 +230,7 @@ fn wire(claims: &Claims) -> WireClaims {
         vrs: claims.vars.clone(),
         exp: claims.expiry,
         iat: claims.issued_at,
+        nbf: (claims.signed_at != claims.issued_at).then_some(claims.signed_at),
     }
 }
 
@@ -289,6 +297,7 @@ mod tests {
             vars: Vars::from([("k".into(), "v".into())]),
             expiry: NOW + 60,
             issued_at: NOW,
+            signed_at: NOW,
         }
     }
 
@@ -299,6 +308,15 @@ mod tests {
         let token = key.sign(&claims());
         assert_eq!(token, key.sign(&claims()));
         assert_eq!(key.verify(&token, UnixTime::from_secs(NOW)), Ok(claims()));
+    }
+
+    #[test]
+    fn a_token_says_when_it_was_signed_itself() {
+        let key = Keys::new(b"secret", &[]);
+        let now = UnixTime::from_secs(NOW);
+        let heir = Claims { signed_at: NOW + 7, ..claims() };
+        assert_eq!(key.verify(&key.sign(&heir), now), Ok(heir));
+        assert_eq!(wire(&claims()).nbf, None, "a sign-in's token has Nakama's claims alone");
     }
 
     /// Rows 48, 49 and 50.
