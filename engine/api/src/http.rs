@@ -285,7 +285,9 @@ impl Router {
         };
 
         // A form may stand in for a GET whose parameters grew too long, as in grpc-gateway.
-        let is_form = request.method == "POST" && is_form(request.content_type.as_deref());
+        let is_form = request.door == Door::Clients
+            && request.method == "POST"
+            && is_form(request.content_type.as_deref());
         let row = match (&request.method_override, is_form) {
             (Some(method), true) => of_method(method),
             (None, true) => of_method("POST").or_else(|| of_method("GET")),

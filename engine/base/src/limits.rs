@@ -111,6 +111,8 @@ pub const BATCH_BYTES_MAX: usize = 1024 * 1024;
 pub const TASKS_MAX: usize = 65_536;
 /// Commands that wait for one held entity; over it, code 8.
 pub const HOLD_QUEUE_MAX: usize = 64;
+/// The same of what operators ask, whose changes all meet in one place.
+pub const OPERATOR_QUEUE_MAX: usize = 1024;
 /// Outputs of one shard that wait for the disk; over it new requests are answered with code 8. A
 /// request that waits has two: its reply, and that it is over.
 pub const HELD_OUTPUTS_MAX: usize = 131_072;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use api::ops::Door;
+use api::console::Report;
+use api::ops::{Auth, Door, Operation, Rate};
 use base::collections::IdMap;
 use base::timer::Timers;
 use base::{Instant, Now, ShardId, UnixTime};
@@ -15,7 +16,7 @@ use shard::{Done, Input, Output, Shard};
 use crate::bus::{Mail, mailbox};
 use crate::config::{Config, Sessions};
 use crate::gateway::{Edge, Socket};
-use crate::metrics::{CoreFigures, Tick, Traffic};
+use crate::metrics::{self, CoreFigures, Tick, Traffic};
 use crate::process::Shared;
 use crate::reload::Reloaded;
 use crate::spans::{Spans, request_id};
@@ -124,6 +125,11 @@ impl Driver {
         self.now().since(self.last_input)
     }
 
+    /// Most connections of clients.
+    pub(crate) fn connections_max(&self) -> usize {
+        self.shared.connections_max
+    }
+
     pub(crate) fn connection_count(&self) -> usize {
         self.sockets.len()
     }
@@ -134,7 +140,9 @@ impl Driver {
 
     /// Whether nothing is under way and every client has its last bytes.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.shard.is_quiet() && self.sockets.is_empty() && !self.is_congested()
+        // Operators watch to the end.
+        let is_over = |socket: &Rc<Socket>| socket.door() == Door::Operators && socket.is_idle();
+        self.shard.is_quiet() && self.sockets.values().all(is_over) && !self.is_congested()
     }
 
     /// Takes a new connection and gives it a number.
@@ -175,11 +183,14 @@ impl Driver {
 
     pub(crate) fn drain(&mut self) {
         self.is_draining = true;
+        self.shared.metrics.core(self.id.index()).drain(); // known before any client hears of it
         self.take(Input::Drain);
         let mut sockets: Vec<_> = self.sockets.values().cloned().collect();
         sockets.sort_unstable_by_key(|socket| socket.number);
         for socket in sockets {
-            socket.drain();
+            if socket.door() == Door::Clients {
+                socket.drain();
+            }
         }
     }
 
@@ -250,10 +261,16 @@ impl Driver {
                 tracing::debug!(
                     request = request_id(self.id, done.number),
                     operation = done.operation.map_or("unknown", |row| row.name),
-                    code = ?done.outcome.err(),
-                    micros = now.since(done.begun).as_micros(),
+                    code = metrics::code_name(done.outcome),
+                    micros = now.since(done.begun).as_micros() as u64,
                     "request over"
                 );
+            }
+            // Guessing leaves a trace, if not in the audit trail.
+            if done.outcome.is_err() && done.operation.is_some_and(is_operator_sign_in) {
+                let request = request_id(self.id, done.number);
+                let code = metrics::code_name(done.outcome);
+                tracing::warn!(request, code, "an operator's sign-in was refused");
             }
             if let Some(trace) = &done.trace {
                 let spans = self.spans.of_request(&done, trace, self.clock.now());
@@ -308,6 +325,11 @@ impl Driver {
                     let input = Input::Proof { call, outcome };
                     mailbox(&bus, id).send_always(Mail::Input(input));
                 });
+            }
+            // Whoever asks this is not kept waiting by those who ask for more.
+            Output::Report { call, report: Report::Ready } => {
+                let outcome = reporter::readiness(&self.shared);
+                self.mail_to_self(Input::Reported { call, outcome });
             }
             Output::Report { call, report } => {
                 let job = reporter::Job { shard: self.id, call, report };
@@ -389,6 +411,10 @@ impl Driver {
     pub(crate) fn stall(&mut self, socket: Rc<Socket>) {
         self.stalled.push(socket);
     }
+}
+
+fn is_operator_sign_in(row: &Operation) -> bool {
+    row.auth == Auth::Operators && row.rate == Rate::Password
 }
 
 fn edges(config: &Config) -> [Rc<Edge>; 2] {

@@ -70,12 +70,9 @@ async fn run(core: Core, seed: [u8; 32]) -> Result<()> {
     let driver = Rc::new(RefCell::new(Driver::new(id, shard, shared.clone())));
 
     let mail = spawn_local(take_mail(driver.clone(), shared.clone(), id));
-    let listeners = [(Some(listener), Door::Clients), (admin, Door::Operators)];
-    let mut acceptors: Vec<_> = listeners
-        .into_iter()
-        .filter_map(|(listener, door)| Some((listener?, door)))
-        .map(|(listener, door)| spawn_local(gateway::accept(listener, door, driver.clone())))
-        .collect();
+    let accept = |listener, door| spawn_local(gateway::accept(listener, door, driver.clone()));
+    let mut acceptor = Some(accept(listener, Door::Clients));
+    let operators = admin.map(|listener| accept(listener, Door::Operators));
     let mut drain_end = None;
     loop {
         let is_idle = driver.borrow().idle_time() > IDLE_AFTER;
@@ -88,7 +85,7 @@ async fn run(core: Core, seed: [u8; 32]) -> Result<()> {
         if !driver.borrow().is_draining() {
             continue;
         }
-        for acceptor in acceptors.drain(..) {
+        if let Some(acceptor) = acceptor.take() {
             acceptor.cancel().await; // closes the listener
         }
         let end = *drain_end.get_or_insert_with(|| Instant::now() + DRAIN_MAX);
@@ -98,6 +95,9 @@ async fn run(core: Core, seed: [u8; 32]) -> Result<()> {
         if shared.quiet.iter().all(|quiet| quiet.load(Ordering::SeqCst)) {
             break;
         }
+    }
+    if let Some(operators) = operators {
+        operators.cancel().await;
     }
     mail.cancel().await;
     Ok(())
@@ -164,8 +164,8 @@ pub(crate) fn allowed_cores() -> Vec<usize> {
     }
 }
 
-/// Lets the process open as many descriptors as the system permits it.
-pub(crate) fn raise_descriptor_limit() {
+/// Lets the process open as many descriptors as the system permits it, and says how many.
+pub(crate) fn raise_descriptor_limit() -> usize {
     // SAFETY: both calls read or write one `rlimit`, which outlives them.
     unsafe {
         let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
@@ -173,5 +173,6 @@ pub(crate) fn raise_descriptor_limit() {
             limit.rlim_cur = limit.rlim_max;
             libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
         }
+        usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX)
     }
 }

@@ -17,7 +17,7 @@ use api::cors;
 use api::http::Response;
 use api::ops::Door;
 use base::Instant;
-use base::limits::{CONNECTIONS_MAX, OPERATOR_CONNECTIONS_MAX};
+use base::limits::OPERATOR_CONNECTIONS_MAX;
 use bytes::Bytes;
 use net::tls::Acceptor;
 use net::{http, rt, ws};
@@ -51,9 +51,9 @@ pub(crate) async fn accept(
     let listener = rt::listener(listener);
     let scratch = Rc::new(RefCell::new(vec![0; SCRATCH_SIZE]));
     let limit = match door {
-        Door::Clients => CONNECTIONS_MAX,
+        Door::Clients => driver.borrow().connections_max(),
         // Clients keep no operator out.
-        Door::Operators => CONNECTIONS_MAX + OPERATOR_CONNECTIONS_MAX,
+        Door::Operators => driver.borrow().connections_max() + OPERATOR_CONNECTIONS_MAX,
     };
     loop {
         match rt::accept(&listener).await {
@@ -84,7 +84,7 @@ async fn serve(
         let edge = driver.edge(door);
         let connection = Transport::new(connection, driver.tls().map(Acceptor::accept));
         let socket = driver.add_socket(|number| Socket::new(number, connection, edge, now));
-        if is_draining {
+        if is_draining && door == Door::Clients {
             socket.drain();
         }
         let due = socket.state.borrow().armed;
@@ -247,6 +247,16 @@ impl Socket {
             waker: RefCell::new(None),
             is_dirty: Cell::new(false),
         }
+    }
+
+    pub(crate) fn door(&self) -> Door {
+        self.state.borrow().edge.door
+    }
+
+    /// Whether nothing is under way on it.
+    pub(crate) fn is_idle(&self) -> bool {
+        let state = self.state.borrow();
+        matches!(state.protocol, Protocol::Http { answering: None, .. }) && state.left() == 0
     }
 
     pub(crate) fn wake(&self) {

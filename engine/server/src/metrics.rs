@@ -158,6 +158,11 @@ impl Core {
         self.ticked.set(tick.ended.0);
     }
 
+    /// The core takes no new work from here on.
+    pub(crate) fn drain(&self) {
+        self.is_draining.set(1);
+    }
+
     pub(crate) fn publish(&self, figures: &CoreFigures<'_>) {
         self.is_draining.set(u64::from(figures.is_draining));
         for (gauge, row) in self.figures.iter().zip(&CORE) {
@@ -171,6 +176,11 @@ impl Core {
             counter.publish(total);
         }
     }
+}
+
+/// How an outcome is named in metrics, logs and traces.
+pub(crate) fn code_name(outcome: Result<(), Code>) -> String {
+    outcome.map_or_else(|code| format!("{code:?}"), |()| "OK".to_owned())
 }
 
 fn nanos(duration: Duration) -> u64 {

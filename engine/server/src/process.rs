@@ -9,7 +9,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use api::ops::Operations;
 use base::id::SHARDS_MAX;
-use base::limits::{BATCH_BYTES_MAX, TASKS_MAX, UNDURABLE_BATCHES_MAX};
+use base::limits::{
+    BATCH_BYTES_MAX, CONNECTIONS_MAX, OPERATOR_CONNECTIONS_MAX, TASKS_MAX, UNDURABLE_BATCHES_MAX,
+};
 use base::{Secret, ShardId};
 use crossbeam_channel::Sender;
 use domain::identity::token;
@@ -36,6 +38,10 @@ const STALL_REPORTED: u32 = 8; // in watches
 const STALL_FATAL: u32 = 240;
 /// How long the first operator may be made by the token that a start without operators prints.
 const FIRST_TOKEN_LIFE: Duration = Duration::from_secs(24 * 3600);
+/// Files, pipes and outbound connections of the process, with room to spare, and those of each
+/// executor.
+const DESCRIPTORS_BESIDE: usize = 64;
+const DESCRIPTORS_A_SHARD: usize = 16;
 const WATCH_PERIOD: Duration = Duration::from_millis(250);
 
 /// What the cores and the threads beside them share.
@@ -58,6 +64,8 @@ pub(crate) struct Shared {
     pub quiet: Vec<AtomicBool>,
     /// Sessions opened so far, for placing them in turn.
     pub sessions: AtomicUsize,
+    /// Most connections of clients on each core.
+    pub connections_max: usize,
 }
 
 /// Serves until SIGTERM or SIGINT.
@@ -65,7 +73,7 @@ pub(crate) fn run(loaded: Loaded, sources: Sources, logger: Logger) -> Result<()
     let config = &loaded.config;
     let shards = config.shard_count();
     net::probe::io_uring()?;
-    executor::raise_descriptor_limit();
+    let descriptors = executor::raise_descriptor_limit();
     let settings = store::Settings {
         readers: 2,
         queue: SHARDS_MAX * UNDURABLE_BATCHES_MAX.max(TASKS_MAX),
@@ -111,6 +119,7 @@ pub(crate) fn run(loaded: Loaded, sources: Sources, logger: Logger) -> Result<()
         ticks: (0..shards).map(|_| AtomicU64::new(0)).collect(),
         quiet: (0..shards).map(|_| AtomicBool::new(false)).collect(),
         sessions: AtomicUsize::new(0),
+        connections_max: connections_max(descriptors, shards),
     });
 
     let shard_config = Arc::new(shard_config(config, opened.incarnation)?);
@@ -143,6 +152,12 @@ pub(crate) fn run(loaded: Loaded, sources: Sources, logger: Logger) -> Result<()
     store.shutdown()?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// So many clients that the rest of the process does not run out of descriptors.
+fn connections_max(descriptors: usize, shards: usize) -> usize {
+    let others = OPERATOR_CONNECTIONS_MAX + DESCRIPTORS_BESIDE + shards * DESCRIPTORS_A_SHARD;
+    (descriptors.saturating_sub(others) / shards).clamp(1, CONNECTIONS_MAX)
 }
 
 /// The operators' listener, if there is to be one.

@@ -2,7 +2,7 @@
 //! them to be written.
 
 use std::sync::{Arc, PoisonError};
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use api::Error;
 use api::console::Report;
@@ -14,6 +14,9 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::bus::{Mail, mailbox};
 use crate::process::Shared;
+
+/// How long one answer to a scrape serves all who ask.
+const SCRAPE_LIFE: Duration = Duration::from_millis(100);
 
 /// A report that a shard's task waits for.
 #[derive(Debug)]
@@ -30,8 +33,17 @@ pub(crate) fn queue() -> (Sender<Job>, Receiver<Job>) {
 
 pub(crate) fn start(shared: Arc<Shared>, jobs: Receiver<Job>) -> std::io::Result<()> {
     let run = move || {
+        let mut scraped: Option<(Instant, Arc<str>)> = None;
         for Job { shard, call, report } in jobs {
-            let outcome = answer(&shared, report);
+            let kept = scraped.take().filter(|(at, _)| at.elapsed() < SCRAPE_LIFE);
+            let outcome = match (report, &kept) {
+                (Report::Metrics, Some((_, text))) => Ok(Reply::Metrics { text: text.clone() }),
+                _ => answer(&shared, report),
+            };
+            scraped = match (&outcome, kept) {
+                (Ok(Reply::Metrics { text }), None) => Some((Instant::now(), text.clone())),
+                (_, kept) => kept,
+            };
             let input = shard::Input::Reported { call, outcome };
             mailbox(&shared.bus, shard).send_always(Mail::Input(input));
         }
@@ -45,12 +57,17 @@ pub(crate) fn busy() -> Error {
     Error::exhausted("Too many reports are under way.")
 }
 
+/// Whether clients should be sent here.
+pub(crate) fn readiness(shared: &Shared) -> Result<Reply, Error> {
+    match shared.metrics.unready() {
+        None => Ok(Reply::Empty),
+        Some(why) => Err(Error::new(Code::Unavailable, why)),
+    }
+}
+
 fn answer(shared: &Shared, report: Report) -> Result<Reply, Error> {
     match report {
-        Report::Ready => match shared.metrics.unready() {
-            None => Ok(Reply::Empty),
-            Some(why) => Err(Error::new(Code::Unavailable, why)),
-        },
+        Report::Ready => readiness(shared),
         Report::Metrics => Ok(Reply::Metrics { text: crate::metrics::text(shared).into() }),
         Report::Config => document(|o| {
             let shown = shared.shown.lock().unwrap_or_else(PoisonError::into_inner);

@@ -9,6 +9,8 @@ use base::{Code, Instant, MatchId, Now, ShardId, UnixTime};
 use shard::{Done, Trace};
 use sidecar::{Span, SpanKind, Value};
 
+use crate::metrics::code_name;
+
 /// Makes the spans of one core.
 #[derive(Debug)]
 pub(crate) struct Spans {
@@ -32,7 +34,7 @@ impl Spans {
         };
         let span_id = self.id();
         let name = done.operation.map_or("unknown", |row| row.name);
-        let code = done.outcome.map_or_else(|code| format!("{code:?}"), |()| "OK".to_owned());
+        let code = code_name(done.outcome);
         let mut attributes = vec![
             ("request.id", Value::Text(request_id(self.core, done.number))),
             ("core", Value::Number(self.core.index() as i64)),

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use base::limits::{BATCH_BYTES_MAX, HOLD_QUEUE_MAX, TASKS_MAX, UNDURABLE_BATCHES_MAX};
+use base::limits::{
+    BATCH_BYTES_MAX, HOLD_QUEUE_MAX, OPERATOR_QUEUE_MAX, TASKS_MAX, UNDURABLE_BATCHES_MAX,
+};
 use base::{BatchId, Frame, Offset, SessionId, ShardId, Table};
 use bytes::Bytes;
 
 use crate::Shard;
-use crate::message::{Message, Query, TaskId};
+use crate::message::{Claim, Message, Query, TaskId};
 use crate::output::Output;
 use crate::view::{Blocked, Depends, Key, View};
 
@@ -182,7 +184,11 @@ impl Shard {
             Some(_) if self.parked.questions.len() >= TASKS_MAX => Some("Too many requests wait."),
             Some(Blocked::Held(key)) => {
                 let waiting = self.parked.for_hold.get(key).map_or(0, VecDeque::len);
-                (waiting >= HOLD_QUEUE_MAX).then_some("Too many requests wait for the same record.")
+                let most = match query {
+                    Query::Operator(_) | Query::Prepare(Claim::Operate(_)) => OPERATOR_QUEUE_MAX,
+                    _ => HOLD_QUEUE_MAX,
+                };
+                (waiting >= most).then_some("Too many requests wait for the same record.")
             }
             Some(Blocked::Load(_)) => None,
         };

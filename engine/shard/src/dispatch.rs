@@ -2,7 +2,7 @@
 
 use api::Error;
 use api::http::{self, Found, Response};
-use api::ops::{Auth, Operation};
+use api::ops::{Auth, Door, Operation, Rate};
 use api::request::Request;
 use base::{Code, SessionId, ShardId};
 use base64::Engine as _;
@@ -18,7 +18,7 @@ use crate::operator::dead_token;
 use crate::output::Output;
 use crate::rate::{Asker, TooOften};
 use crate::state::State;
-use crate::task::{Origin, Step, invalid_token, shutting_down};
+use crate::task::{Origin, invalid_token, shutting_down};
 use crate::view::Depends;
 
 /// Why a request does not become a task.
@@ -57,20 +57,22 @@ impl Shard {
         let operations = self.operations.clone();
         let found = operations.router.find(request);
         let row = found.as_ref().ok().map(|found| found.row);
+        // Whoever watches the process does so to its end.
+        let is_probe = row.is_some_and(|row| row.auth == Auth::Operators && row.rate == Rate::Free);
         let checked =
             found.map_err(Refused::from).and_then(|found| self.check_request(&found, request));
         let (error, response) = match checked {
-            _ if self.is_draining => (shutting_down(), None),
+            _ if self.is_draining && !is_probe => (shutting_down(), None),
             Ok((row, Caller::Operator(bearer), decoded)) => {
                 return self.begin_operator_task(origin, row, bearer, decoded);
             }
-            Ok((row, Caller::User(bearer), decoded)) => {
+            Ok((row, Caller::User(bearer), Ok(decoded))) => {
                 return self.begin_task(origin, row, Some(bearer), decoded);
             }
-            Ok((row, Caller::Nobody, decoded)) => {
+            Ok((row, Caller::Nobody, Ok(decoded))) => {
                 return self.begin_task(origin, row, None, decoded);
             }
-            Err(Refused::Because(error)) => (error, None),
+            Ok((_, _, Err(error))) | Err(Refused::Because(error)) => (error, None),
             Err(Refused::TooOften(too_often)) => {
                 let error = too_often.error();
                 let response = Response::too_often(&error, too_often.0);
@@ -86,17 +88,24 @@ impl Shard {
         &mut self,
         found: &Found<'_>,
         request: &http::Request,
-    ) -> Result<(&'static Operation, Caller, Request), Refused> {
+    ) -> Result<(&'static Operation, Caller, Result<Request, Error>), Refused> {
         let (row, now) = (found.row, self.now.monotonic);
-        if let Some(address) = request.client {
+        let is_limited = row.door() == Door::Clients || row.rate == Rate::Password;
+        if let Some(address) = request.client.filter(|_| is_limited) {
             self.limiter.take(row.rate, Asker::Address(address), now)?;
+        }
+        // An operator's request is read when its sender is known; what is wrong with a player's is
+        // told first, as Nakama does.
+        if row.door() == Door::Operators {
+            let caller = self.authenticate(row, &request.authorization)?;
+            return Ok((row, caller, found.decode(request)));
         }
         let decoded = found.decode(request)?;
         let caller = self.authenticate(row, &request.authorization)?;
         if let Caller::User(bearer) = &caller {
             self.limiter.take(row.rate, Asker::User(bearer.user_id), now)?;
         }
-        Ok((row, caller, decoded))
+        Ok((row, caller, Ok(decoded)))
     }
 
     fn begin_operator_task(
@@ -104,13 +113,14 @@ impl Shard {
         origin: Origin,
         row: &'static Operation,
         bearer: operator::Bearer,
-        request: Request,
+        request: Result<Request, Error>,
     ) {
         let Some(task) = self.insert_task(origin, row, &Depends::default()) else { return };
-        let step = match request {
-            Request::Console(request) => self.begin_guarded(task, row, bearer, request),
-            _ => Step::Fail(dead_token()),
-        };
+        let request = request.and_then(|request| match request {
+            Request::Console(request) => Ok(request),
+            _ => Err(Error::internal()),
+        });
+        let step = self.begin_guarded(task, row, bearer, request);
         self.finish_step(task, step);
     }
 
@@ -220,7 +230,7 @@ impl Shard {
             token_id: claims.token_id,
             kind,
             issued: match claims.signed_at {
-                // Of somebody else who has the key, and does not say: it was signed for a whole life.
+                // Somebody else who has the key signed it, for a whole life as it seems.
                 0 => claims.expiry.saturating_sub(life.as_secs()),
                 signed_at => signed_at,
             },

@@ -140,18 +140,18 @@ impl Shard {
                 Ok(()) => Answer::Done,
                 Err(error) => Answer::Refused(ticket_error(error)),
             },
-            Query::Operator(OperatorQuery::Try { name, client }) => {
-                match self.lockouts.begin(name.as_deref(), *client, self.now.monotonic) {
+            Query::Operator(OperatorQuery::Try(name, client)) => {
+                match self.lockouts.begin(name, *client, self.now.monotonic) {
                     Ok(()) => Answer::Done,
                     Err(wait) => Answer::Refused(locked_out(wait)),
                 }
             }
-            Query::Operator(OperatorQuery::Passed { name, client }) => {
+            Query::Operator(OperatorQuery::Passed(name, client)) => {
                 self.lockouts.passed(name, *client);
                 Answer::Done
             }
-            Query::Operator(OperatorQuery::Untried { name, client }) => {
-                self.lockouts.untried(name.as_deref(), *client);
+            Query::Operator(OperatorQuery::Untried(name, client)) => {
+                self.lockouts.untried(name, *client);
                 Answer::Done
             }
             Query::Owners(_)
@@ -520,9 +520,9 @@ fn about_operators(ctx: &mut Ctx<'_>, query: &OperatorQuery) -> Applied<Answer, 
         OperatorQuery::Audit(wanted) => {
             Answer::Audit(operator::audit::list(ctx, wanted).map_err(Stop::never)?)
         }
-        OperatorQuery::Try { .. }
-        | OperatorQuery::Passed { .. }
-        | OperatorQuery::Untried { .. } => Answer::Done,
+        OperatorQuery::Try(..) | OperatorQuery::Passed(..) | OperatorQuery::Untried(..) => {
+            Answer::Done
+        }
     })
 }
 

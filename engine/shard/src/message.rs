@@ -193,21 +193,12 @@ pub enum Query {
 pub enum OperatorQuery {
     /// The operator of this name, unless it is disabled.
     Find(String),
-    /// A sign-in is tried, from there; `name` if there is such an operator.
-    Try {
-        name: Option<String>,
-        client: Option<ClientAddress>,
-    },
+    /// A sign-in by this name is tried, from there.
+    Try(String, ClientAddress),
     /// Its password was right.
-    Passed {
-        name: String,
-        client: Option<ClientAddress>,
-    },
+    Passed(String, ClientAddress),
     /// Its password was not looked at: the try does not count.
-    Untried {
-        name: Option<String>,
-        client: Option<ClientAddress>,
-    },
+    Untried(String, ClientAddress),
     /// Whether the bearer may do what takes this role.
     Check {
         bearer: operator::Bearer,
@@ -271,15 +262,16 @@ pub struct AccountEdit {
 
 impl Claim {
     /// Participants are asked in ascending order of this, so that two batches never wait for each
-    /// other.
-    pub fn order(&self) -> (u16, u8, Vec<u8>) {
+    /// other. The operators' comes first: whoever waits there, where all their changes meet, holds
+    /// no account meanwhile.
+    pub fn order(&self) -> (bool, u16, u8, Vec<u8>) {
         let table = match self {
             Claim::Create(_) | Claim::Edit(_) | Claim::SetDisabled { .. } => 1,
             Claim::Take { .. } | Claim::Release { .. } => 2,
             Claim::Operate(_) => 4,
         };
         let key = self.key();
-        (base::id::slot_of(&key), table, key)
+        (table != 4, base::id::slot_of(&key), table, key)
     }
 
     pub fn key(&self) -> Vec<u8> {

@@ -7,7 +7,7 @@ use api::convert::console as convert;
 use api::ops::{Auth, Door, Operation};
 use api::reply::Reply;
 use base::limits::EDIT_TRIES_MAX;
-use base::{Code, Secret, UserId};
+use base::{ClientAddress, Code, Secret, UserId};
 use domain::identity::account::{self, Edit as AccountChange};
 use domain::identity::password::{self, Password};
 use domain::identity::token::OperatorClaims;
@@ -39,7 +39,7 @@ pub(crate) enum Operating {
     /// Too many passwords wait, and the try is being taken back.
     Untried,
     /// Is the token still good, and its role high enough?
-    Guard { bearer: Bearer, request: Box<Console> },
+    Guard { bearer: Bearer, request: Result<Box<Console>, Error> },
     /// A password is hashed for this change.
     Hash { change: Box<Change>, edit: Box<Edit> },
     /// What is the account like?
@@ -106,11 +106,11 @@ impl Shard {
         task: u64,
         row: &Operation,
         bearer: Bearer,
-        request: Console,
+        request: Result<Console, Error>,
     ) -> Step {
         let check = OperatorQuery::Check { bearer: bearer.clone(), needed: needed(row) };
         self.ask_operators(task, check);
-        let request = Box::new(request);
+        let request = request.map(Box::new);
         Step::Wait(State::Operator(Operating::Guard { bearer, request }))
     }
 
@@ -124,8 +124,8 @@ impl Shard {
         match (operating, answer) {
             (Operating::Find(login), Answer::Operators(found)) => {
                 let found = found.into_iter().next();
-                let name = found.as_ref().map(|operator| operator.name.clone());
-                self.ask_operators(task, OperatorQuery::Try { name, client: login.client });
+                let (name, client) = (login.username.clone(), from(&login));
+                self.ask_operators(task, OperatorQuery::Try(name, client));
                 Step::Wait(State::Operator(Operating::Try { login, found }))
             }
             (Operating::Try { login, found }, Answer::Done) => {
@@ -145,9 +145,10 @@ impl Shard {
                 self.let_in(task, row, *login, found)
             }
             (Operating::Untried, Answer::Done) => Step::Fail(too_many_passwords()),
-            (Operating::Guard { bearer, request }, Answer::Done) => {
-                self.operate(task, row, &bearer, &request)
-            }
+            (Operating::Guard { bearer, request }, Answer::Done) => match request {
+                Ok(request) => self.operate(task, row, &bearer, &request),
+                Err(error) => Step::Fail(error),
+            },
             (Operating::Account { change, user, tries }, Answer::Users(found)) => {
                 match found.into_iter().next() {
                     Some(view) => self.with_account(task, &change, user, tries, &view),
@@ -171,14 +172,16 @@ impl Shard {
     ) -> Step {
         match (operating, outcome) {
             (Operating::Verify { login, found: Some(found) }, PasswordOutcome::Right { .. }) => {
-                let name = found.name.clone();
-                self.ask_operators(task, OperatorQuery::Passed { name, client: login.client });
+                let (name, client) = (login.username.clone(), from(&login));
+                self.ask_operators(task, OperatorQuery::Passed(name, client));
                 Step::Wait(State::Operator(Operating::Passed { login, found }))
             }
-            (Operating::Verify { login, found }, PasswordOutcome::Busy) => {
+            (Operating::Verify { login, .. }, PasswordOutcome::Busy) => {
                 // It was no try: the password was not looked at.
-                let name = found.map(|operator| operator.name);
-                self.ask_operators(task, OperatorQuery::Untried { name, client: login.client });
+                self.ask_operators(
+                    task,
+                    OperatorQuery::Untried(login.username.clone(), from(&login)),
+                );
                 Step::Wait(State::Operator(Operating::Untried))
             }
             (Operating::Verify { .. }, _) => Step::Fail(wrong_password()),
@@ -337,7 +340,7 @@ impl Shard {
                 let operated = Operated { reply: Reply::Empty, kick: Some((user, None)), again };
                 self.commit_change(task, change, None, claims, operated)
             }
-            _ => document(api::convert::account::export(view)),
+            _ => document(convert::account_view(view)),
         }
     }
 
@@ -417,12 +420,17 @@ fn change(
 ) -> Change {
     let entry = AuditEntry {
         time: 0,
-        actor: bearer.actor().to_owned(),
+        actor: bearer.actor(),
         operation: row.name.to_owned(),
         target,
         detail: convert::detail(&request),
     };
     Change { bearer, needed, request, entry }
+}
+
+/// Where a sign-in comes from. The gateway always says it.
+fn from(login: &Login) -> ClientAddress {
+    login.client.unwrap_or(ClientAddress([0; 16]))
 }
 
 fn document(json: String) -> Step {

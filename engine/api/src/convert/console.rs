@@ -146,7 +146,15 @@ pub fn detail(request: &Console) -> String {
     })
 }
 
-/// The account with everything that operators may know of it.
+/// The account as every operator may see it: nothing that signs its player in.
 pub fn account_view(view: &UserView) -> String {
-    account::export(view)
+    json::object(|o| {
+        o.object("account", |o| {
+            o.object("user", |o| account::user(view, o));
+            o.text("wallet", &view.user.wallet);
+            if view.user.is_disabled() {
+                o.shown("disable_time", UnixTime::from_secs(view.user.disable_time));
+            }
+        });
+    })
 }

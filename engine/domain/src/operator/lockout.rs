@@ -9,11 +9,12 @@ use base::limits::{
 };
 use base::{ClientAddress, Instant};
 
-/// Figures are Nakama's: five failures lock an operator for a minute, ten an address for ten
-/// minutes, counted from the last one.
+/// Five failures lock a name for one address for a minute, ten lock an address for ten minutes,
+/// counted from the last one. The figures are Nakama's, which locks a name for everybody: so could
+/// anybody keep an operator out. Names that nobody has count as well: nothing tells them apart.
 #[derive(Debug, Default)]
 pub struct Lockouts {
-    names: Failures<String>,
+    names: Failures<(String, ClientAddress)>,
     addresses: Failures<ClientAddress>,
 }
 
@@ -58,48 +59,34 @@ impl<K: Ord + Clone> Failures<K> {
 
 impl Lockouts {
     /// Begins a try: it counts as failed until it has [`Lockouts::passed`], so that many at once
-    /// are no way around. `name` is that of an operator who exists. `Err` is how long to wait.
+    /// are no way around. `Err` is how long to wait.
     pub fn begin(
         &mut self,
-        name: Option<&str>,
-        address: Option<ClientAddress>,
+        name: &str,
+        address: ClientAddress,
         now: Instant,
     ) -> Result<(), Duration> {
-        let name = name.map(str::to_owned);
-        let by_name = name
-            .as_ref()
-            .and_then(|name| self.names.wait(name, OPERATOR_FAILURES_MAX, OPERATOR_LOCKED, now));
-        let by_address = address.as_ref().and_then(|address| {
-            self.addresses.wait(address, ADDRESS_FAILURES_MAX, ADDRESS_LOCKED, now)
-        });
+        let pair = (name.to_owned(), address);
+        let by_name = self.names.wait(&pair, OPERATOR_FAILURES_MAX, OPERATOR_LOCKED, now);
+        let by_address = self.addresses.wait(&address, ADDRESS_FAILURES_MAX, ADDRESS_LOCKED, now);
         if let Some(wait) = by_name.max(by_address) {
             return Err(wait);
         }
-        if let Some(name) = name {
-            self.names.count(name, now);
-        }
-        if let Some(address) = address {
-            self.addresses.count(address, now);
-        }
+        self.names.count(pair, now);
+        self.addresses.count(address, now);
         Ok(())
     }
 
     /// The try that has begun is none: nobody looked at the password.
-    pub fn untried(&mut self, name: Option<&str>, address: Option<ClientAddress>) {
-        if let Some(name) = name {
-            self.names.take_back(&name.to_owned());
-        }
-        if let Some(address) = address {
-            self.addresses.take_back(&address);
-        }
+    pub fn untried(&mut self, name: &str, address: ClientAddress) {
+        self.names.take_back(&(name.to_owned(), address));
+        self.addresses.take_back(&address);
     }
 
     /// The password was right.
-    pub fn passed(&mut self, name: &str, address: Option<ClientAddress>) {
-        self.names.0.remove(name);
-        if let Some(address) = address {
-            self.addresses.0.remove(&address);
-        }
+    pub fn passed(&mut self, name: &str, address: ClientAddress) {
+        self.names.0.remove(&(name.to_owned(), address));
+        self.addresses.0.remove(&address);
     }
 }
 
@@ -111,40 +98,43 @@ mod tests {
         Instant::default().after(Duration::from_secs(secs))
     }
 
-    fn address(last: u8) -> Option<ClientAddress> {
-        Some(ClientAddress([last; 16]))
+    fn address(last: u8) -> ClientAddress {
+        ClientAddress([last; 16])
+    }
+
+    fn wait(secs: u64) -> Result<(), Duration> {
+        Err(Duration::from_secs(secs))
     }
 
     #[test]
-    fn an_operator_waits_a_minute_after_five_failures() {
+    fn a_name_waits_a_minute_after_five_failures_from_where_they_came() {
         let mut lockouts = Lockouts::default();
-        for other in 0..5 {
-            assert_eq!(lockouts.begin(Some("ann"), address(other), at(10)), Ok(()));
+        for _ in 0..5 {
+            assert_eq!(lockouts.begin("ann", address(1), at(10)), Ok(()));
         }
-        let wait = |secs| Err(Duration::from_secs(secs));
-        assert_eq!(lockouts.begin(Some("ann"), address(9), at(30)), wait(40));
-        assert_eq!(lockouts.begin(Some("ben"), address(9), at(30)), Ok(()));
-        assert_eq!(lockouts.begin(Some("ann"), None, at(69)), wait(1));
-        assert_eq!(lockouts.begin(Some("ann"), None, at(70)), Ok(()));
+        assert_eq!(lockouts.begin("ann", address(1), at(30)), wait(40));
+        assert_eq!(lockouts.begin("ben", address(1), at(30)), Ok(()));
+        assert_eq!(lockouts.begin("ann", address(2), at(30)), Ok(()), "she herself is elsewhere");
+        assert_eq!(lockouts.begin("ann", address(1), at(69)), wait(1));
+        assert_eq!(lockouts.begin("ann", address(1), at(70)), Ok(()));
     }
 
     #[test]
     fn an_address_waits_ten_minutes_after_ten_failures_whatever_the_name() {
         let mut lockouts = Lockouts::default();
-        for _ in 0..10 {
-            assert_eq!(lockouts.begin(None, address(1), at(0)), Ok(()));
+        for number in 0..10 {
+            assert_eq!(lockouts.begin(&format!("name-{number}"), address(1), at(0)), Ok(()));
         }
-        assert_eq!(lockouts.begin(None, address(1), at(599)), Err(Duration::from_secs(1)));
-        assert_eq!(lockouts.begin(Some("ann"), address(1), at(0)), Err(Duration::from_secs(600)));
-        assert_eq!(lockouts.begin(None, address(2), at(0)), Ok(()));
-        assert_eq!(lockouts.begin(None, address(1), at(600)), Ok(()));
+        assert_eq!(lockouts.begin("ann", address(1), at(599)), wait(1));
+        assert_eq!(lockouts.begin("ann", address(2), at(0)), Ok(()));
+        assert_eq!(lockouts.begin("ann", address(1), at(600)), Ok(()));
     }
 
     #[test]
     fn a_right_password_ends_the_count() {
         let mut lockouts = Lockouts::default();
         for _ in 0..20 {
-            assert_eq!(lockouts.begin(Some("ann"), address(1), at(0)), Ok(()));
+            assert_eq!(lockouts.begin("ann", address(1), at(0)), Ok(()));
             lockouts.passed("ann", address(1));
         }
     }
@@ -153,10 +143,10 @@ mod tests {
     fn a_try_that_was_none_does_not_count() {
         let mut lockouts = Lockouts::default();
         for _ in 0..20 {
-            assert_eq!(lockouts.begin(Some("ann"), address(1), at(0)), Ok(()));
-            lockouts.untried(Some("ann"), address(1));
+            assert_eq!(lockouts.begin("ann", address(1), at(0)), Ok(()));
+            lockouts.untried("ann", address(1));
         }
-        lockouts.untried(Some("ben"), None);
+        lockouts.untried("ben", address(2));
     }
 
     #[test]

@@ -48,11 +48,11 @@ pub enum Bearer {
 
 impl Bearer {
     /// The name in the audit trail. Operators' names have no parentheses.
-    pub fn actor(&self) -> &str {
+    pub fn actor(&self) -> String {
         match self {
-            Bearer::SignedIn { name, .. } => name,
-            Bearer::Machine { .. } => "(machine)",
-            Bearer::First => "(first start)",
+            Bearer::SignedIn { name, .. } => name.clone(),
+            Bearer::Machine { role } => format!("(machine {})", role.name()),
+            Bearer::First => "(first start)".to_owned(),
         }
     }
 }

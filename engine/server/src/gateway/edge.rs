@@ -88,7 +88,9 @@ impl Edge {
             door,
             limits,
             frame_rate: (frames > 0).then_some(frames),
-            proxy_count: socket.proxy_count,
+            // Operators come by themselves or by a proxy that speaks for all of them: what a
+            // lock-out goes by is nothing that they can write.
+            proxy_count: if door == Door::Operators { 0 } else { socket.proxy_count },
             presets: socket.response_headers.iter().map(|header| header.0.clone()).collect(),
             date: RefCell::new(Date::default()),
         }

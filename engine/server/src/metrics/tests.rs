@@ -45,6 +45,7 @@ fn rig(cores: usize) -> Rig {
         ticks: (0..cores).map(|_| AtomicU64::new(0)).collect(),
         quiet: (0..cores).map(|_| AtomicBool::new(false)).collect(),
         sessions: AtomicUsize::new(0),
+        connections_max: 1,
     };
     Rig { shared, _running: running, _folder: folder }
 }

@@ -119,3 +119,22 @@ fn without_an_address_no_operator_comes_in() {
     }
     assert!(!lines.iter().any(|line| line.contains("operator")), "{lines:?}");
 }
+
+/// Whoever watches the process sees that it drains, and to its end.
+#[test]
+fn a_draining_server_tells_that_it_is() {
+    let mut server = Server::start(2);
+    let mut clients = Connection::open(server.address);
+    let session = clients.login("device-0001").session;
+    let mut socket = clients.upgrade(&session); // it does not answer the close frame at first
+    let mut operators = Connection::open(server.operators);
+    assert_eq!(operators.get("/readycheck", "").status, 200);
+    server.signal(libc::SIGTERM);
+    assert_eq!(socket.close_code(), 1001);
+    assert_eq!(operators.get("/readycheck", "").refusal(), (503, 14));
+    let mut second = Connection::open(server.operators);
+    assert!(second.get("/metrics", "").body.contains("ringmaster_ready 0\n"));
+    assert_eq!(second.get("/v2/console/user", &bearer("x")).status, 503, "no new work");
+    socket.confirm_close(1001);
+    assert_eq!(server.end().code, Some(0));
+}
