@@ -7,16 +7,20 @@ pub mod ticket;
 use std::collections::{BTreeMap, BTreeSet};
 
 use base::json::Json;
-use base::{TokenId, UserId};
+use base::{Table, TokenId, UserId};
 use domain::identity::alias::{Alias, Kind};
 use domain::record::Record;
 use domain::record::alias::AliasOwner;
+use domain::record::audit::{AuditEntry, AuditHead, HEAD};
 use domain::record::revocation::Revocation;
 use domain::record::user::User;
 
 use crate::cluster::client::{Login, claims, text_of};
 use crate::cluster::store::Store;
 use crate::cluster::{ALIASES, REFRESH_LIFE, REVOCATIONS, TOKEN_LIFE, USERS};
+
+const AUDIT: Table = AuditEntry::TABLE;
+const AUDIT_HEAD: Table = AuditHead::TABLE;
 
 /// Aliases and users point at each other: an alias is one account's, and a batch is durable as a
 /// whole.
@@ -35,6 +39,15 @@ pub fn invariant_rows_belong_together(store: &Store) {
         assert!(!user.credentials.is_empty(), "every account can be signed in to");
     }
     assert_eq!(store.rows(ALIASES).count(), count, "no alias is left behind");
+}
+
+/// The audit trail has no gap, and every change by an operator that was acknowledged.
+pub fn invariant_trail_is_whole(store: &Store, acknowledged: u64) {
+    let newest = store.get(AUDIT_HEAD, HEAD).map_or(0, |row| decode::<AuditHead>(&row).newest);
+    let numbers: Vec<_> = store.rows(AUDIT).map(|(key, _)| key.to_vec()).collect();
+    let expected: Vec<_> = (1..=newest).map(|number| number.to_be_bytes().to_vec()).collect();
+    assert_eq!(numbers, expected, "the audit trail has no gap");
+    assert!(newest >= acknowledged, "an answer tells what is durable");
 }
 
 /// A link that was acknowledged was durable: the alias has led to the user, and did before
@@ -127,14 +140,14 @@ impl Acknowledged {
         assert!(!is_dead, "a dead token was good");
     }
 
-    /// A token is refused only when it has expired, or its logout is durable.
+    /// A token is refused only when it has expired, or its logout or its user's ban is durable.
     pub fn invariant_refusal(store: &Store, login: &Login, is_refresh: bool, second: u64) {
         let is_expired = match is_refresh {
             true => issued(login) + REFRESH_LIFE <= second,
             false => issued(login) + TOKEN_LIFE <= second,
         };
         assert!(
-            is_expired || is_logged_out(store, login, is_refresh),
+            is_expired || is_logged_out(store, login, is_refresh) || was_banned(store, login),
             "a good token is refused, or a logout is told of before it is durable"
         );
     }
@@ -146,7 +159,9 @@ impl Acknowledged {
 
     /// Whether the session token may have died between its handshake and now.
     pub fn may_be_refused(store: &Store, login: &Login, second: u64) -> bool {
-        issued(login) + TOKEN_LIFE <= second || is_logged_out(store, login, false)
+        issued(login) + TOKEN_LIFE <= second
+            || is_logged_out(store, login, false)
+            || was_banned(store, login)
     }
 
     /// What was acknowledged is on disk, whatever happened since.
@@ -181,6 +196,14 @@ fn is_logged_out(store: &Store, login: &Login, is_refresh: bool) -> bool {
         || revocation.tokens.iter().any(|token| {
             TokenId::from_bytes(token.token_id).to_string() == tid && token.refresh == is_refresh
         })
+}
+
+/// Whether the user's account has ever been banned, for certain.
+fn was_banned(store: &Store, login: &Login) -> bool {
+    let user = UserId::parse(&login.user_id).expect("a user id");
+    let is_banned =
+        |row: Option<&bytes::Bytes>| row.is_some_and(|row| decode::<User>(row).is_disabled());
+    store.first(USERS, user.as_bytes(), is_banned).is_some()
 }
 
 /// When the pair of tokens was issued.

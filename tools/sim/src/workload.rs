@@ -7,10 +7,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use api::http::Request;
+use api::ops::Door;
 use api::reply::Reply;
 use base::limits::TASK_DEADLINE;
 use base::{ConnectionId, Rng, ShardId, UserId};
 use domain::identity::alias::Alias;
+use domain::identity::token::OperatorClaims;
+use domain::operator;
 use matchmaker::Mode;
 use shard::{Hooks, Input, Rates};
 
@@ -21,6 +25,7 @@ use crate::check::socket::{
 use crate::check::ticket::{Tickets, Wish};
 use crate::check::{
     Acknowledged, invariant_deleted, invariant_linked, invariant_rows_belong_together,
+    invariant_trail_is_whole,
 };
 use crate::cluster::client::{
     Heard, Login, account, authenticate, bearer, device, device_named, handshake, link, logout,
@@ -92,6 +97,8 @@ enum Call {
     },
     /// A sign-in to an account that others may be editing.
     SignInMoving,
+    /// A change by an operator.
+    Operate,
     /// A change of one's own account.
     Edit {
         is_dead: bool,
@@ -131,6 +138,8 @@ struct Workload {
     opened: BTreeMap<ConnectionId, Login>,
     /// Calls of server code so far.
     called: u64,
+    /// Changes by operators that were acknowledged.
+    operated: u64,
     matches: BTreeSet<String>,
     tickets: Tickets,
     acknowledged: Acknowledged,
@@ -179,6 +188,7 @@ impl Workload {
             logged_out: BTreeSet::new(),
             opened: BTreeMap::new(),
             called: 0,
+            operated: 0,
             matches: BTreeSet::new(),
             tickets: Tickets::default(),
             acknowledged: Acknowledged::default(),
@@ -201,7 +211,8 @@ impl Workload {
             93..95 => self.let_time_pass(),
             95..97 => self.cluster.crowd(),
             97 if self.jumps => self.jump(),
-            98 => self.ban(),
+            98 if self.rng.below(2) == 0 => self.ban(),
+            98 => self.operate(),
             _ => self.steps(200),
         }
         if self.rng.below(1000) < self.crashes {
@@ -305,6 +316,23 @@ impl Workload {
         self.cluster.handle(shard, Input::Call { call: self.called, operation, request });
     }
 
+    /// An operator does, or ends an account.
+    fn operate(&mut self) {
+        let moving: Vec<_> = self.moving.iter().cloned().collect();
+        let Some(user) = self.any(&moving) else { return };
+        let (method, what) = match self.rng.below(8) {
+            0 => ("DELETE", ""),
+            1..=4 => ("POST", "/ban"),
+            _ => ("POST", "/unban"),
+        };
+        let bearer_of = operator::Bearer::Machine { role: operator::Role::Admin };
+        let expiry = self.cluster.now.wall.secs() + 60;
+        let claims = OperatorClaims { bearer: bearer_of, expiry };
+        let token = self.cluster.config.operator_keys.sign_operator(&claims);
+        let request = bearer(method, &format!("/v2/console/account/{user}{what}"), &token, "");
+        self.call(Request { door: Door::Operators, ..request }, Call::Operate);
+    }
+
     /// The wall clock is set, back or forth; no deadline moves.
     fn jump(&mut self) {
         // A token may have been found expired by now.
@@ -354,7 +382,7 @@ impl Workload {
         }
     }
 
-    fn call(&mut self, request: api::http::Request, call: Call) {
+    fn call(&mut self, request: Request, call: Call) {
         let core = self.any_shard();
         let connection = self.cluster.connect(core);
         self.cluster.send(connection, request);
@@ -648,6 +676,9 @@ impl Workload {
             (Call::Edit { login, .. } | Call::Bearer { login, .. }, 404) => {
                 invariant_deleted(store, &login.user_id);
             }
+            (Call::Operate, 200) => self.operated += 1,
+            // The account is gone, is being changed by others, or the token has expired by a jump.
+            (Call::Operate, 401 | 404 | 409) => {}
             (Call::Refresh { login }, 403 | 404) if self.moving.contains(&login.user_id) => {}
             (Call::Refresh { .. }, 200) => self.logins.push(Login::read(body)),
             (Call::Bearer { is_dead, .. }, 200) => {
@@ -708,6 +739,7 @@ impl Workload {
             let is_fine = result.as_ref().map_or_else(is_late, |reply| *reply == Reply::Empty);
             assert!(is_fine, "server code bans whom it wants: {result:?}");
         }
+        invariant_trail_is_whole(&self.cluster.store, self.operated);
         self.sockets.values().for_each(Socket::invariant_is_answered);
         let sockets: Vec<_> = self.sockets.values().collect();
         invariant_members_are_known(&sockets);
@@ -843,7 +875,7 @@ impl Workload {
     }
 
     /// Asks again while a hook refuses.
-    fn call_until_heard(&mut self, core: ShardId, request: &api::http::Request) -> (u16, String) {
+    fn call_until_heard(&mut self, core: ShardId, request: &Request) -> (u16, String) {
         loop {
             let (status, body) = self.cluster.call(core, request.clone());
             if status != 429 || !self.has_hooks {
