@@ -5,15 +5,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use net::tls::{Acceptor, Chain, Identity, PrivateKey};
 
 use crate::config::Config;
+use crate::whole_file;
 
 /// How often the files are looked at. A change is tried when it was seen twice: in between, one of
 /// two files may be new and the other old.
 const WATCH_PERIOD: Duration = Duration::from_secs(2);
+const SIZE_MAX: u64 = 1 << 20;
 
 /// TLS, where it is configured.
 #[derive(Debug)]
@@ -25,11 +27,17 @@ pub(crate) struct Certificate {
 }
 
 impl Certificate {
-    /// Whether the files can be served, if there are any.
-    pub(crate) fn check(config: &Config) -> Result<()> {
-        let Some(files) = Files::of(config) else { return Ok(()) };
-        files.identity(&files.read()?)?;
-        Ok(())
+    /// Why the files cannot be served, if there are any: sentences that begin with keys.
+    pub(crate) fn check(config: &Config) -> Vec<String> {
+        let files = Files::named(config);
+        let is_named = |file: &Path| !file.as_os_str().is_empty();
+        let chain = is_named(&files.certificate).then(|| files.chain(&files.read_certificate()?));
+        let key = is_named(&files.private_key).then(|| files.key(&files.read_private_key()?));
+        let errors = match (chain, key) {
+            (Some(Ok(chain)), Some(Ok(key))) => [files.pair(chain, key).err(), None],
+            (chain, key) => [chain.and_then(Result::err), key.and_then(Result::err)],
+        };
+        errors.into_iter().flatten().map(|error| format!("{error:#}")).collect()
     }
 
     /// Reads both files, and starts the thread that watches them.
@@ -93,35 +101,57 @@ impl fmt::Debug for Pair {
 }
 
 impl Files {
-    fn of(config: &Config) -> Option<Files> {
-        config.has_tls().then(|| Files {
+    fn named(config: &Config) -> Files {
+        Files {
             certificate: config.socket.ssl_certificate.clone(),
             private_key: config.socket.ssl_private_key.clone(),
-        })
+        }
+    }
+
+    fn of(config: &Config) -> Option<Files> {
+        config.has_tls().then(|| Files::named(config))
     }
 
     fn read(&self) -> Result<Pair> {
-        let read = |path: &Path| {
-            std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
-        };
-        Ok(Pair {
-            certificate: read(&self.certificate).context("socket.ssl_certificate")?,
-            private_key: read(&self.private_key).context("socket.ssl_private_key")?,
-        })
+        let certificate = self.read_certificate()?;
+        Ok(Pair { certificate, private_key: self.read_private_key()? })
+    }
+
+    fn read_certificate(&self) -> Result<Vec<u8>> {
+        read(&self.certificate).context("socket.ssl_certificate")
+    }
+
+    fn read_private_key(&self) -> Result<Vec<u8>> {
+        read(&self.private_key).context("socket.ssl_private_key")
     }
 
     fn identity(&self, pair: &Pair) -> Result<Identity> {
+        self.pair(self.chain(&pair.certificate)?, self.key(&pair.private_key)?)
+    }
+
+    fn chain(&self, pem: &[u8]) -> Result<Chain> {
+        let place = || format!("socket.ssl_certificate: in {}", self.certificate.display());
+        Chain::parse(pem).with_context(place)
+    }
+
+    fn key(&self, pem: &[u8]) -> Result<PrivateKey> {
+        let place = || format!("socket.ssl_private_key: in {}", self.private_key.display());
+        PrivateKey::parse(pem).with_context(place)
+    }
+
+    fn pair(&self, chain: Chain, key: PrivateKey) -> Result<Identity> {
         let (certificate, private_key) = (self.certificate.display(), self.private_key.display());
-        let chain = Chain::parse(&pair.certificate)
-            .with_context(|| format!("socket.ssl_certificate: in {certificate}"))?;
-        let key = PrivateKey::parse(&pair.private_key)
-            .with_context(|| format!("socket.ssl_private_key: in {private_key}"))?;
         Identity::new(chain, key).with_context(|| {
             format!(
                 "socket.ssl_certificate, socket.ssl_private_key: in {certificate} and {private_key}"
             )
         })
     }
+}
+
+fn read(file: &Path) -> Result<Vec<u8>> {
+    let bytes = whole_file::read(file, SIZE_MAX);
+    bytes.map_err(|error| anyhow!("{} {error}", file.display()))
 }
 
 /// What was seen in the files, or why nothing was.

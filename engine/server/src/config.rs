@@ -2,8 +2,10 @@
 
 mod check;
 pub(crate) mod command_line;
+mod file;
 mod keys;
 mod listing;
+mod problem;
 mod rates;
 #[cfg(test)]
 mod reference;
@@ -22,6 +24,7 @@ use base::id::SHARDS_MAX;
 
 pub(crate) use keys::{KEYS, Key};
 pub(crate) use listing::{Shown, show};
+pub(crate) use problem::escape;
 #[cfg(test)]
 pub(crate) use source::Origin;
 pub(crate) use source::{Loaded, Sources};

@@ -30,6 +30,7 @@ mod reload;
 mod reporter;
 mod server_key;
 mod spans;
+mod whole_file;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -70,10 +71,7 @@ fn serve(matches: &ArgMatches) -> ExitCode {
     let logger = Logger::start(&loaded.config.logger);
     match process::run(loaded, sources, logger) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("ringmaster: {error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => fail(&error),
     }
 }
 
@@ -99,23 +97,23 @@ fn show(matches: &ArgMatches) -> ExitCode {
 /// Prints a token for whoever is at the machine itself: it opens the data folder's key.
 fn token(matches: &ArgMatches) -> ExitCode {
     let request = command_line::token_request(matches);
-    match operator_key::load(&request.data_dir) {
+    let data_dir = match Sources::new(matches).data_dir() {
+        Ok(data_dir) => data_dir,
+        Err(problems) => return refuse(&problems),
+    };
+    match operator_key::load(&data_dir) {
         Ok(keys) => {
             let bearer = Bearer::Machine { role: request.role };
             println!("{}", operator_key::sign(&keys, bearer, request.life));
             ExitCode::SUCCESS
         }
-        Err(error) => {
-            eprintln!("ringmaster: {error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => fail(&error),
     }
 }
 
 /// The configuration that a server starts with, or the end of this process.
 fn load(sources: &Sources) -> Result<Loaded, ExitCode> {
-    let loaded = sources.load().map_err(|problems| refuse(&problems))?;
-    loaded.check_files().map_err(|problems| refuse(&problems))
+    sources.load_with_files().map_err(|problems| refuse(&problems))
 }
 
 fn print(text: &str) -> ExitCode {
@@ -123,6 +121,11 @@ fn print(text: &str) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE, // whoever listened is gone
     }
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("ringmaster: {}", config::escape(&format!("{error:#}")));
+    ExitCode::FAILURE
 }
 
 /// Nothing was started.

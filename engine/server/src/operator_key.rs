@@ -1,7 +1,6 @@
 //! The key of operators' tokens: a file in the data folder, so that whoever can read it, and nobody
 //! else, can make a token without a password.
 
-use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,11 +8,12 @@ use anyhow::{Context as _, Result, ensure};
 use domain::identity::token::{Keys, OperatorClaims};
 use domain::operator::Bearer;
 
-use crate::key_file;
+use crate::{key_file, whole_file};
 
 const FILE: &str = "operator.key";
 /// Hexadecimal digits of 32 bytes.
 const LENGTH: usize = 64;
+const SIZE_MAX: u64 = 4096;
 
 /// The key of a data folder, made if it is not there.
 pub(crate) fn load_or_make(data_dir: &Path) -> Result<Keys> {
@@ -30,9 +30,8 @@ pub(crate) fn load_or_make(data_dir: &Path) -> Result<Keys> {
 /// The key of a data folder in which a server has started once.
 pub(crate) fn load(data_dir: &Path) -> Result<Keys> {
     let file = data_dir.join(FILE);
-    let text = fs::read_to_string(&file).with_context(|| {
-        format!("cannot read {}, which the first start of a server makes", file.display())
-    })?;
+    let text = whole_file::read_text(&file, SIZE_MAX)
+        .with_context(|| format!("{}, which the first start of a server makes", file.display()))?;
     let key = text.trim_end();
     let is_key = key.len() == LENGTH && key.bytes().all(|byte| byte.is_ascii_hexdigit());
     ensure!(is_key, "{} does not hold {LENGTH} hexadecimal digits", file.display());
@@ -47,6 +46,7 @@ pub(crate) fn sign(keys: &Keys, bearer: Bearer, life: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
 
     use base::UnixTime;

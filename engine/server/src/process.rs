@@ -23,7 +23,7 @@ use signal_hook::iterator::Signals;
 
 use crate::bus::{self, Bus, Mail, mailbox};
 use crate::certificate::Certificate;
-use crate::config::{Config, Loaded, Mode, Shown, Sources};
+use crate::config::{Config, Loaded, Mode, Shown, Sources, escape};
 use crate::executor::{self, Core};
 use crate::logger::Logger;
 use crate::metrics::Metrics;
@@ -70,6 +70,8 @@ pub(crate) struct Shared {
 
 /// Serves until SIGTERM or SIGINT.
 pub(crate) fn run(loaded: Loaded, sources: Sources, logger: Logger) -> Result<()> {
+    // One that comes while we start is not lost. The others end a start as they end any process.
+    let signals = Signals::new([SIGHUP])?;
     let config = &loaded.config;
     let shards = config.shard_count();
     net::probe::io_uring()?;
@@ -142,8 +144,10 @@ pub(crate) fn run(loaded: Loaded, sources: Sources, logger: Logger) -> Result<()
     reporter::start(shared.clone(), jobs)?;
     let banner = Banner { address, admin_address, first_token, incarnation: opened.incarnation };
     let config = loaded.config.clone();
+    let bus = shared.bus.clone();
     let reloader = Reloader { sources, loaded, logger, shared, incarnation: opened.incarnation };
-    listen_to_signals(reloader, certificate.map(|certificate| certificate.reload))?;
+    let reloads = [Some(reloader.start()?), certificate.map(|certificate| certificate.reload)];
+    listen_to_signals(signals, bus, reloads.into_iter().flatten().collect())?;
     banner.print(&config);
 
     for thread in threads {
@@ -201,7 +205,7 @@ pub(crate) fn shard_config(config: &Config, incarnation: u32) -> Result<shard::C
             &session.refresh_encryption_key,
             &session.earlier_refresh_encryption_keys,
         ),
-        server_keys: server_key::load(config).context("session.server_token_key_files")?,
+        server_keys: server_key::load(config)?,
         operator_keys: operator_key::load(&config.data_dir)?,
         token_life: secs(session.token_expiry_sec),
         refresh_token_life: secs(session.refresh_token_expiry_sec),
@@ -257,17 +261,17 @@ fn watch(shared: Arc<Shared>) -> Result<()> {
 }
 
 /// Starts the thread that turns the first SIGTERM or SIGINT into a drain, and the second into an
-/// end. SIGHUP has the configuration read again, and the certificate, where there is one.
-fn listen_to_signals(mut reloader: Reloader, certificate: Option<Sender<()>>) -> Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+/// end. SIGHUP asks for reloads, which are done elsewhere.
+fn listen_to_signals(mut signals: Signals, bus: Bus, reloads: Vec<Sender<()>>) -> Result<()> {
+    signals.add_signal(SIGTERM)?;
+    signals.add_signal(SIGINT)?;
     let listen = move || {
         let mut is_draining = false;
         for signal in signals.forever() {
             if signal == SIGHUP {
-                if let Some(certificate) = &certificate {
-                    let _ = certificate.try_send(()); // one that waits already is enough
+                for reload in &reloads {
+                    let _ = reload.try_send(()); // one that waits already is enough
                 }
-                reloader.reload();
                 continue;
             }
             if std::mem::replace(&mut is_draining, true) {
@@ -275,7 +279,7 @@ fn listen_to_signals(mut reloader: Reloader, certificate: Option<Sender<()>>) ->
                 std::process::exit(1);
             }
             tracing::info!(signal, "draining");
-            for mailbox in reloader.shared.bus.iter() {
+            for mailbox in bus.iter() {
                 mailbox.send_always(Mail::Drain);
             }
         }
@@ -317,7 +321,7 @@ impl Banner {
             "\x20 data folder      {data} (start {incarnation})\n\
              \x20 shards           {shards}\n\
              \x20 default keys     {default_keys}\n",
-            data = config.data_dir.display(),
+            data = escape(&config.data_dir.to_string_lossy()),
             incarnation = self.incarnation,
             shards = config.shard_count(),
         );

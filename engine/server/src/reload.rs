@@ -1,9 +1,12 @@
 //! SIGHUP: the configuration is read again, and what may change while the server runs does.
 
+use std::io;
 use std::sync::{Arc, PoisonError};
 
+use crossbeam_channel::Sender;
+
 use crate::bus::Mail;
-use crate::config::{Config, KEYS, Loaded, Shown, Sources};
+use crate::config::{Config, KEYS, Loaded, Shown, Sources, escape};
 use crate::logger::Logger;
 use crate::process::{Shared, shard_config};
 
@@ -14,7 +17,7 @@ pub(crate) struct Reloaded {
     pub shard: Arc<shard::Config>,
 }
 
-/// Lives on the thread of the signals.
+/// Lives on a thread of its own, so that slow files keep nobody from stopping the server.
 pub(crate) struct Reloader {
     pub sources: Sources,
     /// What is in force.
@@ -25,8 +28,16 @@ pub(crate) struct Reloader {
 }
 
 impl Reloader {
+    /// Starts the thread that reloads at each request. One that waits already is enough.
+    pub(crate) fn start(mut self) -> io::Result<Sender<()>> {
+        let (sender, requests) = crossbeam_channel::bounded(1);
+        let run = move || requests.iter().for_each(|()| self.reload());
+        std::thread::Builder::new().name("reload".into()).spawn(run)?;
+        Ok(sender)
+    }
+
     /// Takes over what has changed, or nothing if anything is wrong.
-    pub(crate) fn reload(&mut self) {
+    fn reload(&mut self) {
         match self.read() {
             Ok((loaded, shard, changes)) => self.take_over(loaded, shard, &changes),
             Err(problems) => {
@@ -40,9 +51,9 @@ impl Reloader {
     fn read(&self) -> Result<(Loaded, Arc<shard::Config>, Changes), Vec<String>> {
         let (loaded, changes) = merge(&self.loaded, &self.sources.load()?);
         // A key that waits for the restart may contradict one that does not.
-        let loaded = loaded.check()?;
+        let loaded = loaded.check_reload()?;
         let shard = shard_config(&loaded.config, self.incarnation);
-        let shard = Arc::new(shard.map_err(|error| vec![format!("{error:#}")])?);
+        let shard = Arc::new(shard.map_err(|error| vec![escape(&format!("{error:#}"))])?);
         Ok((loaded, shard, changes))
     }
 

@@ -64,7 +64,7 @@ use crate::fetch::Fetcher;
 use crate::limits::RESOLVERS_MAX;
 use crate::trace::export::{Exporter, Outlet};
 use crate::trace::target::Target;
-use crate::verify::Verifier;
+use crate::verify::{Verifier, invalid};
 
 /// The running thread. Dropping it takes nothing more, sends the spans that wait if a collector
 /// takes them within two seconds, answers what is still under way with `Unavailable`, and ends it.
@@ -102,7 +102,8 @@ impl Sidecar {
     /// Fails if the settings make no sense, or if the system gives no thread.
     pub fn start(mut settings: Settings) -> io::Result<Sidecar> {
         let fetcher = Fetcher::new();
-        let target = settings.traces.take().map(|traces| Target::read(&traces)).transpose()?;
+        let target = settings.traces.take().map(|traces| Target::read(&traces)).transpose();
+        let target = target.map_err(invalid)?;
         let ends =
             target.map(|target| trace::export::queue(target, fetcher.beside())).transpose()?;
         let (spans, exporter) = ends.unzip();

@@ -1,13 +1,12 @@
 //! What an operator may turn, with the public addresses of the providers as defaults.
 
 use std::fmt;
-use std::io;
 use std::time::Duration;
 
 use base::Secret;
 
 use crate::trace::target::Target;
-use crate::verify::{Addresses, check_issuers};
+use crate::verify::{Addresses, issuer_problems};
 
 /// Everything the sidecar is told. An empty `Default` verifies what needs no secret of ours.
 #[derive(Clone, Debug)]
@@ -109,17 +108,18 @@ pub struct Traces {
 }
 
 impl Traces {
-    /// Whether they make sense, as `Sidecar::start` demands it.
-    pub fn check(&self) -> io::Result<()> {
+    /// All that makes no sense, a sentence each; the sidecar would not start with it.
+    pub fn check(&self) -> Result<(), Vec<String>> {
         Target::read(self).map(drop)
     }
 }
 
 impl Settings {
-    /// Fails if they make no sense; the sidecar would not start with them.
-    pub fn check(&self) -> io::Result<()> {
-        Addresses::read(self)?;
-        check_issuers(&self.oidc)
+    /// All that makes no sense, a sentence each; the sidecar would not start with it.
+    pub fn check(&self) -> Result<(), Vec<String>> {
+        let mut problems = Addresses::read(self).err().unwrap_or_default();
+        problems.extend(issuer_problems(&self.oidc));
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
 
     pub fn is_apple_configured(&self) -> bool {

@@ -492,4 +492,10 @@ fn settings_that_make_no_sense_do_not_start() {
     assert!(check(&|settings| settings.oidc[0].audience.clear()).contains("audience"));
     let twin = issuer(&server, "studio", "https://twin.example");
     assert!(check(&|settings| settings.oidc.push(twin.clone())).contains("two issuers"));
+    let all = check(&|settings| {
+        settings.apple.jwks_url.clear();
+        settings.steam.ticket_url = plain.into();
+        settings.oidc[0].audience.clear();
+    });
+    assert_eq!(all.split("; ").count(), 3, "{all}");
 }

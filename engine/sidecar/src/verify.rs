@@ -44,8 +44,8 @@ pub(crate) struct Addresses {
 impl Verifier {
     /// Fails if the settings make no sense.
     pub(crate) fn new(settings: Settings, fetcher: &Fetcher) -> io::Result<Verifier> {
-        let addresses = Addresses::read(&settings)?;
-        check_issuers(&settings.oidc)?;
+        settings.check().map_err(invalid)?;
+        let addresses = Addresses::read(&settings).map_err(invalid)?;
         let clock = Clock::start();
         let patience = settings.deadline / 2;
         Ok(Verifier {
@@ -167,49 +167,72 @@ impl Verifier {
 }
 
 impl Addresses {
-    pub(crate) fn read(settings: &Settings) -> io::Result<Addresses> {
-        let read = |name: &str, text: &str| {
-            // The text is not shown: somebody may have put a password into it.
-            let wrong = || invalid(format!("{name} is not an https address"));
-            Url::parse(text).ok_or_else(wrong)
+    /// The addresses, or what is wrong with them, a sentence each.
+    pub(crate) fn read(settings: &Settings) -> Result<Addresses, Vec<String>> {
+        let mut problems = Vec::new();
+        let mut read = |name: &str, text: &str| {
+            let url = Url::parse(text);
+            if url.is_none() {
+                // The text is not shown: somebody may have put a password into it.
+                problems.push(format!("{name} is not an https address"));
+            }
+            url
         };
+        let urls = [
+            ("apple.jwks_url", &settings.apple.jwks_url),
+            ("facebook.graph_url", &settings.facebook.graph_url),
+            ("facebook_limited_login.jwks_url", &settings.facebook_limited_login.jwks_url),
+            ("google.jwks_url", &settings.google.jwks_url),
+            ("steam.ticket_url", &settings.steam.ticket_url),
+        ]
+        .map(|(name, text)| read(name, text));
         let oidc = settings.oidc.iter();
-        let oidc =
-            oidc.map(|issuer| read(&format!("jwks_url of {}", issuer.name), &issuer.jwks_url));
-        Ok(Addresses {
-            apple_keys: read("apple.jwks_url", &settings.apple.jwks_url)?,
-            facebook_graph: read("facebook.graph_url", &settings.facebook.graph_url)?,
-            facebook_keys: read(
-                "facebook_limited_login.jwks_url",
-                &settings.facebook_limited_login.jwks_url,
-            )?,
-            google_keys: read("google.jwks_url", &settings.google.jwks_url)?,
-            steam_ticket: read("steam.ticket_url", &settings.steam.ticket_url)?,
-            oidc_keys: oidc.collect::<io::Result<_>>()?,
-        })
+        let oidc = oidc
+            .filter_map(|issuer| read(&format!("jwks_url of {}", issuer.name), &issuer.jwks_url));
+        let oidc_keys = oidc.collect();
+        match urls {
+            [
+                Some(apple_keys),
+                Some(facebook_graph),
+                Some(facebook_keys),
+                Some(google_keys),
+                Some(steam_ticket),
+            ] if problems.is_empty() => Ok(Addresses {
+                apple_keys,
+                facebook_graph,
+                facebook_keys,
+                google_keys,
+                steam_ticket,
+                oidc_keys,
+            }),
+            _ => Err(problems),
+        }
     }
 }
 
-/// Two issuers' players must never have one id.
-pub(crate) fn check_issuers(issuers: &[Issuer]) -> io::Result<()> {
+/// What is wrong with issuers, a sentence each. Two issuers' players must never have one id.
+pub(crate) fn issuer_problems(issuers: &[Issuer]) -> Vec<String> {
+    let mut problems = Vec::new();
     if issuers.len() > ISSUERS_MAX {
-        return Err(invalid(format!("there are at most {ISSUERS_MAX} OpenID Connect issuers")));
+        problems.push(format!("there are at most {ISSUERS_MAX} OpenID Connect issuers"));
     }
     for (index, issuer) in issuers.iter().enumerate() {
         let Issuer { name, issuer, audience, .. } = issuer;
         if name.is_empty() || name.contains(':') {
-            return Err(invalid(format!("an issuer's name is not empty and has no colon: {name}")));
+            problems.push(format!("an issuer's name is not empty and has no colon: {name}"));
         }
         if issuer.is_empty() || audience.is_empty() {
-            return Err(invalid(format!("{name} lacks its issuer or its audience")));
+            problems.push(format!("{name} lacks its issuer or its audience"));
         }
         if issuers[..index].iter().any(|other| other.name == *name) {
-            return Err(invalid(format!("two issuers are called {name}")));
+            problems.push(format!("two issuers are called {name}"));
         }
     }
-    Ok(())
+    problems
 }
 
-pub(crate) fn invalid(sentence: String) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, sentence)
+/// One error of all that is wrong with settings.
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+pub(crate) fn invalid(problems: Vec<String>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, problems.join("; "))
 }

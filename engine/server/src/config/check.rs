@@ -1,55 +1,153 @@
 //! What several keys have to be together, and what they name outside.
 
+use std::net::{IpAddr, SocketAddr};
+
 use base::Secret;
 
+use super::problem::Problems;
 use super::source::Origin;
-use super::{Config, KEYS, Loaded};
+use super::{KEYS, Loaded};
 use crate::certificate::Certificate;
 use crate::server_key;
 
 impl Loaded {
-    /// The same, or what is wrong between keys that are right each by itself.
-    pub(crate) fn check(self) -> Result<Loaded, Vec<String>> {
-        let problems = check_together(&self);
-        if problems.is_empty() { Ok(self) } else { Err(problems) }
+    /// The same, or what is wrong with it beside a server that runs.
+    pub(crate) fn check_reload(self) -> Result<Loaded, Vec<String>> {
+        let mut problems = Problems::default();
+        self.check_together(&mut problems);
+        self.check_server_keys(&mut problems);
+        if problems.is_empty() { Ok(self) } else { Err(problems.told()) }
     }
 
-    /// The same, or what a start would refuse of what its keys name: files, and addresses of
-    /// providers.
-    pub(crate) fn check_files(self) -> Result<Loaded, Vec<String>> {
-        let mut problems = Vec::new();
-        if let Err(error) = Certificate::check(&self.config) {
-            problems.push(format!("{error:#}"));
+    /// Tells what a start would refuse of what keys name: files, and addresses of others.
+    pub(super) fn check_files(&self, problems: &mut Problems) {
+        for problem in Certificate::check(&self.config) {
+            self.tell(problems, &problem, &[]);
         }
-        if let Err(error) = server_key::check(&self.config) {
-            problems.push(format!("session.server_token_key_files: {error:#}"));
-        }
-        if let Err(error) = self.config.social.settings().check() {
-            problems.push(social_problem(&error.to_string()));
+        self.check_server_keys(problems);
+        for problem in self.config.social.settings().check().err().unwrap_or_default() {
+            self.tell(problems, &social_problem(&problem), &[]);
         }
         let traces = self.config.sidecar_settings().traces;
-        if let Some(Err(error)) = traces.map(|traces| traces.check()) {
-            problems.push(trace_problem(error.to_string()));
+        let found = traces.and_then(|traces| traces.check().err());
+        for problem in found.unwrap_or_default() {
+            self.tell(problems, &trace_problem(problem), &[]);
         }
-        let problems: Vec<_> = problems.into_iter().map(|problem| self.place(problem)).collect();
-        if problems.is_empty() { Ok(self) } else { Err(problems) }
+    }
+
+    fn check_server_keys(&self, problems: &mut Problems) {
+        for problem in server_key::check(&self.config) {
+            self.tell(problems, &problem, &[]);
+        }
+    }
+
+    /// Tells what is wrong between keys that are right each by itself.
+    pub(super) fn check_together(&self, problems: &mut Problems) {
+        let config = &self.config;
+        let mut refuse = |key: &str, what: &str, others: &[&str]| {
+            self.tell(problems, &format!("{key}: {what}"), others);
+        };
+        if let Some(admin) = config.admin_listen.filter(|admin| overlap(config.listen, *admin)) {
+            let what = format!("{} has to differ from admin_listen, {admin}", config.listen);
+            refuse("listen", &what, &["admin_listen"]);
+        }
+        if let Some((key, other)) = self.shared_key() {
+            let what = "a key of session tokens is one of refresh tokens too, and has to differ: \
+                        session.encryption_key, session.earlier_encryption_keys, \
+                        session.refresh_encryption_key, session.earlier_refresh_encryption_keys";
+            refuse(key, what, &[other]);
+        }
+        let socket = &config.socket;
+        let (ping, pong) = (socket.ping_period_ms, socket.pong_wait_ms);
+        if ping >= pong {
+            let what = format!("{ping} has to be less than socket.pong_wait_ms, {pong}");
+            refuse("socket.ping_period_ms", &what, &["socket.pong_wait_ms"]);
+        }
+        let has_key = !socket.ssl_private_key.as_os_str().is_empty();
+        if config.has_tls() != has_key {
+            let (set, empty) = match has_key {
+                true => ("socket.ssl_private_key", "socket.ssl_certificate"),
+                false => ("socket.ssl_certificate", "socket.ssl_private_key"),
+            };
+            refuse(set, &format!("goes together with {empty}, which is empty"), &[empty]);
+        }
+        let count = config.shard_count();
+        for (key, shard) in [
+            ("placement.matches", config.placement.matches),
+            ("placement.queue", config.placement.queue),
+        ] {
+            if let Some(shard) = shard.filter(|shard| *shard >= count) {
+                let what = format!("{shard} has to be below the number of shards, {count}");
+                refuse(key, &what, &["shards"]);
+            }
+        }
+        let mut defaults = config.default_keys();
+        defaults.retain(|key| self.is_known(key));
+        if config.production && !defaults.is_empty() {
+            let defaults = defaults.join(", ");
+            let what = format!("a default key is refused in production: set {defaults}");
+            refuse("production", &what, &[]);
+        }
+    }
+
+    /// Tells the sentence, which begins with the names of keys, unless it is about a key, one of
+    /// these or of the others, of which nothing is known.
+    fn tell(&self, problems: &mut Problems, sentence: &str, others: &[&str]) {
+        let (names, _) = sentence.split_once(": ").unwrap_or_default();
+        if names.split(", ").chain(others.iter().copied()).all(|name| self.is_known(name)) {
+            problems.add(|| self.place(sentence));
+        }
     }
 
     /// The sentence, which begins with the name of a key, behind the place where its value stands:
     /// a variable and a flag are that name.
-    fn place(&self, sentence: String) -> String {
+    fn place(&self, sentence: &str) -> String {
         for (key, origin) in KEYS.iter().zip(&self.origins) {
             let rest = sentence.strip_prefix(key.name);
             if let Some(rest) = rest.filter(|rest| rest.starts_with([':', ','])) {
                 return match origin {
-                    Origin::Default => sentence,
+                    Origin::Default | Origin::Unknown => sentence.to_owned(),
                     Origin::File { .. } => format!("{origin}: {sentence}"),
                     Origin::Environment(_) | Origin::Flag(_) => format!("{origin}{rest}"),
                 };
             }
         }
-        sentence
+        sentence.to_owned()
     }
+
+    /// The names of two keys, of session and of refresh tokens, that hold the same one.
+    fn shared_key(&self) -> Option<(&'static str, &'static str)> {
+        let session = &self.config.session;
+        let one = std::slice::from_ref;
+        let refresh: [(_, &[Secret]); 2] = [
+            ("session.refresh_encryption_key", one(&session.refresh_encryption_key)),
+            ("session.earlier_refresh_encryption_keys", &session.earlier_refresh_encryption_keys),
+        ];
+        let access: [(_, &[Secret]); 2] = [
+            ("session.encryption_key", one(&session.encryption_key)),
+            ("session.earlier_encryption_keys", &session.earlier_encryption_keys),
+        ];
+        for (name, keys) in access {
+            for (other, others) in refresh {
+                let is_shared = keys.iter().any(|key| others.contains(key));
+                if is_shared && self.is_known(name) && self.is_known(other) {
+                    return Some((name, other));
+                }
+            }
+        }
+        None
+    }
+}
+
+/// Whether a connection could be for either.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    // A socket of IPv6 takes those of IPv4, too.
+    let takes = |one: IpAddr, other: IpAddr| {
+        one == other || one.is_unspecified() && (one.is_ipv6() || other.is_ipv4())
+    };
+    let (one_ip, other_ip) = (one.ip().to_canonical(), other.ip().to_canonical());
+    let is_taken = takes(one_ip, other_ip) || takes(other_ip, one_ip);
+    one.port() == other.port() && one.port() != 0 && is_taken
 }
 
 /// What the sidecar says of its settings, by the names of our keys.
@@ -68,66 +166,4 @@ fn trace_problem(sentence: String) -> String {
         None if sentence.starts_with("traces.headers: ") => sentence,
         None => format!("traces.headers: {sentence}"),
     }
-}
-
-fn check_together(loaded: &Loaded) -> Vec<String> {
-    let config = &loaded.config;
-    let mut problems = Vec::new();
-    let mut refuse =
-        |key: &str, what: String| problems.push(loaded.place(format!("{key}: {what}")));
-    if let Some(key) = shared_key(config) {
-        let what = "a key of session tokens is one of refresh tokens too, and has to differ: \
-                    session.encryption_key, session.earlier_encryption_keys, \
-                    session.refresh_encryption_key, session.earlier_refresh_encryption_keys";
-        refuse(key, what.into());
-    }
-    let socket = &config.socket;
-    let (ping, pong) = (socket.ping_period_ms, socket.pong_wait_ms);
-    if ping >= pong {
-        let what = format!("{ping} has to be less than socket.pong_wait_ms, {pong}");
-        refuse("socket.ping_period_ms", what);
-    }
-    let has_key = !socket.ssl_private_key.as_os_str().is_empty();
-    if config.has_tls() != has_key {
-        let (set, empty) = match has_key {
-            true => ("socket.ssl_private_key", "socket.ssl_certificate"),
-            false => ("socket.ssl_certificate", "socket.ssl_private_key"),
-        };
-        refuse(set, format!("goes together with {empty}, which is empty"));
-    }
-    let count = config.shard_count();
-    for (key, shard) in [
-        ("placement.matches", config.placement.matches),
-        ("placement.queue", config.placement.queue),
-    ] {
-        if let Some(shard) = shard.filter(|shard| *shard >= count) {
-            refuse(key, format!("{shard} has to be below the number of shards, {count}"));
-        }
-    }
-    let issuers = &config.social.oidc;
-    for (index, issuer) in issuers.iter().enumerate() {
-        if issuers[..index].iter().any(|other| other.name == issuer.name) {
-            refuse("social.oidc", format!("two issuers have the name {:?}", issuer.name));
-        }
-    }
-    let defaults = config.default_keys();
-    if config.production && !defaults.is_empty() {
-        let what = format!("a default key is refused in production: set {}", defaults.join(", "));
-        refuse("production", what);
-    }
-    problems
-}
-
-/// The name of a key that signs tokens of both kinds.
-fn shared_key(config: &Config) -> Option<&'static str> {
-    let session = &config.session;
-    let is_of_refresh = |key: &Secret| {
-        session.refresh_encryption_key == *key
-            || session.earlier_refresh_encryption_keys.contains(key)
-    };
-    if is_of_refresh(&session.encryption_key) {
-        return Some("session.encryption_key");
-    }
-    let is_shared = session.earlier_encryption_keys.iter().any(is_of_refresh);
-    is_shared.then_some("session.earlier_encryption_keys")
 }

@@ -8,6 +8,7 @@ use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use domain::operator::Role;
 
+use super::problem::escape;
 use super::setting::Kind;
 use super::source::{FILE_VARIABLE, PREFIX};
 use super::{KEYS, Key, Sources};
@@ -39,12 +40,6 @@ fn token() -> Command {
         .required(true)
         .value_parser(Role::ALL.map(Role::name))
         .help("What its bearer may do");
-    let data_dir = Arg::new("data_dir")
-        .long("data-dir")
-        .value_name("DIR")
-        .default_value("data")
-        .value_parser(value_parser!(PathBuf))
-        .help("Folder of the server");
     let life = Arg::new("life")
         .long("expiry-sec")
         .value_name("N")
@@ -53,34 +48,36 @@ fn token() -> Command {
         .help("Seconds until it expires, 1 to 86400");
     Command::new("token")
         .about("Print a short-lived operator token for scripts on this machine")
-        .args([role, data_dir, life])
+        .args([role, life, file()])
+        .args(KEYS.iter().filter(|key| key.name == "data_dir").map(flag))
 }
 
 /// What `ringmaster token` is asked for.
 pub(crate) struct TokenRequest {
     pub role: Role,
-    pub data_dir: PathBuf,
     pub life: Duration,
 }
 
 pub(crate) fn token_request(matches: &ArgMatches) -> TokenRequest {
     let role = matches.get_one::<String>("role").and_then(|name| Role::parse(name));
-    let data_dir = matches.get_one::<PathBuf>("data_dir").cloned();
     let life = matches.get_one("life").copied().map(Duration::from_secs);
-    let (Some(role), Some(data_dir), Some(life)) = (role, data_dir, life) else {
-        unreachable!("clap wants a role, and has defaults of the others")
+    let (Some(role), Some(life)) = (role, life) else {
+        unreachable!("clap wants a role, and has a default of the other")
     };
-    TokenRequest { role, data_dir, life }
+    TokenRequest { role, life }
 }
 
 fn with_flags(command: Command) -> Command {
-    let file = Arg::new(CONFIG)
+    command.arg(file()).args(KEYS.iter().map(flag))
+}
+
+fn file() -> Arg {
+    Arg::new(CONFIG)
         .long(CONFIG)
         .value_name("FILE")
         .action(ArgAction::Append)
         .value_parser(value_parser!(PathBuf))
-        .help("Configuration file (TOML); may be repeated, later ones override");
-    command.arg(file).args(KEYS.iter().map(flag))
+        .help("Configuration file (TOML); may be repeated, later ones override")
 }
 
 fn flag(key: &'static Key) -> Arg {
@@ -95,7 +92,7 @@ fn flag(key: &'static Key) -> Arg {
         Kind::Whole { .. } | Kind::Number { .. } | Kind::Shard => "N",
         Kind::Text { .. } | Kind::Header => "TEXT",
         Kind::Word(_) => "WORD",
-        Kind::Path => "PATH",
+        Kind::Path { .. } => "PATH",
         Kind::Url => "URL",
         Kind::Address { .. } => "ADDR:PORT",
         Kind::List(_) => "LIST",
@@ -134,7 +131,9 @@ impl Sources {
                 named.map(|(_, file)| file.into()).collect()
             }
         };
-        let flag = |key: &'static Key| Some((key, matches.get_one::<String>(key.name)?.clone()));
+        // A command may have the flags of some keys only.
+        let text = |key: &Key| matches.try_get_one::<String>(key.name).ok()?.cloned();
+        let flag = |key: &'static Key| Some((key, text(key)?));
         Sources { files, environment, flags: KEYS.iter().filter_map(flag).collect() }
     }
 }
@@ -150,7 +149,7 @@ pub(crate) fn refuse(error: &clap::Error) -> ExitCode {
     let is_advice = |line: &str| line.starts_with("Usage:") || line.starts_with("For more");
     let told: Vec<_> = lines.take_while(|line| !is_advice(line)).collect();
     let told = told.join("; ");
-    eprintln!("ringmaster: {}", told.strip_prefix("error: ").unwrap_or(&told));
+    eprintln!("ringmaster: {}", escape(told.strip_prefix("error: ").unwrap_or(&told)));
     ExitCode::from(2)
 }
 

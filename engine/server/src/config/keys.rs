@@ -57,7 +57,7 @@ impl Key {
         match self.kind {
             Kind::Text { .. }
             | Kind::Word(_)
-            | Kind::Path
+            | Kind::Path { .. }
             | Kind::Url
             | Kind::Address { .. }
             | Kind::Header => true,
@@ -76,6 +76,11 @@ impl Key {
         let value = DeValue::parse(toml).expect("a setting writes TOML");
         let set = (self.field)(config).set(&value, &self.kind);
         set.expect("a value that was written is right");
+    }
+
+    /// The value as TOML, without the parts of URLs in which secrets stand.
+    pub(crate) fn shown(&self, config: &Config) -> String {
+        (self.field)(&mut config.clone()).shown(&self.kind)
     }
 
     /// The value as TOML.
@@ -107,7 +112,7 @@ pub(crate) static KEYS: &[Key] = &[
     Key::new(
         "data_dir",
         "\"data\"",
-        Kind::Path,
+        Kind::Path { is_optional: false },
         |config| &mut config.data_dir,
         "Folder that keeps everything; made when it is not there.",
     ),
@@ -151,14 +156,14 @@ pub(crate) static KEYS: &[Key] = &[
     Key::new(
         "socket.ssl_certificate",
         "\"\"",
-        Kind::Path,
+        Kind::Path { is_optional: true },
         |config| &mut config.socket.ssl_certificate,
         "PEM file of the certificate and what follows it in its chain; empty: no TLS.",
     ),
     Key::new(
         "socket.ssl_private_key",
         "\"\"",
-        Kind::Path,
+        Kind::Path { is_optional: true },
         |config| &mut config.socket.ssl_private_key,
         "PEM file of the certificate's private key.",
     ),
@@ -353,7 +358,7 @@ pub(crate) static KEYS: &[Key] = &[
     Key::new(
         "session.server_token_key_files",
         "[]",
-        Kind::List(&Kind::Path),
+        Kind::List(&Kind::Path { is_optional: false }),
         |config| &mut config.session.server_token_key_files,
         "PEM files of Ed25519 private keys: the first signs tokens for dedicated servers, all of \
          them are published; none: one that is made in the data folder.",

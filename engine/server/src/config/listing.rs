@@ -3,10 +3,12 @@
 use super::source::Origin;
 use super::{KEYS, Key, Loaded};
 
-/// The configuration as a file that can be loaded again. A secret is a comment in it.
+/// The configuration as a file that can be loaded again. A secret is a comment in it, and so is an
+/// address whose parameters are left out.
 pub(crate) fn show(loaded: &Loaded) -> String {
     let mut lines = KEYS.iter().zip(&loaded.origins).map(|(key, origin)| {
         let value = key.toml(&loaded.config);
+        let shown = key.shown(&loaded.config);
         let (_, name) = key.section();
         let origin = match origin {
             Origin::Default => String::new(),
@@ -18,6 +20,7 @@ pub(crate) fn show(loaded: &Loaded) -> String {
                 format!("# {name} = [\"REDACTED\"]{origin}\n")
             }
             _ if key.is_secret => format!("# {name} = \"REDACTED\"{origin}\n"),
+            _ if shown != value => format!("# {name} = {shown}{origin}\n"),
             value => format!("{name} = {value}{origin}\n"),
         }
     });

@@ -33,26 +33,30 @@ pub(super) const RATE_MAX: u32 = 1_000_000;
 
 /// Written as a table of both numbers; `None` as an empty one.
 impl Setting for Option<Limit> {
-    fn set(&mut self, value: &Value<'_>, _: &Kind) -> Result<(), Wrong> {
+    fn set(&mut self, value: &Value<'_>, _: &Kind) -> Result<(), Vec<Wrong>> {
         const NUMBER: Kind = Kind::Whole { least: 1, most: RATE_MAX as u64, unit: "" };
         let DeValue::Table(table) = value.get_ref() else {
-            return Err(Wrong::of_type(value));
+            return Err(Wrong::of_type(value).into());
         };
         let (mut per_sec, mut burst) = (0, 0);
         for (name, number) in table {
             match &**name.get_ref() {
                 "per_sec" => per_sec.set(number, &NUMBER)?,
                 "burst" => burst.set(number, &NUMBER)?,
-                _ => return Err(Wrong::new(value, "has something else than per_sec and burst")),
+                _ => {
+                    return Err(
+                        Wrong::new(value, "has something else than per_sec and burst").into()
+                    );
+                }
             }
         }
         *self = match (per_sec, burst) {
             (0, 0) => None,
-            (0, _) => return Err(Wrong::new(value, "lacks per_sec")),
-            (_, 0) => return Err(Wrong::new(value, "lacks burst")),
+            (0, _) => return Err(Wrong::new(value, "lacks per_sec").into()),
+            (_, 0) => return Err(Wrong::new(value, "lacks burst").into()),
             (per_sec, burst) if burst / per_sec > 3600 => {
                 let what = "has a burst that takes more than an hour to come back";
-                return Err(Wrong::new(value, what));
+                return Err(Wrong::new(value, what).into());
             }
             (per_sec, burst) => Some(Limit { per_sec, burst }),
         };

@@ -94,10 +94,17 @@ A secret can also come from a file of its own: `RINGMASTER_SESSION_ENCRYPTION_KE
 line break at its end is not part of the secret. Setting a variable together with its `_FILE` is an error. Flags are seen
 by whoever lists processes: no place for secrets. No log, error or listing shows the value of a secret.
 
+All files that are named are regular ones, no pipes or devices: nothing waits for them. A configuration file has at most
+1 MiB, a secret's 64 KiB; a byte order mark at the beginning of either is passed over. A key stands once in a file, and
+may stand in another again.
+
+`ringmaster token` finds the data folder in the same way, whatever is wrong with other keys.
+
 ## Looking at it
 
 `ringmaster config check` says whether the server would start with the same flags and environment, and all that is
-wrong otherwise, a line each: file, line and key, what is wrong and what would be right.
+wrong otherwise, a line each: file, line and key, what is wrong and what would be right. After 20 lines it says how many
+more there are. A start says the same.
 
 ```
 ringmaster: ringmaster.toml:12: session.token_expiri_sec: unknown key; did you mean session.token_expiry_sec?
@@ -105,14 +112,18 @@ ringmaster: ringmaster.toml:14: shards: \"two\" is text, and has to be a whole n
 ```
 
 `ringmaster config show` prints what is in force, and where each value that is no default comes from. Its output can be
-loaded again; secrets are comments in it.
+loaded again; secrets are comments in it. Addresses of others may hold keys of theirs: what stands behind their `?` or
+`#` is left out, and the rest is a comment. The values of `socket.response_headers` are shown, as every client gets them.
+Operators see the same at `/v2/console/config`. Letters that a terminal would obey are written as escapes.
 
 Whatever is wrong, an unknown key or variable too, is refused with exit status 2, and nothing is started. Variables that
-Kubernetes sets for a service called `ringmaster` (`RINGMASTER_SERVICE_HOST`, `RINGMASTER_PORT_…`) are passed over.
+Kubernetes sets for services called `ringmaster` or `ringmaster-…` (`RINGMASTER_SERVICE_HOST=10.0.0.1`,
+`RINGMASTER_PORT_7350_TCP=tcp://10.0.0.1:7350`) are passed over, if name and value have exactly that form.
 
 ## Changing it while it runs
 
-SIGHUP has all sources read again. If anything is wrong with them, it is logged and everything stays as it was.
+SIGHUP has all sources read again; one that comes meanwhile has them read once more. If anything is wrong with them, or
+with a key file, it is logged and everything stays as it was.
 Otherwise the keys marked SIGHUP change at once, and the log names those that did, and those that wait for a restart.
 Settings of connections are for new ones. Tokens of a key that is neither in force nor an earlier one are refused from
 then on; changed rate limits begin with full buckets.

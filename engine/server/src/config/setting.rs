@@ -9,6 +9,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::Header;
+use super::problem::is_shown;
 use super::rates::RATE_MAX;
 
 pub(crate) type Value<'a> = Spanned<DeValue<'a>>;
@@ -33,7 +34,10 @@ pub(crate) enum Kind {
         most: usize,
     },
     Word(&'static [&'static str]),
-    Path,
+    Path {
+        /// Whether it may be empty.
+        is_optional: bool,
+    },
     /// Empty for none.
     Url,
     Address {
@@ -51,10 +55,15 @@ pub(crate) enum Kind {
 /// The type of a key's field.
 pub(crate) trait Setting {
     /// Takes the value if it is right.
-    fn set(&mut self, value: &Value<'_>, kind: &Kind) -> Result<(), Wrong>;
+    fn set(&mut self, value: &Value<'_>, kind: &Kind) -> Result<(), Vec<Wrong>>;
 
     /// The value as TOML, secret or not.
     fn toml(&self) -> String;
+
+    /// The value as TOML, without the parts of URLs in which secrets stand.
+    fn shown(&self, _: &Kind) -> String {
+        self.toml()
+    }
 }
 
 /// Why a value is not taken.
@@ -70,12 +79,22 @@ pub(crate) struct Wrong {
 
 /// More of a value is not repeated.
 const SHOWN_MAX: usize = 60;
+/// The longest path that the system takes.
+const PATH_MAX: usize = 4095;
+
+impl From<Wrong> for Vec<Wrong> {
+    fn from(wrong: Wrong) -> Self {
+        vec![wrong]
+    }
+}
 
 impl Wrong {
     pub(crate) fn new(value: &Value<'_>, what: impl Into<String>) -> Wrong {
         let shown = match value.get_ref() {
             DeValue::String(text) if text.chars().count() > SHOWN_MAX => None,
             DeValue::String(text) => Some(quote(text)),
+            DeValue::Integer(number) if number.as_str().len() > SHOWN_MAX => None,
+            DeValue::Float(number) if number.as_str().len() > SHOWN_MAX => None,
             DeValue::Integer(number) => Some(number.to_string()),
             DeValue::Float(number) => Some(number.to_string()),
             DeValue::Boolean(flag) => Some(flag.to_string()),
@@ -127,7 +146,8 @@ impl fmt::Display for Kind {
                 }
                 words => write!(f, "\"{}\"", words.join("")),
             },
-            Kind::Path => f.write_str("a path"),
+            Kind::Path { is_optional: false } => f.write_str("a path"),
+            Kind::Path { is_optional: true } => f.write_str("a path, or empty"),
             Kind::Url => f.write_str("a URL of http or https without a password, or empty"),
             Kind::Address { is_optional: false } => {
                 f.write_str("address:port, such as 127.0.0.1:7350")
@@ -154,10 +174,11 @@ pub(crate) fn quote(text: &str) -> String {
     for letter in text.chars() {
         match letter {
             '"' | '\\' => quoted.extend(['\\', letter]),
-            letter if letter.is_control() => {
-                quoted.push_str(&format!("\\u{:04X}", u32::from(letter)));
-            }
-            letter => quoted.push(letter),
+            letter if is_shown(letter) => quoted.push(letter),
+            letter => match u32::from(letter) {
+                short @ ..=0xFFFF => quoted.push_str(&format!("\\u{short:04X}")),
+                long => quoted.push_str(&format!("\\U{long:08X}")),
+            },
         }
     }
     quoted.push('"');
@@ -171,6 +192,8 @@ pub(crate) fn text<'a>(value: &'a Value<'_>, kind: &Kind) -> Result<&'a str, Wro
     match kind {
         Kind::Text { least, .. } if text.len() < *least => Err(Wrong::new(value, "is too short")),
         Kind::Text { most, .. } if text.len() > *most => Err(Wrong::new(value, "is too long")),
+        Kind::Path { is_optional: false } if text.is_empty() => Err(Wrong::new(value, "is empty")),
+        Kind::Path { .. } if text.len() > PATH_MAX => Err(Wrong::new(value, "is too long")),
         // Somebody may have put a password into it.
         Kind::Url if !is_url(text) => Err(Wrong { shown: None, ..Wrong::new(value, "is no URL") }),
         Kind::Header => {
@@ -178,6 +201,11 @@ pub(crate) fn text<'a>(value: &'a Value<'_>, kind: &Kind) -> Result<&'a str, Wro
         }
         _ => Ok(text),
     }
+}
+
+/// The URL up to where keys of whoever is asked may stand.
+pub(crate) fn without_parameters(url: &str) -> &str {
+    url.split(['?', '#']).next().unwrap_or_default()
 }
 
 fn is_url(text: &str) -> bool {
@@ -204,7 +232,7 @@ fn whole(value: &Value<'_>, kind: &Kind) -> Result<u64, Wrong> {
 macro_rules! whole {
     ($($type:ty)*) => {$(
         impl Setting for $type {
-            fn set(&mut self, value: &Value<'_>, kind: &Kind) -> Result<(), Wrong> {
+            fn set(&mut self, value: &Value<'_>, kind: &Kind) -> Result<(), Vec<Wrong>> {
                 let number = whole(value, kind)?;
                 *self = <$type>::try_from(number).map_err(|_| Wrong::out_of_range(value))?;
                 Ok(())
@@ -220,9 +248,9 @@ macro_rules! whole {
 whole!(u32 u64 usize);
 
 impl Setting for bool {
-    fn set(&mut self, value: &Value<'_>, _: &Kind) -> Result<(), Wrong> {
+    fn set(&mut self, value: &Value<'_>, _: &Kind) -> Result<(), Vec<Wrong>> {
         let DeValue::Boolean(flag) = value.get_ref() else {
-            return Err(Wrong::of_type(value));
+            return Err(Wrong::of_type(value).into());
         };
         *self = *flag;
         Ok(())
@@ -234,17 +262,17 @@ impl Setting for bool {
 }
 
 impl Setting for f64 {
-    fn set(&mut self, value: &Value<'_>, kind: &Kind) -> Result<(), Wrong> {
+    fn set(&mut self, value: &Value<'_>, kind: &Kind) -> Result<(), Vec<Wrong>> {
         let digits = match value.get_ref() {
             DeValue::Float(number) => number.as_str(),
             DeValue::Integer(number) if number.radix() == 10 => number.as_str(),
-            _ => return Err(Wrong::of_type(value)),
+            _ => return Err(Wrong::of_type(value).into()),
         };
         let number = digits.parse().map_err(|_| Wrong::out_of_range(value))?;
         if let Kind::Number { least, most } = kind
             && !(*least..=*most).contains(&number)
         {
-            return Err(Wrong::out_of_range(value));
+            return Err(Wrong::out_of_range(value).into());
         }
         *self = number;
         Ok(())
@@ -256,7 +284,7 @@ impl Setting for f64 {
 }
 
 impl Setting for String {
-    fn set(&mut self, value: &Value<'_>, kind: &Kind) -> Result<(), Wrong> {
+    fn set(&mut self, value: &Value<'_>, kind: &Kind) -> Result<(), Vec<Wrong>> {
         text(value, kind)?.clone_into(self);
         Ok(())
     }
@@ -264,10 +292,15 @@ impl Setting for String {
     fn toml(&self) -> String {
         quote(self)
     }
+
+    fn shown(&self, kind: &Kind) -> String {
+        let is_url = matches!(kind, Kind::Url);
+        if is_url { quote(without_parameters(self)) } else { self.toml() }
+    }
 }
 
 impl Setting for Secret {
-    fn set(&mut self, value: &Value<'_>, kind: &Kind) -> Result<(), Wrong> {
+    fn set(&mut self, value: &Value<'_>, kind: &Kind) -> Result<(), Vec<Wrong>> {
         self.0.set(value, kind)
     }
 
@@ -277,7 +310,7 @@ impl Setting for Secret {
 }
 
 impl Setting for PathBuf {
-    fn set(&mut self, value: &Value<'_>, kind: &Kind) -> Result<(), Wrong> {
+    fn set(&mut self, value: &Value<'_>, kind: &Kind) -> Result<(), Vec<Wrong>> {
         *self = PathBuf::from(text(value, kind)?);
         Ok(())
     }
@@ -288,7 +321,7 @@ impl Setting for PathBuf {
 }
 
 impl Setting for SocketAddr {
-    fn set(&mut self, value: &Value<'_>, kind: &Kind) -> Result<(), Wrong> {
+    fn set(&mut self, value: &Value<'_>, kind: &Kind) -> Result<(), Vec<Wrong>> {
         let address = text(value, kind)?.parse();
         *self = address.map_err(|_| Wrong::new(value, "is no address"))?;
         Ok(())
@@ -300,7 +333,7 @@ impl Setting for SocketAddr {
 }
 
 impl Setting for Option<SocketAddr> {
-    fn set(&mut self, value: &Value<'_>, kind: &Kind) -> Result<(), Wrong> {
+    fn set(&mut self, value: &Value<'_>, kind: &Kind) -> Result<(), Vec<Wrong>> {
         *self = match text(value, kind)? {
             "" => None,
             text => Some(text.parse().map_err(|_| Wrong::new(value, "is no address"))?),
@@ -314,7 +347,7 @@ impl Setting for Option<SocketAddr> {
 }
 
 impl Setting for Header {
-    fn set(&mut self, value: &Value<'_>, kind: &Kind) -> Result<(), Wrong> {
+    fn set(&mut self, value: &Value<'_>, kind: &Kind) -> Result<(), Vec<Wrong>> {
         *self = Header::parse(text(value, kind)?).map_err(|what| Wrong::new(value, what))?;
         Ok(())
     }
@@ -326,15 +359,20 @@ impl Setting for Header {
 }
 
 impl<T: Setting + Default> Setting for Vec<T> {
-    fn set(&mut self, value: &Value<'_>, kind: &Kind) -> Result<(), Wrong> {
+    fn set(&mut self, value: &Value<'_>, kind: &Kind) -> Result<(), Vec<Wrong>> {
         let (DeValue::Array(values), Kind::List(kind)) = (value.get_ref(), kind) else {
-            return Err(Wrong::of_type(value));
+            return Err(Wrong::of_type(value).into());
         };
-        let mut items = Vec::new();
+        let (mut items, mut wrong) = (Vec::new(), Vec::new());
         for value in &**values {
             let mut item = T::default();
-            item.set(value, kind)?;
-            items.push(item);
+            match item.set(value, kind) {
+                Ok(()) => items.push(item),
+                Err(more) => wrong.extend(more),
+            }
+        }
+        if !wrong.is_empty() {
+            return Err(wrong);
         }
         *self = items;
         Ok(())
@@ -344,11 +382,16 @@ impl<T: Setting + Default> Setting for Vec<T> {
         let items: Vec<_> = self.iter().map(Setting::toml).collect();
         format!("[{}]", items.join(", "))
     }
+
+    fn shown(&self, kind: &Kind) -> String {
+        let items: Vec<_> = self.iter().map(|item| item.shown(kind)).collect();
+        format!("[{}]", items.join(", "))
+    }
 }
 
 /// The number of a shard; `None` is any.
 impl Setting for Option<usize> {
-    fn set(&mut self, value: &Value<'_>, kind: &Kind) -> Result<(), Wrong> {
+    fn set(&mut self, value: &Value<'_>, kind: &Kind) -> Result<(), Vec<Wrong>> {
         *self = match value.get_ref() {
             DeValue::String(word) if word == "any" => None,
             _ => {
@@ -372,10 +415,10 @@ macro_rules! words {
         }
 
         impl Setting for $type {
-            fn set(&mut self, value: &Value<'_>, kind: &Kind) -> Result<(), Wrong> {
+            fn set(&mut self, value: &Value<'_>, kind: &Kind) -> Result<(), Vec<Wrong>> {
                 *self = match text(value, kind)? {
                     $($word => $type::$variant,)+
-                    _ => return Err(Wrong::new(value, "is none of the words")),
+                    _ => return Err(Wrong::new(value, "is none of the words").into()),
                 };
                 Ok(())
             }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use base::Secret;
 use toml::de::DeValue;
 
+use super::problem::shorten;
+use super::setting::without_parameters;
 use super::{Kind, Setting, Value, Wrong, quote};
 
 #[derive(Clone, Debug, Default)]
@@ -83,10 +85,10 @@ pub(crate) struct Endpoints {
 
 /// Written as a table.
 impl Setting for Issuer {
-    fn set(&mut self, value: &Value<'_>, _: &Kind) -> Result<(), Wrong> {
+    fn set(&mut self, value: &Value<'_>, _: &Kind) -> Result<(), Vec<Wrong>> {
         const TEXT: Kind = Kind::Text { least: 1, most: 1024 };
         let DeValue::Table(table) = value.get_ref() else {
-            return Err(Wrong::of_type(value));
+            return Err(Wrong::of_type(value).into());
         };
         let mut read = Issuer::default();
         for (name, text) in table {
@@ -96,19 +98,19 @@ impl Setting for Issuer {
                 "audience" => read.audience.set(text, &TEXT)?,
                 "jwks_url" => read.jwks_url.set(text, &Kind::Url)?,
                 other => {
-                    let what = format!("has the unknown key {}", quote(other));
-                    return Err(Wrong::new(value, what));
+                    let what = format!("has the unknown key {}", quote(&shorten(other)));
+                    return Err(Wrong::new(value, what).into());
                 }
             }
         }
         let Issuer { name, issuer, audience, jwks_url } = &read;
         if [name, issuer, audience, jwks_url].into_iter().any(String::is_empty) {
-            return Err(Wrong::new(value, "lacks one of them"));
+            return Err(Wrong::new(value, "lacks one of them").into());
         }
         let is_word = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         if !is_word || name.len() > 32 {
             let what = "has a name that is not 1 to 32 letters, digits and hyphens";
-            return Err(Wrong::new(value, what));
+            return Err(Wrong::new(value, what).into());
         }
         *self = read;
         Ok(())
@@ -121,6 +123,11 @@ impl Setting for Issuer {
         format!(
             "{{ name = {name}, issuer = {issuer}, audience = {audience}, jwks_url = {jwks_url} }}"
         )
+    }
+
+    fn shown(&self, _: &Kind) -> String {
+        let jwks_url = without_parameters(&self.jwks_url).to_owned();
+        Issuer { jwks_url, ..self.clone() }.toml()
     }
 }
 

@@ -1,23 +1,23 @@
 //! Where values come from, in rising precedence: defaults, files, environment, flags.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use toml::Spanned;
-use toml::de::{DeArray, DeTable, DeValue};
+use toml::de::{DeArray, DeValue};
 
+use super::problem::{NAME_MAX, Problems, escape, shorten};
 use super::setting::Kind;
-use super::{Config, KEYS, Key};
+use super::{Config, KEYS, Key, Value};
+use crate::whole_file;
 
 /// What variables of ours begin with.
 pub(crate) const PREFIX: &str = "RINGMASTER_";
 /// The variable that names the file where no flag does.
 pub(crate) const FILE_VARIABLE: &str = "RINGMASTER_CONFIG";
 const FILE_SUFFIX: &str = "_FILE";
-const CONFIG_SIZE_MAX: u64 = 1 << 20;
 const SECRET_SIZE_MAX: u64 = 64 << 10;
 
 /// Everything that may hold a value, to be read at the start and again at each reload.
@@ -41,7 +41,12 @@ pub(crate) struct Loaded {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
     Default,
-    File { path: PathBuf, line: usize },
+    /// Its source cannot be read, so that nothing can be said of the value.
+    Unknown,
+    File {
+        path: PathBuf,
+        line: usize,
+    },
     Environment(String),
     Flag(String),
 }
@@ -50,21 +55,59 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Origin::Default => f.write_str("default"),
-            Origin::File { path, line } => write!(f, "{}:{line}", path.display()),
-            Origin::Environment(variable) => write!(f, "environment {variable}"),
+            Origin::Unknown => f.write_str("unknown"),
+            Origin::File { path, line } => {
+                write!(f, "{}:{line}", escape(&path.to_string_lossy()))
+            }
+            Origin::Environment(variable) => {
+                write!(f, "environment {}", escape(&shorten(variable)))
+            }
             Origin::Flag(key) => write!(f, "--{key}"),
         }
+    }
+}
+
+impl Loaded {
+    pub(super) fn is_known(&self, name: &str) -> bool {
+        let mut all = KEYS.iter().zip(&self.origins);
+        all.any(|(key, origin)| key.name == name && *origin != Origin::Unknown)
+    }
+
+    pub(super) fn forget(&mut self, key: &Key) {
+        self.set_origin(key, Origin::Unknown);
+    }
+
+    fn set_origin(&mut self, key: &Key, origin: Origin) {
+        let index = KEYS.iter().position(|other| other.name == key.name);
+        self.origins[index.expect("the key is of the table")] = origin;
     }
 }
 
 impl Sources {
     /// Reads everything and checks it: the configuration, or all that is wrong, a sentence each.
     pub(crate) fn load(&self) -> Result<Loaded, Vec<String>> {
-        let mut loading = Loading {
-            config: Config::default(),
-            origins: vec![Origin::Default; KEYS.len()],
-            problems: Vec::new(),
-        };
+        let (loaded, problems) = self.read();
+        if problems.is_empty() { Ok(loaded) } else { Err(problems.told()) }
+    }
+
+    /// The same for a start, which reads what keys name, too.
+    pub(crate) fn load_with_files(&self) -> Result<Loaded, Vec<String>> {
+        let (loaded, mut problems) = self.read();
+        loaded.check_files(&mut problems);
+        if problems.is_empty() { Ok(loaded) } else { Err(problems.told()) }
+    }
+
+    /// The data folder, whatever is wrong with other keys.
+    pub(crate) fn data_dir(&self) -> Result<PathBuf, Vec<String>> {
+        let (loaded, problems) = self.read();
+        let is_known = loaded.is_known("data_dir");
+        if is_known { Ok(loaded.config.data_dir) } else { Err(problems.told()) }
+    }
+
+    fn read(&self) -> (Loaded, Problems) {
+        let origins = vec![Origin::Default; KEYS.len()];
+        let loaded = Loaded { config: Config::default(), origins };
+        let mut loading = Loading { loaded, problems: Problems::default() };
         for path in &self.files {
             loading.take_file(path);
         }
@@ -72,62 +115,21 @@ impl Sources {
         for (key, text) in &self.flags {
             loading.take_text(key, text, &Origin::Flag(key.name.into()));
         }
-        let Loading { config, origins, problems } = loading;
-        if problems.is_empty() { Loaded { config, origins }.check() } else { Err(problems) }
+        let Loading { loaded, mut problems } = loading;
+        loaded.check_together(&mut problems);
+        (loaded, problems)
     }
 }
 
-struct Loading {
-    config: Config,
-    origins: Vec<Origin>,
-    problems: Vec<String>,
+pub(super) struct Loading {
+    pub(super) loaded: Loaded,
+    pub(super) problems: Problems,
 }
 
 impl Loading {
-    fn take_file(&mut self, path: &Path) {
-        let text = match read_text(path, CONFIG_SIZE_MAX) {
-            Ok(text) => text,
-            Err(error) => return self.problems.push(format!("{}: {error}", path.display())),
-        };
-        let file = Text { path, text: &text };
-        match DeTable::parse(&text) {
-            Ok(table) => self.take_table(&file, "", table.get_ref()),
-            Err(error) => {
-                // The error's own form would show the line, and a secret in it.
-                let at = file.origin(error.span().map_or(0, |span| span.start));
-                self.problems.push(format!("{at}: no TOML: {}", error.message()));
-            }
-        }
-    }
-
-    fn take_table(&mut self, file: &Text<'_>, section: &str, table: &DeTable<'_>) {
-        let mut entries: Vec<_> = table.iter().collect();
-        entries.sort_by_key(|(name, _)| name.span().start);
-        for (name, value) in entries {
-            let full = match section {
-                "" => name.get_ref().to_string(),
-                section => format!("{section}.{}", name.get_ref()),
-            };
-            let at = file.origin(name.span().start);
-            if let Some(key) = find(&full) {
-                self.take_value(key, value, &|offset| file.origin(offset));
-            } else if !is_section(&full) {
-                let what =
-                    if matches!(value.get_ref(), DeValue::Table(_)) { "section" } else { "key" };
-                let meant = suggestion(&full, what == "section");
-                self.problems.push(format!("{at}: {full}: unknown {what}{meant}"));
-            } else if let DeValue::Table(table) = value.get_ref() {
-                self.take_table(file, &full, table);
-            } else {
-                let what = format!("{full} is a section, and has to be a table: [{full}]");
-                self.problems.push(format!("{at}: {what}"));
-            }
-        }
-    }
-
     fn take_environment(&mut self, variables: &[(String, OsString)]) {
         for (name, value) in variables {
-            if name == FILE_VARIABLE || is_service_link(name, value) {
+            if name == FILE_VARIABLE {
                 continue;
             }
             let origin = Origin::Environment(name.clone());
@@ -136,30 +138,25 @@ impl Loading {
                 .strip_suffix(FILE_SUFFIX)
                 .and_then(|name| KEYS.iter().find(|key| key.is_secret && key.variable() == *name));
             let Some(key) = key.or(of_file) else {
-                let meant = meant(name, KEYS.iter().map(Key::variable));
-                self.problems.push(format!("{origin}: unknown variable{meant}"));
-                continue;
-            };
-            let Some(value) = value.to_str() else {
-                self.problems.push(format!("{origin}: the value is no UTF-8"));
-                continue;
-            };
-            if of_file.is_none() {
-                self.take_text(key, value, &origin);
-                continue;
-            }
-            let other = key.variable();
-            if variables.iter().any(|(name, _)| *name == other) {
-                self.problems.push(format!("{origin}: {other} is set too: only one may be"));
-                continue;
-            }
-            match read_text(Path::new(value), SECRET_SIZE_MAX) {
-                Ok(text) => {
-                    let text = text.strip_suffix('\n').unwrap_or(&text);
-                    self.take_text(key, text.strip_suffix('\r').unwrap_or(text), &origin);
+                if !is_service_link(name, value) {
+                    self.problems.add(|| {
+                        let meant = meant(name, KEYS.iter().map(Key::variable));
+                        format!("{origin}: unknown variable{meant}")
+                    });
                 }
-                // Without its name: who takes the variable for the other puts the secret there.
-                Err(error) => self.problems.push(format!("{origin}: the file {error}")),
+                continue;
+            };
+            let text = match value.to_str() {
+                None => Err("the value is no UTF-8".into()),
+                Some(text) if of_file.is_none() => Ok(text.to_owned()),
+                Some(path) => secret(key, path, variables),
+            };
+            match text {
+                Ok(text) => self.take_text(key, &text, &origin),
+                Err(what) => {
+                    self.loaded.forget(key);
+                    self.problems.add(|| format!("{origin}: {what}"));
+                }
             }
         }
     }
@@ -183,68 +180,52 @@ impl Loading {
         self.take_value(key, &value, &|_| origin.clone());
     }
 
-    fn take_value(
+    pub(super) fn take_value(
         &mut self,
         key: &'static Key,
-        value: &Spanned<DeValue<'_>>,
+        value: &Value<'_>,
         origin: &dyn Fn(usize) -> Origin,
     ) {
-        match (key.field)(&mut self.config).set(value, &key.kind) {
-            Ok(()) => {
-                let index = KEYS.iter().position(|other| other.name == key.name);
-                self.origins[index.expect("the key is of the table")] = origin(value.span().start);
-            }
-            Err(wrong) => {
+        let Err(wrong) = (key.field)(&mut self.loaded.config).set(value, &key.kind) else {
+            return self.loaded.set_origin(key, origin(value.span().start));
+        };
+        self.loaded.forget(key);
+        for wrong in wrong {
+            self.problems.add(|| {
                 let at = match origin(wrong.at) {
                     at @ Origin::File { .. } => format!("{at}: {}", key.name),
                     at => at.to_string(),
                 };
                 let sentence = wrong.sentence(key.is_secret);
-                self.problems.push(format!("{at}: {sentence}, and has to be {}", key.kind));
-            }
+                format!("{at}: {sentence}, and has to be {}", key.kind)
+            });
         }
     }
 }
 
-/// A file that is being read.
-struct Text<'a> {
-    path: &'a Path,
-    text: &'a str,
-}
-
-impl Text<'_> {
-    fn origin(&self, offset: usize) -> Origin {
-        let before = self.text.as_bytes().iter().take(offset);
-        let line = 1 + before.filter(|byte| **byte == b'\n').count();
-        Origin::File { path: self.path.to_owned(), line }
+/// What the file holds that a variable names, or what is wrong with it.
+fn secret(key: &Key, path: &str, variables: &[(String, OsString)]) -> Result<String, String> {
+    let other = key.variable();
+    if variables.iter().any(|(name, _)| *name == other) {
+        return Err(format!("{other} is set too: only one may be"));
     }
-}
-
-fn find(name: &str) -> Option<&'static Key> {
-    KEYS.iter().find(|key| key.name == name)
-}
-
-fn is_section(name: &str) -> bool {
-    KEYS.iter().any(|key| key.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
-}
-
-/// What an unknown name may have been meant to be.
-fn suggestion(name: &str, is_section: bool) -> String {
-    let parents = |key: &Key| key.name.rsplit_once('.').map(|(section, _)| section.to_owned());
-    if is_section {
-        return meant(name, KEYS.iter().filter_map(parents));
+    // Without its name: who takes the variable for the other puts the secret there.
+    let text = whole_file::read_text(Path::new(path), SECRET_SIZE_MAX);
+    let mut text = text.map_err(|error| format!("the file {error}"))?;
+    if text.ends_with('\n') {
+        text.pop();
+        if text.ends_with('\r') {
+            text.pop();
+        }
     }
-    let close = meant(name, KEYS.iter().map(|key| key.name.to_owned()));
-    let (_, last) = name.rsplit_once('.').unwrap_or(("", name));
-    let is_misplaced = |key: &&Key| key.name.rsplit('.').next() == Some(last);
-    match KEYS.iter().find(is_misplaced) {
-        Some(key) if close.is_empty() => format!("; did you mean {}?", key.name),
-        _ => close,
-    }
+    Ok(text)
 }
 
 /// The closest of these, if one is close.
-fn meant(name: &str, known: impl Iterator<Item = String>) -> String {
+pub(super) fn meant(name: &str, known: impl Iterator<Item = String>) -> String {
+    if name.len() > NAME_MAX {
+        return String::new();
+    }
     let near = known.map(|known| (strsim::damerau_levenshtein(name, &known), known)).min();
     match near {
         Some((distance, known)) if distance <= 1 + name.len() / 6 => {
@@ -254,24 +235,38 @@ fn meant(name: &str, known: impl Iterator<Item = String>) -> String {
     }
 }
 
-/// Whether Kubernetes has set the variable: it does for every service, and one may have our name.
-fn is_service_link(name: &str, value: &OsString) -> bool {
-    let is_address = value.to_str().is_some_and(|value| value.contains("://"));
-    name.contains("_SERVICE_") || name.contains("_PORT_") || name.ends_with("_PORT") && is_address
-}
-
-/// Reads a file that is not larger than it may be.
-fn read_text(path: &Path, most: u64) -> io::Result<String> {
-    let mut text = String::new();
-    let file = File::open(path).map_err(|error| explain("cannot be read", &error))?;
-    let read = file.take(most + 1).read_to_string(&mut text);
-    read.map_err(|error| explain("cannot be read", &error))?;
-    if text.len() as u64 > most {
-        return Err(io::Error::other(format!("is larger than {most} bytes")));
+/// Whether Kubernetes has set the variable, which begins with our prefix: it does for every
+/// service, and one may have our name, or one that begins with it.
+fn is_service_link(name: &str, value: &OsStr) -> bool {
+    let Some(value) = value.to_str() else { return false };
+    let is_number = |text: &str| text.parse::<u16>().is_ok();
+    let is_ip = |text: &str| text.parse::<IpAddr>().is_ok();
+    let is_link = |scheme: &str| {
+        let address = value.strip_prefix(scheme).and_then(|rest| rest.strip_prefix("://"));
+        address.is_some_and(|address| address.parse::<SocketAddr>().is_ok())
+    };
+    if name.ends_with("_SERVICE_HOST") {
+        return is_ip(value);
     }
-    Ok(text)
-}
-
-fn explain(what: &str, error: &io::Error) -> io::Error {
-    io::Error::other(format!("{what}: {error}"))
+    if name.ends_with("_SERVICE_PORT") || name.contains("_SERVICE_PORT_") {
+        return is_number(value);
+    }
+    let parts = ["_PROTO", "_PORT", "_ADDR", ""].into_iter();
+    let mut parts = parts.filter_map(|part| Some((name.strip_suffix(part)?, part)));
+    parts.any(|(port, part)| {
+        let is_of = |suffix, scheme| {
+            let number =
+                str::strip_suffix(port, suffix).and_then(|port| port.rsplit_once("_PORT_"));
+            number.is_some_and(|(_, number)| {
+                is_number(number)
+                    && match part {
+                        "_PROTO" => value == scheme,
+                        "_PORT" => value == number,
+                        "_ADDR" => is_ip(value),
+                        _ => is_link(scheme),
+                    }
+            })
+        };
+        is_of("_TCP", "tcp") || is_of("_UDP", "udp")
+    }) || name.ends_with("_PORT") && (is_link("tcp") || is_link("udp"))
 }

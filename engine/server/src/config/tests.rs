@@ -232,15 +232,184 @@ fn an_unknown_name_is_told_with_what_was_meant() {
     );
     check_variable("RINGMASTER_X", "1", "environment RINGMASTER_X: unknown variable");
     check_variable("RINGMASTER_PORT", "1", "environment RINGMASTER_PORT: unknown variable");
+    let long = "é".repeat(200_000);
+    check(
+        &format!("\"{long}\" = 1\n[socket]\n\"{long}\".a = 1"),
+        &[
+            &format!("f:1: {}…: unknown key", "é".repeat(50)),
+            &format!("f:3: socket.{}…: unknown section", "é".repeat(43)),
+        ],
+    );
+    check_variable(
+        &format!("RINGMASTER_{long}"),
+        "",
+        &format!("environment RINGMASTER_{}…: unknown variable", "é".repeat(39)),
+    );
+}
+
+#[test]
+fn only_what_kubernetes_sets_is_passed_over() {
     let links = [
-        ("RINGMASTER_SERVICE_HOST", "10.0.0.1"),
-        ("RINGMASTER_PORT", "tcp://10.0.0.1:7350"),
-        ("RINGMASTER_PORT_7350_TCP_PROTO", "tcp"),
+        ("SERVICE_HOST", "10.0.0.1"),
+        ("SERVICE_HOST", "fd00::1"),
+        ("SERVICE_PORT", "7350"),
+        ("SERVICE_PORT_ADMIN_HTTP", "7351"),
+        ("PORT", "tcp://10.0.0.1:7350"),
+        ("PORT", "udp://[fd00::1]:7350"),
+        ("PORT_7350_TCP", "tcp://10.0.0.1:7350"),
+        ("PORT_7350_TCP_PROTO", "tcp"),
+        ("PORT_7350_TCP_PORT", "7350"),
+        ("PORT_7350_UDP_ADDR", "10.0.0.1"),
     ];
-    assert!(load("", &links, &[]).is_ok());
-    let is_one =
-        |key: &Key| key.variable().contains("_SERVICE_") || key.variable().contains("_PORT");
-    assert!(!KEYS.iter().any(is_one), "it would be passed over");
+    for name in ["RINGMASTER", "RINGMASTER_EU_1"] {
+        for (link, value) in links {
+            let variable = format!("{name}_{link}");
+            assert_eq!(load("", &[(&variable, value)], &[]).err(), None, "{variable}={value}");
+        }
+    }
+    for (name, value) in [
+        ("SERVICE_HOST", "ringmaster.local"),
+        ("SERVICE_PORT", "http"),
+        ("SOCKET_SERVICE_PORTS", "1"),
+        ("LISTEN_PORT", "7350"),
+        ("PORT_7350_TCP", "udp://10.0.0.1:7350"),
+        ("PORT_7350_TCP_PORT", "7351"),
+        ("PORT_X_TCP_PROTO", "tcp"),
+        ("PORT_7350_TCP_NAME", "a"),
+    ] {
+        let problem = format!("environment RINGMASTER_{name}: unknown variable");
+        check_variable(&format!("RINGMASTER_{name}"), value, &problem);
+    }
+    check_variable(
+        "RINGMASTER_SOCKET_SERVICE_KEY",
+        "a",
+        "environment RINGMASTER_SOCKET_SERVICE_KEY: unknown variable; did you mean \
+         RINGMASTER_SOCKET_SERVER_KEY?",
+    );
+}
+
+#[test]
+fn everything_that_is_wrong_is_told_once() {
+    let text = "name = \nname = \"b\"\nshards = 2 3\nport = 1\nplacement.queue = 2\n[sock\n\
+                [socket]\nping_period_ms = 6\npong_wait_ms = 5\n\
+                response_headers = [\"A\", \"B\", \"A\",\n\"C\"]\n";
+    let list = "lacks the equals sign, and has to be a list, of which each is Name=value";
+    let quoted = "string values must be quoted, expected literal string";
+    check(
+        text,
+        &[
+            &format!("f:1: no TOML: {quoted}"),
+            "f:2: no TOML: duplicate key",
+            &format!("f:3: no TOML: {quoted}"),
+            "f:4: port: unknown key",
+            "f:6: no TOML: unclosed table, expected `]`",
+            &format!("f:10: socket.response_headers: \"A\" {list}"),
+            &format!("f:10: socket.response_headers: \"B\" {list}"),
+            &format!("f:11: socket.response_headers: \"C\" {list}"),
+            "f:8: socket.ping_period_ms: 6 has to be less than socket.pong_wait_ms, 5",
+        ],
+    );
+    // What cannot be read may be right, and what is hidden by it, too.
+    check(
+        "placement.queue = 9\nshards = \"two\"",
+        &["f:2: shards: \"two\" is text, and has to be a whole number, 0 to 256"],
+    );
+    check("placement.queue = 256\n[x", &["f:2: no TOML: unclosed table, expected `]`"]);
+    check(
+        "placement.queue = 256\nname = ",
+        &[
+            &format!("f:2: no TOML: {quoted}"),
+            &format!(
+                "f:1: placement.queue: 256 has to be below the number of shards, {}",
+                Config::default().shard_count()
+            ),
+        ],
+    );
+    // One mistake spoils a list, and is told once.
+    let problems = load("name = [1,\nb = 2\n[socket]\nx=1", &[], &[]).unwrap_err();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    let oidc = "[[social.oidc]]\nname = \n[[social.oidc]]\nissuer = \n";
+    let problems = load(oidc, &[], &[]).unwrap_err();
+    assert_eq!(problems.len(), 2, "{problems:?}");
+
+    let missing = Path::new("/nowhere/a.toml");
+    let flags = [("shards", "2"), ("placement.queue", "2"), ("placement.matches", "x")];
+    let problems = sources(&[missing], &[], &flags).load().unwrap_err();
+    assert_eq!(problems.len(), 3, "{problems:?}");
+    assert!(problems[2].starts_with("--placement.queue: 2 has to be below"), "{problems:?}");
+}
+
+#[test]
+fn a_large_file_is_refused_at_once_and_in_short() {
+    let text: String = (0..30_000).map(|number| format!("token_expiri_{number} = 1\n")).collect();
+    let problems = load(&text, &[], &[]).unwrap_err();
+    assert_eq!((problems.len(), &*problems[20]), (21, "and 29980 more"));
+    let text: String = (0..30_000).map(|number| format!("key {number}\n")).collect();
+    let problems = load(&text, &[], &[]).unwrap_err();
+    assert_eq!((problems.len(), &*problems[20]), (21, "and 29980 more"));
+    for (name, mark) in [("shards", ""), ("name", "\""), ("data_dir", "\""), ("listen", "\"")] {
+        let text = format!("{name} = {mark}{}{mark}", "1".repeat(900_000));
+        let problems = load(&text, &[], &[]).unwrap_err();
+        assert!(problems.len() == 1 && problems[0].len() < 200, "{name}");
+    }
+}
+
+#[test]
+fn a_key_stands_once_in_a_file() {
+    check(
+        "\"session.token_expiry_sec\" = 5\n[session]\ntoken_expiry_sec = 6",
+        &["f:3: session.token_expiry_sec: line 1 has it too: only one may be"],
+    );
+    check(
+        "\"rate_limit.user\".read = {}\n[rate_limit.user]\nread = {}",
+        &["f:3: rate_limit.user.read: line 1 has it too: only one may be"],
+    );
+}
+
+#[test]
+fn what_a_terminal_would_obey_is_told_and_shown_in_escapes() {
+    check(
+        "\"a\\u001b[31m\\n\" = 1\nlogger.level = \"\\u001b\\u202e\"",
+        &[
+            "f:1: a\\u{1b}[31m\\n: unknown key",
+            "f:2: logger.level: \"\\u001B\\u202E\" is none of the words, and has to be \"debug\", \
+             \"info\", \"warn\" or \"error\"",
+        ],
+    );
+    check_variable("RINGMASTER_\n", "", "environment RINGMASTER_\\n: unknown variable");
+    let missing = sources(&[Path::new("/nowhere/a\nb")], &[], &[]).load().unwrap_err();
+    assert!(missing[0].starts_with("/nowhere/a\\nb: cannot be read"), "{missing:?}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let [file, again] = ["a\nname = 5", "again"].map(|name| folder.path().join(name));
+    std::fs::write(&file, "name = \"\\u001b\\U000e0001é\"\n").unwrap();
+    let shown = show(&sources(&[&file], &[], &[]).load().unwrap());
+    assert!(shown.starts_with("name = \"\\u001B\\U000E0001é\" # "), "{shown}");
+    std::fs::write(&again, &shown).unwrap();
+    assert_eq!(sources(&[&again], &[], &[]).load().unwrap().config.name, "\u{1b}\u{e0001}é");
+}
+
+#[test]
+fn a_variable_that_names_no_file_is_named() {
+    let problems = sources(&[Path::new("")], &[("RINGMASTER_CONFIG", "")], &[]).load();
+    let problem = "environment RINGMASTER_CONFIG: the value is empty, and has to be a path";
+    assert_eq!(problems.unwrap_err(), [problem]);
+}
+
+#[test]
+fn the_data_folder_is_found_whatever_else_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("f");
+    std::fs::write(&file, "data_dir = \"there\"\nport = 1\nproduction = true\n").unwrap();
+    let environment = [("RINGMASTER_DATA_DIR", "elsewhere")];
+    let folder_of = |sources: Sources| sources.data_dir();
+    assert_eq!(folder_of(sources(&[], &[], &[])).unwrap(), Path::new("data"));
+    assert_eq!(folder_of(sources(&[&file], &[], &[])).unwrap(), Path::new("there"));
+    let found = folder_of(sources(&[&file], &environment, &[])).unwrap();
+    assert_eq!(found, Path::new("elsewhere"));
+    let missing = Path::new("/nowhere/a.toml");
+    assert!(folder_of(sources(&[missing], &[], &[])).is_err(), "it may name another");
+    assert!(folder_of(sources(&[missing], &environment, &[])).is_ok());
 }
 
 #[test]
@@ -267,6 +436,28 @@ fn keys_that_contradict_each_other_are_told() {
         "[socket]\nping_period_ms = 25000",
         &["f:2: socket.ping_period_ms: 25000 has to be less than socket.pong_wait_ms, 25000"],
     );
+    for (listen, admin) in [
+        ("127.0.0.1:7350", "127.0.0.1:7350"),
+        ("0.0.0.0:7350", "127.0.0.1:7350"),
+        ("127.0.0.1:7350", "0.0.0.0:7350"),
+        ("[::]:7350", "127.0.0.1:7350"),
+        ("[::]:7350", "0.0.0.0:7350"),
+        ("[::1]:7350", "[::]:7350"),
+    ] {
+        check(
+            &format!("listen = \"{listen}\"\nadmin_listen = \"{admin}\""),
+            &[&format!("f:1: listen: {listen} has to differ from admin_listen, {admin}")],
+        );
+    }
+    for (listen, admin) in [
+        ("127.0.0.1:7350", "127.0.0.2:7350"),
+        ("0.0.0.0:7350", "[::1]:7350"),
+        ("0.0.0.0:7350", "127.0.0.1:7351"),
+        ("127.0.0.1:0", "127.0.0.1:0"),
+    ] {
+        check(&format!("listen = \"{listen}\"\nadmin_listen = \"{admin}\""), &[]);
+    }
+    check("data_dir = \"\"", &["f:1: data_dir: \"\" is empty, and has to be a path"]);
     check(
         "[socket]\npong_wait_ms = 15000",
         &["socket.ping_period_ms: 15000 has to be less than socket.pong_wait_ms, 15000"],
@@ -389,6 +580,11 @@ fn a_secret_may_stand_in_a_file_of_its_own() {
     std::fs::write(&file, "x".repeat(70_000)).unwrap();
     let large = format!("environment {variable}: the file is larger than 65536 bytes");
     check_variable(variable, path, &large);
+    let device = format!("environment {variable}: the file is no regular file");
+    check_variable(variable, "/dev/null", &device);
+    std::fs::write(&file, "\u{feff}key\r\n").unwrap();
+    let loaded = load("\u{feff}shards = 1", &[(variable, path)], &[]).unwrap();
+    assert_eq!(loaded.config.session.encryption_key, "key".into());
     check_variable(
         "RINGMASTER_SHARDS_FILE",
         path,
@@ -420,6 +616,26 @@ fn names_are_unlike_each_other() {
     let is_section =
         |key: &&Key| KEYS.iter().any(|other| other.name.starts_with(&format!("{}.", key.name)));
     assert!(!KEYS.iter().any(|key| is_section(&key)));
+}
+
+#[test]
+fn what_stands_behind_an_address_is_not_shown() {
+    let text = "traces.endpoint = \"https://a/path\"\n[social.endpoints]\n\
+                steam_ticket_url = \"https://b/c?key=CANARY\"\n\
+                google_jwks_url = \"https://b#CANARY\"\n[[social.oidc]]\nname = \"a\"\n\
+                issuer = \"b\"\naudience = \"c\"\njwks_url = \"https://d/?key=CANARY\"\n";
+    let shown = show(&load(text, &[], &[]).unwrap());
+    let shown: Vec<_> =
+        shown.lines().map(|line| line.rsplit_once(" # ").unwrap_or((line, ""))).collect();
+    for line in [
+        "endpoint = \"https://a/path\"",
+        "# endpoints.steam_ticket_url = \"https://b/c\"",
+        "# endpoints.google_jwks_url = \"https://b\"",
+        "# oidc = [{ name = \"a\", issuer = \"b\", audience = \"c\", jwks_url = \"https://d/\" }]",
+    ] {
+        assert!(shown.iter().any(|shown| shown.0 == line), "{line} is missing in {shown:?}");
+    }
+    assert!(!format!("{shown:?}").contains("CANARY"), "{shown:?}");
 }
 
 /// Each secret once as what it has to be, and once as what it cannot be.

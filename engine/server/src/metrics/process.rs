@@ -33,13 +33,31 @@ pub(super) fn memory_limit() -> Option<u64> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     let machine = line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024;
-    let group = fs::read_to_string("/proc/self/cgroup").ok();
-    let group = group.as_deref().and_then(|text| text.trim().strip_prefix("0::"));
-    let limit = group.and_then(|group| {
-        let text = fs::read_to_string(format!("/sys/fs/cgroup{group}/memory.max")).ok()?;
-        text.trim().parse().ok() // `max` is no limit
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let limit = group_limit(&groups, Path::new("/sys/fs/cgroup"));
+    Some(limit.map_or(machine, |limit| limit.min(machine)))
+}
+
+/// The least that the control groups of these lines, or those around them, may have.
+fn group_limit(groups: &str, root: &Path) -> Option<u64> {
+    let limits = groups.lines().filter_map(|line| {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (controllers, group) = (parts.next()?, parts.next()?);
+        let (root, file) = match controllers {
+            "" => (root.to_owned(), "memory.max"),
+            _ if controllers.split(',').any(|name| name == "memory") => {
+                (root.join("memory"), "memory.limit_in_bytes") // version 1
+            }
+            _ => return None,
+        };
+        let group = Path::new(group.trim_start_matches('/'));
+        let limits = group.ancestors().filter_map(|group| {
+            let text = fs::read_to_string(root.join(group).join(file)).ok()?;
+            text.trim().parse::<u64>().ok() // `max` is no limit
+        });
+        limits.min()
     });
-    Some(limit.map_or(machine, |limit: u64| limit.min(machine)))
+    limits.min()
 }
 
 /// Open descriptors, without the one that counting takes.
@@ -77,4 +95,37 @@ pub(super) fn disk(folder: &Path) -> Option<Disk> {
         (libc::statvfs(path.as_ptr(), &raw mut found) == 0).then_some(found)
     }?;
     Some(Disk { free: found.f_bavail * found.f_frsize, size: found.f_blocks * found.f_frsize })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_smallest_group_around_the_process_limits_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        for (file, limit) in [
+            ("a/b/memory.max", "max"),
+            ("a/memory.max", "3000"),
+            ("memory.max", "4000"),
+            ("memory/c/memory.limit_in_bytes", "5000"),
+            ("memory/memory.limit_in_bytes", "9223372036854771712"),
+        ] {
+            let file = root.join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, format!("{limit}\n")).unwrap();
+        }
+        for (groups, limit) in [
+            ("0::/a/b\n", Some(3000)),
+            ("0::/\n", Some(4000)),
+            ("5:memory:/c\n1:cpu:/a\n", Some(5000)),
+            ("5:cpu,memory:/c/not-mounted-here\n0::/a\n", Some(3000)),
+            ("1:cpu:/a\n", None),
+            ("", None),
+        ] {
+            assert_eq!(group_limit(groups, root), limit, "{groups}");
+        }
+        assert_eq!(group_limit("0::/b\n", &root.join("a/b")), None);
+    }
 }

@@ -210,7 +210,16 @@ fn requests_are_summed_over_cores_by_operation_and_code() {
     assert_eq!(total("operation=\"account_get\",code=\"Unauthenticated\""), 1.0);
     assert_eq!(total("operation=\"match_data_send\",code=\"OK\""), 1.0);
     assert_eq!(total("operation=\"unknown\",code=\"NotFound\""), 1.0);
-    assert_eq!(requests.len(), 4);
+    // Faults of ours are told before there is one: a rate sees the first.
+    let faults = ["Unknown", "DeadlineExceeded", "Internal", "Unavailable", "DataLoss"];
+    for operation in ["account_get", "match_data_send", "unknown"] {
+        for code in faults {
+            assert_eq!(total(&format!("operation=\"{operation}\",code=\"{code}\"")), 0.0);
+        }
+    }
+    assert_eq!(requests.len(), 4 + 3 * faults.len());
+    let alerts = include_str!("../../../../docs/operations/alerts.yml");
+    assert!(alerts.contains(&format!("code=~\"{}\"", faults.join("|"))), "they are watched");
     let part = |part: &str| samples[&format!("ringmaster_request_seconds_{part}")];
     assert_eq!(part("bucket{operation=\"account_get\",le=\"0.0005\"}"), 1.0);
     assert_eq!(part("bucket{operation=\"account_get\",le=\"0.001\"}"), 2.0);

@@ -14,12 +14,16 @@ use super::families::{
     STORE_SYNC_SECONDS, STORE_TRANSACTION_BATCHES, STORE_TRANSACTION_BYTES, TICK_AGE,
     TICK_LATE_SECONDS, TICK_SECONDS,
 };
-use super::{Core, Metrics, ROWS, process};
+use super::{CODES, Core, Metrics, ROWS, process};
 use crate::allocator;
 use crate::process::Shared;
 
 /// The requests that match no operation.
 const UNKNOWN: &str = "unknown";
+
+/// Codes of our own faults, which alerts watch.
+const FAULTS: [Code; 5] =
+    [Code::Unknown, Code::DeadlineExceeded, Code::Internal, Code::Unavailable, Code::DataLoss];
 
 /// All metrics in the text format of Prometheus, version 0.0.4. For a thread beside the cores: it
 /// asks the system, which takes a while.
@@ -62,13 +66,18 @@ fn tell_process(text: &mut Text, shared: &Shared) {
     }
 }
 
-/// Operations that were never called are left out.
+/// Operations that were never called are left out, and so are codes that they never gave, save
+/// those of our faults: a counter that begins above 0 hides from a rate what made it.
 fn tell_requests(text: &mut Text, metrics: &Metrics) {
     let operation = |row: usize| OPERATIONS.get(row).map_or(UNKNOWN, |row| row.name);
     for row in 0..ROWS {
+        let total = |number: usize| -> u64 {
+            metrics.cores.iter().map(|core| core.requests[row][number].value()).sum()
+        };
+        let is_called = (0..CODES).any(|number| total(number) > 0);
         for (number, code) in [None].into_iter().chain(Code::ALL.map(Some)).enumerate() {
-            let total = metrics.cores.iter().map(|core| core.requests[row][number].value()).sum();
-            if total > 0 {
+            let total = total(number);
+            if total > 0 || is_called && code.is_some_and(|code| FAULTS.contains(&code)) {
                 let code = code.map_or_else(|| "OK".to_owned(), |code| format!("{code:?}"));
                 text.counter(&REQUESTS, &[operation(row), &code], total);
             }

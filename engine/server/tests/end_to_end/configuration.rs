@@ -1,5 +1,8 @@
 //! Configuration: what is refused, what is shown, and what changes while the server runs.
 
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
@@ -63,7 +66,7 @@ fn what_is_wrong_is_refused_with_one_message_before_anything_is_started() {
         ("production = true\n", "a.toml:1: production: a default key is refused"),
         (
             "[session]\nserver_token_key_files = [\"b.pem\"]\n",
-            "a.toml:2: session.server_token_key_files: in b.pem: cannot read",
+            "a.toml:2: session.server_token_key_files: b.pem cannot be read",
         ),
         (
             "[social.endpoints]\nsteam_ticket_url = \"http://a.example\"\n",
@@ -88,12 +91,97 @@ fn what_is_wrong_is_refused_with_one_message_before_anything_is_started() {
         &[],
         "/nowhere/b.toml: cannot be read",
     );
+    let same = ["--listen", "0.0.0.0:1", "--admin-listen", "127.0.0.1:1"];
+    let part = "--listen: 0.0.0.0:1 has to differ from admin_listen, 127.0.0.1:1";
+    Try::check_refused("", &same, &[], part);
+    Try::check_refused("", &["--data-dir", ""], &[], "--data_dir: \"\" is empty");
+    let split = ["--config", "/nowhere/a\n\x1bb"];
+    Try::check_refused("", &split, &[], "/nowhere/a\\n\\u{1b}b: cannot be read");
+    Try::check_refused("", &["--a\x1bb"], &[], "--a\\u{1b}b");
     let variable = |name, value, part| Try::check_refused("", &[], &[(name, value)], part);
     variable("RINGMASTER_SHARD", "1", "did you mean RINGMASTER_SHARDS?");
+    variable("RINGMASTER_SOCKET_SERVICE_KEY", "x", "did you mean RINGMASTER_SOCKET_SERVER_KEY?");
     variable("RINGMASTER_SHARDS", "x", "environment RINGMASTER_SHARDS: \"x\" is text");
     variable("RINGMASTER_SOCKET_SERVER_KEY_FILE", "/nowhere/key", "the file cannot be read");
     let both = [("RINGMASTER_SOCKET_SERVER_KEY", "a"), ("RINGMASTER_SOCKET_SERVER_KEY_FILE", "b")];
     Try::check_refused("", &[], &both, "RINGMASTER_SOCKET_SERVER_KEY is set too");
+}
+
+#[test]
+fn everything_is_told_at_once() {
+    let config = "name = \n[socket]\npong_wait_ms = 1\nping_period_ms = 2\n\
+                  ssl_certificate = \"a.pem\"\nssl_private_key = \"b.pem\"\n\
+                  response_headers = [\"A\", \"B\"]\n\
+                  [session]\nserver_token_key_files = [\"c.pem\", \"a.toml\"]\n\
+                  [social.endpoints]\napple_jwks_url = \"http://a.example\"\n\
+                  steam_ticket_url = \"http://a.example\"\n";
+    for arguments in [&["config", "check"][..], &[]] {
+        let ended = Try::new(arguments, config).run();
+        assert_eq!(ended.code, Some(2));
+        let parts = [
+            "a.toml:1: no TOML: ",
+            "a.toml:7: socket.response_headers: \"A\" lacks the equals sign",
+            "a.toml:7: socket.response_headers: \"B\" lacks the equals sign",
+            "a.toml:4: socket.ping_period_ms: 2 has to be less",
+            "a.toml:5: socket.ssl_certificate: a.pem cannot be read",
+            "a.toml:6: socket.ssl_private_key: b.pem cannot be read",
+            "a.toml:9: session.server_token_key_files: c.pem cannot be read",
+            "a.toml:9: session.server_token_key_files: a.toml is no PEM file",
+            "a.toml:11: social.endpoints.apple_jwks_url: is not",
+            "a.toml:12: social.endpoints.steam_ticket_url: is not",
+        ];
+        let lines: Vec<_> = ended.stderr.lines().collect();
+        assert_eq!(lines.len(), parts.len(), "{lines:#?}");
+        for (line, part) in lines.iter().zip(parts) {
+            assert!(line.starts_with(&format!("ringmaster: {part}")), "{line}");
+        }
+    }
+}
+
+fn make_fifo(path: &Path) {
+    let name = CString::new(path.as_os_str().as_bytes()).unwrap();
+    // SAFETY: a plain system call; the name ends with a zero.
+    assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+}
+
+#[test]
+fn a_file_that_never_ends_keeps_nobody_waiting() {
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("fifo");
+    make_fifo(&fifo);
+    let fifo = fifo.to_str().unwrap();
+    let part = "fifo: is no regular file";
+    Try::check_refused("", &["--config", fifo], &[], part);
+    let variable = [("RINGMASTER_SOCKET_SERVER_KEY_FILE", fifo)];
+    Try::check_refused("", &[], &variable, "the file is no regular file");
+    let keys = format!("session.server_token_key_files = [\"{fifo}\"]");
+    Try::check_refused(&keys, &[], &[], "fifo is no regular file");
+
+    let mut server = Server::start(1);
+    std::fs::remove_file(server.config_file()).unwrap();
+    make_fifo(&server.config_file());
+    server.signal(libc::SIGHUP);
+    server.wait_for_log("config.toml: is no regular file");
+    server.signal(libc::SIGTERM);
+    assert_eq!(server.end().code, Some(0));
+}
+
+#[test]
+fn a_file_of_the_data_folder_that_stops_a_reload_is_named() {
+    let server = Server::start(1);
+    for name in ["operator.key", "server-token.pem"] {
+        let file = server.data_folder().join(name);
+        let good = std::fs::read(&file).unwrap();
+        std::fs::write(&file, "bad").unwrap();
+        server.signal(libc::SIGHUP);
+        let line = server.wait_for_log("configuration not reloaded: ");
+        assert!(line.contains(&file.display().to_string()), "{line}");
+        std::fs::write(&file, good).unwrap();
+    }
+    server.reload("session.server_token_key_files = [\"/nowhere/a.pem\"]");
+    let line = server.wait_for_log("configuration not reloaded: ");
+    let part = "config.toml:1: session.server_token_key_files: /nowhere/a.pem cannot be read";
+    assert!(line.contains(part), "{line}");
 }
 
 #[test]
@@ -137,8 +225,15 @@ fn a_file_is_named_by_a_variable_and_keys_by_flags() {
     let mut command = ringmaster(["config", "show"]);
     let ended = Process::start(command.env("RINGMASTER_CONFIG", &file)).end();
     assert!(ended.stdout.contains("name = \"named\" # /"), "{}", ended.stdout);
-    let ended = Process::start(command.arg("--config").arg("/dev/null")).end();
+    let empty = folder.path().join("empty.toml");
+    std::fs::write(&empty, "").unwrap();
+    let ended = Process::start(command.arg("--config").arg(empty)).end();
     assert!(ended.stdout.contains("name = \"nakama\"\n"), "{}", ended.stdout);
+
+    let mut command = ringmaster(["config", "check"]);
+    let ended = Process::start(command.env("RINGMASTER_CONFIG", "")).end();
+    let problem = "environment RINGMASTER_CONFIG: the value is empty, and has to be a path";
+    assert_eq!((ended.code, ended.stderr), (Some(2), format!("ringmaster: {problem}\n")));
 }
 
 /// The secret keys, as the reference has them, and whether each is a list.
@@ -188,9 +283,10 @@ fn no_secret_is_shown_by_any_command_or_log() {
     server.reload(&config("two", &planted.replace("CANARY", "CANARY-TOO")));
     wait_for_turn(&server, "two");
     server.reload(&planted.replace(" = ", " = 1 "));
-    server.signal(libc::SIGTERM); // which is looked at after the other
+    let log = server.log_until("configuration not reloaded");
+    server.signal(libc::SIGTERM);
     hear(server.end(), 0);
-    said.push_str(&banner);
+    said.push_str(&(log.concat() + &banner));
     for part in ["configuration reloaded", "configuration not reloaded", "a restart"] {
         assert!(said.contains(part), "{part} is missing in {said}");
     }
@@ -240,7 +336,8 @@ fn a_reload_changes_what_can_change_and_names_what_cannot() {
 
     // A file that is wrong changes nothing.
     server.reload(&format!("{config}read = 5\n[socket]\n"));
-    server.wait_for_log("configuration not reloaded: ");
+    server.wait_for_log("config.toml:8: rate_limit.address.read: 5 is a whole number");
+    server.wait_for_log("config.toml:9: no TOML: duplicate key");
     server.reload(&config.replace("two", "three").replace("burst = 2", "burst = \"2\""));
     let line = server.wait_for_log("configuration not reloaded: ");
     assert!(line.contains("config.toml:7: rate_limit.address.sign: \"2\" is text"), "{line}");

@@ -82,6 +82,36 @@ fn whoever_has_the_data_folder_has_a_token() {
 }
 
 #[test]
+fn a_token_is_made_with_the_key_of_the_configured_folder() {
+    let server = Server::start(1);
+    let data = server.data_folder();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.toml");
+    // Whatever else is wrong.
+    std::fs::write(&file, format!("data_dir = \"{}\"\nport = 1\n", data.display())).unwrap();
+    let file = file.to_str().unwrap();
+    let token = |arguments: &[&str], environment: &[(&str, &str)]| {
+        let mut command = ringmaster(["token", "--role", "admin"]);
+        command.current_dir(folder.path()).args(arguments).envs(environment.iter().copied());
+        Process::start(&mut command).end()
+    };
+    let mut operators = Connection::open(server.operators);
+    for ended in [
+        token(&["--config", file], &[]),
+        token(&[], &[("RINGMASTER_CONFIG", file)]),
+        token(&[], &[("RINGMASTER_DATA_DIR", data.to_str().unwrap())]),
+        token(&["--data-dir", data.to_str().unwrap()], &[("RINGMASTER_DATA_DIR", "/nowhere")]),
+    ] {
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        let token = bearer(ended.stdout.trim_end());
+        assert_eq!(operators.get("/v2/console/user", &token).status, 200);
+    }
+    let ended = token(&["--config", "/nowhere/a.toml"], &[]);
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.stderr.contains("/nowhere/a.toml: cannot be read"), "{}", ended.stderr);
+}
+
+#[test]
 fn a_listener_tells_what_the_process_does() {
     let server = Server::start(2);
     Connection::open(server.address).login("device-0001");

@@ -49,19 +49,31 @@ impl Server {
         self.process.signal(signal);
     }
 
+    pub(crate) fn config_file(&self) -> PathBuf {
+        self.folder.path().join("config.toml")
+    }
+
     /// Gives its configuration file another text, and has it read.
     pub(crate) fn reload(&self, config: &str) {
-        std::fs::write(self.folder.path().join("config.toml"), config).unwrap();
+        std::fs::write(self.config_file(), config).unwrap();
         self.signal(libc::SIGHUP);
     }
 
     /// Waits for a line of its log with this part.
     pub(crate) fn wait_for_log(&self, part: &str) -> String {
+        self.log_until(part).pop().unwrap_or_default()
+    }
+
+    /// Its log, up to a line with this part.
+    pub(crate) fn log_until(&self, part: &str) -> Vec<String> {
+        let mut log = Vec::new();
         loop {
             match self.process.stderr.recv_timeout(DEADLINE) {
-                Ok(line) if line.contains(part) => return line,
-                Ok(_) => {}
+                Ok(line) => log.push(line),
                 Err(error) => panic!("{part:?} is never logged: {error}"),
+            }
+            if log.last().is_some_and(|line| line.contains(part)) {
+                return log;
             }
         }
     }

@@ -1,7 +1,6 @@
 //! Where spans go, read from the settings.
 
-use std::io;
-
+use base::Secret;
 use hyper::header::{
     CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderMap,
     HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
@@ -11,7 +10,6 @@ use crate::limits::TRACE_HEADERS_MAX;
 use crate::settings::Traces;
 use crate::trace::otlp::Frame;
 use crate::url::Url;
-use crate::verify::invalid;
 
 /// Below the endpoint.
 const PATH: &str = "/v1/traces";
@@ -39,38 +37,53 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Fails if the settings make no sense, with a sentence that shows none of their texts.
-    pub(crate) fn read(traces: &Traces) -> io::Result<Target> {
+    /// Where the settings say, or what makes no sense in them, in sentences that show none of their
+    /// texts.
+    pub(crate) fn read(traces: &Traces) -> Result<Target, Vec<String>> {
         let Traces { endpoint, headers, instance, version } = traces;
+        let mut problems = Vec::new();
         let url = Url::parse_any_host(endpoint).filter(|url| !url.has_query());
-        let url = url.and_then(|url| url.below(PATH)).ok_or_else(|| {
-            invalid("traces.endpoint is not an http or https address without parameters".into())
-        })?;
+        let url = url.and_then(|url| url.below(PATH));
+        if url.is_none() {
+            let what = "traces.endpoint is not an http or https address without parameters";
+            problems.push(what.to_owned());
+        }
         if headers.len() > TRACE_HEADERS_MAX {
-            return Err(invalid(format!("there are at most {TRACE_HEADERS_MAX} traces.headers")));
+            problems.push(format!("there are at most {TRACE_HEADERS_MAX} traces.headers"));
         }
         let mut read = HeaderMap::new();
         read.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        for (number, (name, value)) in (1..).zip(headers) {
-            let wrong = |what| invalid(format!("traces.headers: {what} of header {number}"));
-            let name = name.parse::<HeaderName>();
-            let name = name.map_err(|_| wrong("no HTTP header has the name"))?;
-            if OURS.contains(&name) {
-                return Err(wrong("the sidecar itself sets the name"));
+        for (number, header) in (1..).zip(headers) {
+            match read_header(header) {
+                Ok((name, value)) => _ = read.append(name, value),
+                Err(what) => problems.push(format!("traces.headers: {what} of header {number}")),
             }
-            let value = HeaderValue::from_str(&value.0);
-            let mut value = value.map_err(|_| wrong("no HTTP header has the value"))?;
-            value.set_sensitive(true); // Debug does not show it
-            read.append(name, value);
         }
-        Ok(Target { url, headers: read, frame: Frame::new(instance, version) })
+        match url {
+            Some(url) if problems.is_empty() => {
+                Ok(Target { url, headers: read, frame: Frame::new(instance, version) })
+            }
+            _ => Err(problems),
+        }
     }
+}
+
+fn read_header(
+    (name, value): &(String, Secret),
+) -> Result<(HeaderName, HeaderValue), &'static str> {
+    let name = name.parse::<HeaderName>().map_err(|_| "no HTTP header has the name")?;
+    if OURS.contains(&name) {
+        return Err("the sidecar itself sets the name");
+    }
+    let value = HeaderValue::from_str(&value.0);
+    let mut value = value.map_err(|_| "no HTTP header has the value")?;
+    value.set_sensitive(true); // Debug does not show it
+    Ok((name, value))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use base::Secret;
 
     fn traces(endpoint: &str) -> Traces {
         Traces { endpoint: endpoint.into(), ..Traces::default() }
@@ -103,7 +116,7 @@ mod tests {
             "http://user:hush@collector:4318",
             "http://collector:4318/?key=hush",
         ] {
-            let error = traces(endpoint).check().unwrap_err().to_string();
+            let error = traces(endpoint).check().unwrap_err().join("; ");
             assert!(error.contains("traces.endpoint") && !error.contains("hush"), "{endpoint}");
         }
     }
@@ -117,10 +130,12 @@ mod tests {
         for header in
             [("", "hush"), ("a b", "hush"), ("Content-Type", "hush"), ("key", "hush\r\nother: 1")]
         {
-            let error = with_headers(&[("good", "good"), header]).check().unwrap_err().to_string();
+            let error = with_headers(&[("good", "good"), header]).check().unwrap_err().join("; ");
             assert!(error.contains("header 2") && !error.contains("hush"), "{error}");
         }
+        let both = with_headers(&[("a b", "hush"), ("Content-Type", "hush")]).check();
+        assert_eq!(both.unwrap_err().len(), 2);
         let many = with_headers(&[("key", "value"); TRACE_HEADERS_MAX + 1]);
-        assert!(many.check().unwrap_err().to_string().contains("at most"));
+        assert!(many.check().unwrap_err().join("; ").contains("at most"));
     }
 }
