@@ -41,6 +41,9 @@ pub const TOKEN_LIFE_MAX: u64 = 100 * 365 * 24 * 3600;
 /// Passwords that wait to be compared, and new ones that wait to be hashed, of all shards; over it,
 /// code 8.
 pub const PASSWORDS_MAX: usize = 128;
+/// For how long a shard takes that queue to be full once it has found it so. About as long as one
+/// password takes: all others wait meanwhile, and no processor rests for want of one.
+pub const PASSWORDS_FULL: Duration = Duration::from_millis(20);
 /// Accounts of one ban; over it, code 3.
 pub const USERS_PER_BAN_MAX: usize = 256;
 /// How often an edit of an account is planned again when another one was faster.

@@ -152,6 +152,8 @@ pub struct Shard {
     next_task: u64,
     timers: Timers<Timer>,
     is_draining: bool,
+    /// A sign-in by password has just found too many others waiting.
+    passwords_full_until: Instant,
 
     connections: IdMap<u64, Connection>,
     /// Connections whose handshake is under way.
@@ -214,6 +216,7 @@ impl Shard {
             next_task: 1,
             timers,
             is_draining: false,
+            passwords_full_until: Instant::default(),
             connections: IdMap::default(),
             handshakes: IdMap::default(),
             session_ids: SessionIds::new(birth, &config.name),

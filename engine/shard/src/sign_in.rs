@@ -19,7 +19,7 @@ use crate::message::{Claim, Login, Query};
 use crate::output::{Output, PasswordWork};
 use crate::rate::Asker;
 use crate::state::State;
-use crate::task::Step;
+use crate::task::{Step, too_many_passwords};
 
 /// What a sign-in asks for, checked.
 #[derive(Debug)]
@@ -90,6 +90,10 @@ impl Shard {
             (None, Some(username)) => (username, None),
             (None, None) => return Err(alias::Error::Empty(Kind::Email).into()),
         };
+        // The crowd that fills the queue shall not look up accounts for nothing.
+        if password.is_some() && self.now.monotonic < self.passwords_full_until {
+            return Err(too_many_passwords());
+        }
         let sign_in = SignIn {
             alias,
             username,

@@ -9,7 +9,8 @@ use api::ops::{Auth, Door, Operation, Rate};
 use api::reply::Reply;
 use api::request::Request;
 use base::limits::{
-    HELD_OUTPUTS_MAX, TASK_DEADLINE, TASKS_MAX, USERS_PER_BAN_MAX, USERS_PER_REQUEST_MAX,
+    HELD_OUTPUTS_MAX, PASSWORDS_FULL, TASK_DEADLINE, TASKS_MAX, USERS_PER_BAN_MAX,
+    USERS_PER_REQUEST_MAX,
 };
 use base::{Code, Instant, MatchId, Secret, SessionId, ShardId, UserId};
 use domain::identity::account::Edit;
@@ -156,7 +157,12 @@ impl Shard {
             (State::Operator(operating), outcome) => {
                 self.operating_password(call, operating, outcome)
             }
-            (_, PasswordOutcome::Busy) => Step::Fail(too_many_passwords()),
+            (state, PasswordOutcome::Busy) => {
+                if matches!(state, State::Password { .. }) {
+                    self.passwords_full_until = self.now.monotonic.after(PASSWORDS_FULL);
+                }
+                Step::Fail(too_many_passwords())
+            }
             (state, outcome) => unexpected(&state, &outcome),
         };
         self.finish_step(call, step);

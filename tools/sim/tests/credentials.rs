@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use api::reply::Reply;
 use api::request::Request;
+use base::limits::PASSWORDS_FULL;
 use base::{Code, ShardId, UserId};
 use domain::identity::alias::{Alias, Kind};
 use shard::Input;
@@ -11,7 +12,7 @@ use sim::cluster::client::{
     Heard, Login, account, authenticate, bearer, device, device_with, handshake, link, logout,
     refresh, text_of, unlink, users,
 };
-use sim::cluster::{Cluster, Options, USERS};
+use sim::cluster::{BUSY, Cluster, Options, USERS};
 
 const A: ShardId = ShardId(0);
 const B: ShardId = ShardId(1);
@@ -478,4 +479,25 @@ fn a_socket_whose_token_dies_before_it_opens_is_closed() {
         let closed = Heard::Closed { code: 1000, reason: "server-side session disconnect" };
         assert_eq!(cluster.heard(socket), [closed]);
     }
+}
+
+/// Whoever finds the queue of passwords full is refused, and for a moment all who come after, who
+/// would only look up accounts for nothing.
+#[test]
+fn a_full_queue_of_passwords_refuses_before_it_looks_up() {
+    in_any_order(|mut cluster| {
+        let sign_in = |cluster: &mut Cluster, who: &str, password: &str| {
+            let body = email(&format!("{who}@example.com"), password);
+            cluster.call(A, authenticate("email", "", &body))
+        };
+        assert!(login(sign_in(&mut cluster, "busybody", BUSY)).created);
+        assert!(login(sign_in(&mut cluster, "alice", "password1")).created);
+        check_refused(sign_in(&mut cluster, "busybody", BUSY), Code::ResourceExhausted);
+        check_refused(sign_in(&mut cluster, "alice", "password1"), Code::ResourceExhausted);
+        let device = cluster.sign_in(A, "device-0001");
+        assert!(device.created, "whoever shows no password is let in");
+        cluster.pass(PASSWORDS_FULL);
+        assert!(!login(sign_in(&mut cluster, "alice", "password1")).created);
+        assert!(cluster.is_quiet());
+    });
 }
