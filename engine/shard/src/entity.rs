@@ -10,6 +10,7 @@ use base::{Code, Frame, MatchId, NotificationId, SessionId, UserId};
 use bytes::Bytes;
 use domain::ctx::{Applied, Ctx, Stop};
 use domain::effect::{Effect, Event};
+use domain::identity::account::User;
 use domain::identity::alias::{self, Kind};
 use domain::identity::token::MatchClaims;
 use domain::identity::{account, session};
@@ -370,14 +371,17 @@ fn answer_durable(
         }
         Query::Login(user) => login(ctx, *user),
         Query::Refresh(bearer) => {
-            guard(ctx, bearer, session::Check::Everything)?;
-            login(ctx, bearer.user_id)
+            let user = guard(ctx, bearer, session::Check::Everything)?;
+            Ok(Answer::Login(user.map(Login::of)))
         }
         Query::Guarded { bearer, check, errand } => {
-            guard(ctx, bearer, *check)?;
+            let user = guard(ctx, bearer, *check)?;
             match errand {
                 Errand::Nothing => Ok(Answer::Done),
-                Errand::Account => view_user(ctx, statuses, bearer.user_id).map(Answer::Account),
+                Errand::Account => {
+                    let user = user.map(|user| view(statuses, bearer.user_id, user));
+                    Ok(Answer::Account(user))
+                }
                 Errand::Logout(tokens) => {
                     session::revoke(ctx, bearer.user_id, tokens).map_err(|s| s.map(Into::into))?;
                     Ok(Answer::Done)
@@ -433,19 +437,25 @@ fn login(ctx: &mut Ctx<'_>, user: UserId) -> Applied<Answer, Refusal> {
     Ok(Answer::Login(found.map(Login::of)))
 }
 
+/// Lets the bearer of a token pass that is still good, and gives the account, if it is there: it may
+/// have been banned a moment before the token was signed on another core.
 fn guard(
     ctx: &mut Ctx<'_>,
     bearer: &session::Bearer,
     check: session::Check,
-) -> Applied<(), Refusal> {
+) -> Applied<Option<User>, Refusal> {
     let is_valid = session::is_valid(ctx, bearer, check).map_err(Stop::never);
-    // A token may be signed, on another core, a moment after its account was banned.
-    let user = account::read(ctx, bearer.user_id).map_err(Stop::never);
-    let is_banned = user?.is_some_and(|user| user.is_disabled());
-    match is_valid? && !is_banned {
-        true => Ok(()),
+    let user = account::read(ctx, bearer.user_id).map_err(Stop::never)?;
+    match is_valid? && !user.as_ref().is_some_and(User::is_disabled) {
+        true => Ok(user),
         false => Err(Stop::Refused(Refusal::Revoked)),
     }
+}
+
+/// A user as others see them, with what their sessions say.
+fn view(statuses: &BTreeMap<UserId, Status>, id: UserId, user: User) -> UserView {
+    let online = statuses.get(&id).is_some_and(|status| !status.online().is_empty());
+    UserView { id, user, online }
 }
 
 fn view_user(
@@ -454,8 +464,7 @@ fn view_user(
     id: UserId,
 ) -> Applied<Option<UserView>, Refusal> {
     let found = account::read(ctx, id).map_err(Stop::never)?;
-    let online = statuses.get(&id).is_some_and(|status| !status.online().is_empty());
-    Ok(found.map(|user| UserView { id, user, online }))
+    Ok(found.map(|user| view(statuses, id, user)))
 }
 
 /// Prepares a claim: its changes are taken out of the effects and held.
