@@ -437,8 +437,8 @@ fn login(ctx: &mut Ctx<'_>, user: UserId) -> Applied<Answer, Refusal> {
     Ok(Answer::Login(found.map(Login::of)))
 }
 
-/// Lets the bearer of a token pass that is still good, and gives the account, if it is there: it may
-/// have been banned a moment before the token was signed on another core.
+/// Lets the bearer of a token pass that is still good, and gives the account, if it is there: that
+/// may have been banned a moment before the token was signed on another core.
 fn guard(
     ctx: &mut Ctx<'_>,
     bearer: &session::Bearer,
