@@ -11,6 +11,7 @@ const mint = async claims =>
 await addresses();
 await customIds();
 await companies();
+await gameCenter();
 await links();
 await values();
 await ends();
@@ -98,10 +99,27 @@ async function companies() {
     const found = await client.getUsers(
         await client.authenticateGoogle(google), [], [], ['4711', 'nobody']);
     assert.deepEqual(found.users.map(user => user.facebook_id), ['4711']);
-    const gameCenter = fields => client.authenticateGameCenter(
-        'com.example.game', 'G:1', fields.url, 'c2FsdA==', 'c2lnbmF0dXJl', fields.timestamp);
-    await refused(400, gameCenter({ url: '', timestamp: '1' }));
-    await refused(401, gameCenter({ url: 'https://apple.example/key.cer', timestamp: '1' }));
+}
+
+async function gameCenter() {
+    const bundle = 'com.example.game';
+    const player = `G:${randomUUID()}`;
+    const query = new URLSearchParams({ player, bundle });
+    const signed = await (await fetch(`${providers}/sign?${query}`)).json();
+    const url = `${providers}/key.cer`;
+    const call = changes => {
+        const fields = { player, url, ...signed, ...changes };
+        return client.authenticateGameCenter(
+            bundle, fields.player, fields.url, fields.salt, fields.signature, fields.timestamp);
+    };
+    const session = await call({});
+    assert.equal(session.created, true);
+    assert.equal((await client.getAccount(session)).user.gamecenter_id, player);
+    assert.equal((await call({})).user_id, session.user_id);
+    await refused(401, call({ player: 'G:another' }));
+    await refused(401, call({ timestamp: String(Number(signed.timestamp) + 1) }));
+    await refused(401, call({ url: 'https://apple.example/key.cer' }));
+    await refused(400, call({ url: '' }));
 }
 
 async function links() {

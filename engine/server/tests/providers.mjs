@@ -1,6 +1,8 @@
 // The other companies, as their documents describe them: prints its port, serves until it is killed.
-// `/mint?sub=..&iss=..&aud=..` signs an identity token; the rest is what a server would ask.
-import { createSign, generateKeyPairSync } from 'node:crypto';
+// `/mint?sub=..&iss=..&aud=..` signs an identity token, `/sign?player=..&bundle=..` what Game Kit
+// does; the rest is what a server would ask.
+import { createPrivateKey, createSign, generateKeyPairSync } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 
 const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
@@ -16,11 +18,29 @@ function mint(claims) {
     return `${signed}.${createSign('RSA-SHA256').update(signed).sign(privateKey, 'base64url')}`;
 }
 
+// Of a certificate that is made already: Node.js makes none.
+const file = name => readFileSync(new URL(`../../sidecar/src/tests/keys/${name}`, import.meta.url));
+const gameCenterKey = createPrivateKey({ key: file('first.der'), format: 'der', type: 'pkcs8' });
+
+function sign({ player, bundle }) {
+    const timestamp = Date.now();
+    const time = Buffer.alloc(8);
+    time.writeBigUInt64BE(BigInt(timestamp));
+    const signer = createSign('RSA-SHA256').update(player).update(bundle).update(time).update('salt');
+    const signature = signer.sign(gameCenterKey, 'base64');
+    const salt = Buffer.from('salt').toString('base64');
+    return JSON.stringify({ timestamp: String(timestamp), salt, signature });
+}
+
 function answer(url) {
     const query = Object.fromEntries(url.searchParams);
     switch (url.pathname) {
         case '/mint':
             return [200, mint(query)];
+        case '/sign':
+            return [200, sign(query)];
+        case '/key.cer':
+            return [200, file('certificate.der')];
         case '/keys':
             return [200, JSON.stringify(jwks)];
         case '/graph':

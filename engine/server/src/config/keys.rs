@@ -563,6 +563,13 @@ pub(crate) static KEYS: &[Key] = &[
         "Another address of the keys of Limited Login.",
     ),
     Key::new(
+        "social.endpoints.game_center_key_domains",
+        "[]",
+        Kind::List(&KEY),
+        |config| &mut config.social.endpoints.game_center_key_domains,
+        "Other domains that Game Center's certificates may come from, with all below them.",
+    ),
+    Key::new(
         "social.endpoints.google_jwks_url",
         "\"\"",
         Kind::Url,

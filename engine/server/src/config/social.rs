@@ -79,6 +79,7 @@ pub(crate) struct Endpoints {
     pub apple_jwks_url: String,
     pub facebook_graph_url: String,
     pub facebook_limited_login_jwks_url: String,
+    pub game_center_key_domains: Vec<String>,
     pub google_jwks_url: String,
     pub steam_ticket_url: String,
 }
@@ -160,6 +161,9 @@ impl Social {
             if !url.is_empty() {
                 setting.clone_from(url);
             }
+        }
+        if !endpoints.game_center_key_domains.is_empty() {
+            settings.game_center.key_domains.clone_from(&endpoints.game_center_key_domains);
         }
         settings
     }

@@ -133,6 +133,7 @@ fn every_way_to_sign_in_works_with_the_stock_sdk() {
          apple_jwks_url = \"{url}/keys\"
          facebook_graph_url = \"{url}/graph\"
          facebook_limited_login_jwks_url = \"{url}/keys\"
+         game_center_key_domains = [\"127.0.0.1\"]
          google_jwks_url = \"{url}/keys\"
          steam_ticket_url = \"{url}/steam\"
         "
