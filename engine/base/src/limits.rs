@@ -132,7 +132,7 @@ pub const CACHE_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const MAILBOX_MAX: usize = 65_536;
 /// Open connections of one core; over it new ones are closed at once.
 pub const CONNECTIONS_MAX: usize = 65_536;
-/// Connections of operators beyond that.
+/// Open connections of operators, beside those of clients.
 pub const OPERATOR_CONNECTIONS_MAX: usize = 64;
 
 // HTTP.

@@ -153,7 +153,8 @@ words!(Format { "text" => Text, "json" => Json });
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Traces {
-    pub endpoint: String,
+    /// Some collectors have their key in it.
+    pub endpoint: Secret,
     pub sample_ratio: f64,
     /// `Name=value` each.
     pub headers: Vec<Secret>,
@@ -161,7 +162,7 @@ pub(crate) struct Traces {
 
 impl Traces {
     pub(crate) fn sampling(&self) -> shard::Sampling {
-        let is_on = !self.endpoint.is_empty();
+        let is_on = !self.endpoint.0.is_empty();
         shard::Sampling::of_ratio(if is_on { self.sample_ratio } else { 0.0 })
     }
 
@@ -171,8 +172,8 @@ impl Traces {
             let (name, value) = header.0.split_once('=').unwrap_or_default();
             (name.to_owned(), Secret::from(value.trim()))
         };
-        (!self.endpoint.is_empty()).then(|| sidecar::Traces {
-            endpoint: self.endpoint.clone(),
+        (!self.endpoint.0.is_empty()).then(|| sidecar::Traces {
+            endpoint: self.endpoint.0.clone(),
             headers: self.headers.iter().map(split).collect(),
             instance: instance.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -10,7 +10,7 @@ use api::console::Report;
 use api::ops::{Auth, Door, Operation, Rate};
 use base::collections::IdMap;
 use base::timer::Timers;
-use base::{Instant, Now, ShardId, UnixTime};
+use base::{Code, Instant, Now, ShardId, UnixTime};
 use shard::{Done, Input, Output, Shard};
 
 use crate::bus::{Mail, mailbox};
@@ -57,6 +57,8 @@ pub(crate) struct Driver {
     /// What new connections of clients, and of operators, begin with.
     edges: [Rc<Edge>; 2],
     sockets: IdMap<u64, Rc<Socket>>,
+    /// How many of them are operators'.
+    operators: usize,
     next_connection: u64,
     timers: Timers<u64>,
     /// Sockets with something to write, each once.
@@ -87,6 +89,7 @@ impl Driver {
             is_draining: false,
             edges,
             sockets: IdMap::default(),
+            operators: 0,
             next_connection: 1,
             timers: Timers::default(),
             dirty: Vec::new(),
@@ -130,8 +133,11 @@ impl Driver {
         self.shared.connections_max
     }
 
-    pub(crate) fn connection_count(&self) -> usize {
-        self.sockets.len()
+    pub(crate) fn connection_count(&self, door: Door) -> usize {
+        match door {
+            Door::Clients => self.sockets.len() - self.operators,
+            Door::Operators => self.operators,
+        }
     }
 
     pub(crate) fn is_draining(&self) -> bool {
@@ -151,13 +157,15 @@ impl Driver {
         self.next_connection += 1;
         self.traffic.connections += 1;
         let socket = Rc::new(socket(number));
+        self.operators += usize::from(socket.door() == Door::Operators);
         self.sockets.insert(number, socket.clone());
         socket
     }
 
     /// The connection is gone.
     pub(crate) fn remove_socket(&mut self, number: u64) {
-        if self.sockets.remove(&number).is_some() {
+        if let Some(socket) = self.sockets.remove(&number) {
+            self.operators -= usize::from(socket.door() == Door::Operators);
             self.take(Input::Closed { connection: number });
             self.flush();
         }
@@ -266,8 +274,9 @@ impl Driver {
                     "request over"
                 );
             }
-            // Guessing leaves a trace, if not in the audit trail.
-            if done.outcome.is_err() && done.operation.is_some_and(is_operator_sign_in) {
+            // Guessing leaves a trace, if not in the audit trail; a lock-out bounds it.
+            let is_wrong = done.outcome == Err(Code::Unauthenticated);
+            if is_wrong && done.operation.is_some_and(is_operator_sign_in) {
                 let request = request_id(self.id, done.number);
                 let code = metrics::code_name(done.outcome);
                 tracing::warn!(request, code, "an operator's sign-in was refused");

@@ -36,14 +36,14 @@ pub(crate) async fn accept(
 ) {
     let listener = rt::listener(listener);
     let scratch = Rc::new(RefCell::new(vec![0; SCRATCH_SIZE]));
+    // Neither door keeps anybody out at the other.
     let limit = match door {
         Door::Clients => driver.borrow().connections_max(),
-        // Clients keep no operator out.
-        Door::Operators => driver.borrow().connections_max() + OPERATOR_CONNECTIONS_MAX,
+        Door::Operators => OPERATOR_CONNECTIONS_MAX,
     };
     loop {
         match rt::accept(&listener).await {
-            Ok(connection) if driver.borrow().connection_count() < limit => {
+            Ok(connection) if driver.borrow().connection_count(door) < limit => {
                 let serve = serve(connection, door, driver.clone(), scratch.clone());
                 glommio::spawn_local(serve).detach();
             }

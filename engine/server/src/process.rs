@@ -14,6 +14,7 @@ use base::limits::{
 };
 use base::{Secret, ShardId};
 use crossbeam_channel::Sender;
+use domain::identity::server_token::ServerKeys;
 use domain::identity::token;
 use domain::operator::Bearer;
 use domain::record::Record as _;
@@ -124,7 +125,13 @@ pub(crate) fn run(loaded: Loaded, sources: Sources, logger: Logger) -> Result<()
         connections_max: connections_max(descriptors, shards),
     });
 
-    let shard_config = Arc::new(shard_config(config, opened.incarnation)?);
+    let fixed = Fixed {
+        shards,
+        incarnation: opened.incarnation,
+        operator_keys,
+        server_keys: Arc::new(server_key::load(config)?),
+    };
+    let shard_config = Arc::new(shard_config(config, &fixed));
     let operations = Arc::new(Operations::all());
     let cores = executor::allowed_cores();
     let mut threads = Vec::new();
@@ -145,7 +152,7 @@ pub(crate) fn run(loaded: Loaded, sources: Sources, logger: Logger) -> Result<()
     let banner = Banner { address, admin_address, first_token, incarnation: opened.incarnation };
     let config = loaded.config.clone();
     let bus = shared.bus.clone();
-    let reloader = Reloader { sources, loaded, logger, shared, incarnation: opened.incarnation };
+    let reloader = Reloader { sources, loaded, logger, shared, fixed };
     let reloads = [Some(reloader.start()?), certificate.map(|certificate| certificate.reload)];
     listen_to_signals(signals, bus, reloads.into_iter().flatten().collect())?;
     banner.print(&config);
@@ -182,7 +189,18 @@ fn start_passwords(config: &Config, bus: Bus) -> Result<Passwords> {
     Ok(password::start(threads, &sink)?)
 }
 
-pub(crate) fn shard_config(config: &Config, incarnation: u32) -> Result<shard::Config> {
+/// What a reload leaves as it was when the process started.
+#[derive(Debug)]
+pub(crate) struct Fixed {
+    /// How many there are: where everything lives.
+    pub shards: usize,
+    pub incarnation: u32,
+    pub operator_keys: token::Keys,
+    /// Those of `session.server_token_key_files` are read again.
+    pub server_keys: Arc<ServerKeys>,
+}
+
+pub(crate) fn shard_config(config: &Config, fixed: &Fixed) -> shard::Config {
     let millis = Duration::from_millis;
     let secs = Duration::from_secs;
     let session = &config.session;
@@ -191,10 +209,10 @@ pub(crate) fn shard_config(config: &Config, incarnation: u32) -> Result<shard::C
         token::Keys::new(newest.0.as_bytes(), &earlier)
     };
     let sidecar = config.social.settings();
-    Ok(shard::Config {
+    shard::Config {
         placement: shard::Placement {
-            count: config.shard_count(),
-            incarnation,
+            count: fixed.shards,
+            incarnation: fixed.incarnation,
             matches: config.placement.matches.map(ShardId::nth),
             queue: config.placement.queue.map(ShardId::nth),
         },
@@ -205,8 +223,8 @@ pub(crate) fn shard_config(config: &Config, incarnation: u32) -> Result<shard::C
             &session.refresh_encryption_key,
             &session.earlier_refresh_encryption_keys,
         ),
-        server_keys: server_key::load(config)?,
-        operator_keys: operator_key::load(&config.data_dir)?,
+        server_keys: fixed.server_keys.clone(),
+        operator_keys: fixed.operator_keys.clone(),
         token_life: secs(session.token_expiry_sec),
         refresh_token_life: secs(session.refresh_token_expiry_sec),
         server_token_life: secs(session.server_token_expiry_sec),
@@ -233,7 +251,7 @@ pub(crate) fn shard_config(config: &Config, incarnation: u32) -> Result<shard::C
         rates: config.rate_limit.rates(),
         hooks: shard::Hooks::default(),
         sampling: config.traces.sampling(),
-    })
+    }
 }
 
 /// Starts the thread that notices a core whose tick stands still.

@@ -8,7 +8,8 @@ use crossbeam_channel::Sender;
 use crate::bus::Mail;
 use crate::config::{Config, KEYS, Loaded, Shown, Sources, escape};
 use crate::logger::Logger;
-use crate::process::{Shared, shard_config};
+use crate::process::{Fixed, Shared, shard_config};
+use crate::server_key;
 
 /// What every core is told.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ pub(crate) struct Reloader {
     pub loaded: Loaded,
     pub logger: Logger,
     pub shared: Arc<Shared>,
-    pub incarnation: u32,
+    pub fixed: Fixed,
 }
 
 impl Reloader {
@@ -52,9 +53,13 @@ impl Reloader {
         let (loaded, changes) = merge(&self.loaded, &self.sources.load()?);
         // A key that waits for the restart may contradict one that does not.
         let loaded = loaded.check_reload()?;
-        let shard = shard_config(&loaded.config, self.incarnation);
-        let shard = Arc::new(shard.map_err(|error| vec![escape(&format!("{error:#}"))])?);
-        Ok((loaded, shard, changes))
+        let mut shard = shard_config(&loaded.config, &self.fixed);
+        if !loaded.config.session.server_token_key_files.is_empty() {
+            let keys = server_key::load(&loaded.config);
+            let keys = keys.map_err(|error| vec![escape(&format!("{error:#}"))])?;
+            shard.server_keys = Arc::new(keys);
+        }
+        Ok((loaded, Arc::new(shard), changes))
     }
 
     fn take_over(&mut self, loaded: Loaded, shard: Arc<shard::Config>, changes: &Changes) {

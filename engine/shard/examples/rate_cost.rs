@@ -160,7 +160,7 @@ fn config(rates: Rates) -> Config {
         server_key: "defaultkey".into(),
         session_keys: token::Keys::new(b"session", &[]),
         refresh_keys: token::Keys::new(b"refresh", &[]),
-        server_keys: ServerKeys::new("node", &key, &[]).expect("the key has its form"),
+        server_keys: Arc::new(ServerKeys::new("node", &key, &[]).expect("the key has its form")),
         token_life: TOKEN_LIFE,
         refresh_token_life: TOKEN_LIFE,
         server_token_life: TOKEN_LIFE,

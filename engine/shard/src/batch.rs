@@ -1,7 +1,7 @@
 //! A change of several entities: the coordinator of one batch over several shards.
 //!
-//! Participants are asked one after another, in ascending order of (slot, table, key), so that two
-//! batches never wait for each other. Each prepares its changes and holds the keys; then the
+//! Participants are asked one after another, in the order of [`Claim::order`], so that two batches
+//! never wait for each other. Each prepares its changes and holds the keys; then the
 //! coordinator emits the union, or abandons what was prepared.
 
 use api::Error;

@@ -376,6 +376,9 @@ fn answer_durable(
         }
         Query::Guarded { bearer, check, errand } => {
             let user = guard(ctx, bearer, *check)?;
+            if user.is_none() && *check == session::Check::WholeUserOnly {
+                return Err(Stop::Refused(Refusal::Revoked)); // nobody is there for a socket
+            }
             match errand {
                 Errand::Nothing => Ok(Answer::Done),
                 Errand::Account => {
@@ -501,8 +504,9 @@ fn prepare(ctx: &mut Ctx<'_>, claim: &Claim) -> Applied<Answer, Refusal> {
         }
         Claim::Operate(operate) => {
             let Operate { bearer, needed, edit, entry } = &**operate;
-            operator::account::check(ctx, bearer, *needed).map_err(|s| s.map(Into::into))?;
+            // Held by the change before, as a rule: what waits for it has read nothing else.
             let number = operator::audit::next_number(ctx).map_err(Stop::never)?;
+            operator::account::check(ctx, bearer, *needed).map_err(|s| s.map(Into::into))?;
             if let Some(edit) = edit {
                 operator::account::edit(ctx, edit).map_err(|stop| stop.map(Into::into))?;
             }

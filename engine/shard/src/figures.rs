@@ -13,7 +13,7 @@ pub struct Figures {
     pub sockets: usize,
     /// Sessions that live here.
     pub sessions: usize,
-    /// Users who have a session somewhere and live here.
+    /// Users who live here and have a session, or followers.
     pub statuses: usize,
     pub matches: usize,
     pub tickets: usize,

@@ -87,7 +87,7 @@ pub struct Config {
     pub server_key: Secret,
     pub session_keys: token::Keys,
     pub refresh_keys: token::Keys,
-    pub server_keys: ServerKeys,
+    pub server_keys: Arc<ServerKeys>,
     pub operator_keys: token::Keys,
     pub token_life: Duration,
     pub refresh_token_life: Duration,
@@ -166,7 +166,8 @@ pub struct Shard {
     lockouts: Lockouts,
     statuses: BTreeMap<UserId, Status>,
     relays: IdMap<MatchId, Relay>,
-    traced_matches: IdMap<MatchId, MatchTrace>,
+    /// Their names may be clients' choice: no map with a hash that can be met on purpose.
+    traced_matches: BTreeMap<MatchId, MatchTrace>,
     pool: matchmaker::Pool,
     /// Formed matches whose players are being told.
     formed: VecDeque<Formed>,
@@ -225,7 +226,7 @@ impl Shard {
             lockouts: Lockouts::default(),
             statuses: BTreeMap::new(),
             relays: IdMap::default(),
-            traced_matches: IdMap::default(),
+            traced_matches: BTreeMap::new(),
             pool: matchmaker::Pool::new(config.matchmaker.clone()),
             local: VecDeque::new(),
             ready: VecDeque::new(),

@@ -100,6 +100,12 @@ impl Shard {
         }
     }
 
+    /// It was no try: the password was not looked at.
+    pub(crate) fn take_back_try(&mut self, task: u64, login: &Login) {
+        let (name, client) = (login.username.clone(), from(login));
+        self.ask_operators(task, OperatorQuery::Untried(name, client));
+    }
+
     /// Begins a call whose token was verified; whether it is still good, its home knows.
     pub(crate) fn begin_guarded(
         &mut self,
@@ -177,11 +183,7 @@ impl Shard {
                 Step::Wait(State::Operator(Operating::Passed { login, found }))
             }
             (Operating::Verify { login, .. }, PasswordOutcome::Busy) => {
-                // It was no try: the password was not looked at.
-                self.ask_operators(
-                    task,
-                    OperatorQuery::Untried(login.username.clone(), from(&login)),
-                );
+                self.take_back_try(task, &login);
                 Step::Wait(State::Operator(Operating::Untried))
             }
             (Operating::Verify { .. }, _) => Step::Fail(wrong_password()),

@@ -136,7 +136,8 @@ impl Limiter {
             [(&mut self.addresses, rates.address), (&mut self.users, rates.user)]
         {
             if buckets.limits != limits {
-                *buckets = Buckets { limits, seed: buckets.seed, ..Buckets::default() };
+                let Buckets { seed, refused, .. } = *buckets;
+                *buckets = Buckets { limits, seed, refused, ..Buckets::default() };
             }
         }
     }

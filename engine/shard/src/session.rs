@@ -551,7 +551,6 @@ impl Shard {
         entry: Entry,
         is_create: bool,
     ) -> Result<Step, Error> {
-        self.trace_about(task, id);
         let Some(session) = self.sessions.get_mut(&me.session_id) else {
             return Ok(Step::Ended(Err(Code::Canceled)));
         };

@@ -24,9 +24,10 @@ use crate::connection::Handshake;
 use crate::edit::Wanted;
 use crate::identity::{invalid_user_id, parse_names, parse_users};
 use crate::message::{Answer, Errand, Message, Query, TaskId};
+use crate::operator::Operating;
 use crate::output::{Done, Output, PasswordOutcome, PasswordWork};
 use crate::session::KICKED;
-use crate::sign_in::{banned, rejected, user_not_found};
+use crate::sign_in::{rejected, user_not_found};
 use crate::state::State;
 use crate::trace::Trace;
 use crate::view::Depends;
@@ -360,9 +361,6 @@ impl Shard {
             (State::ServerToken { audience }, Answer::Account(Some(found))) => {
                 Step::Done(self.server_token_reply(found.id, found.user.username, audience))
             }
-            (State::Refresh { .. }, Answer::Login(Some(login))) if login.is_disabled => {
-                Step::Fail(banned())
-            }
             (State::Refresh { claims, vars }, Answer::Login(Some(login))) => {
                 let vars = if vars.is_empty() { claims.vars } else { vars };
                 let claims = Claims { username: login.username, vars, ..*claims };
@@ -415,7 +413,8 @@ impl Shard {
                     Step::Wait(State::Follow { present })
                 }
             }
-            (State::MatchJoin { is_create, .. }, Answer::Joined(joined)) => {
+            (State::MatchJoin { id, is_create }, Answer::Joined(joined)) => {
+                self.trace_about(number, id); // now it is known that there is such a match
                 let size = if is_create { joined.size } else { joined.present.len() };
                 Step::Done(Reply::Match { joined, size })
             }
@@ -504,6 +503,10 @@ impl Shard {
             State::SessionOpen => {
                 self.refuse_session(number, "server is overloaded");
                 Step::Ended(Err(Code::DeadlineExceeded))
+            }
+            State::Operator(Operating::Verify { login, .. }) => {
+                self.take_back_try(number, &login);
+                Step::Fail(Error::deadline())
             }
             _ => Step::Fail(Error::deadline()),
         };

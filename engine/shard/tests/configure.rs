@@ -138,7 +138,7 @@ fn config(session_keys: token::Keys, rates: Rates) -> Config {
         server_key: "defaultkey".into(),
         session_keys,
         refresh_keys: token::Keys::new(b"refresh", &[]),
-        server_keys: ServerKeys::new("node", &key, &[]).expect("the key has its form"),
+        server_keys: Arc::new(ServerKeys::new("node", &key, &[]).expect("the key has its form")),
         token_life: life,
         refresh_token_life: life,
         operator_keys: token::Keys::new(b"operator", &[]),

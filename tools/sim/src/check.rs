@@ -198,11 +198,11 @@ fn is_logged_out(store: &Store, login: &Login, is_refresh: bool) -> bool {
         })
 }
 
-/// Whether the user's account has ever been banned, for certain.
+/// Whether the user's account has ever been banned, or deleted, for certain.
 fn was_banned(store: &Store, login: &Login) -> bool {
     let user = UserId::parse(&login.user_id).expect("a user id");
     let is_banned =
-        |row: Option<&bytes::Bytes>| row.is_some_and(|row| decode::<User>(row).is_disabled());
+        |row: Option<&bytes::Bytes>| row.is_none_or(|row| decode::<User>(row).is_disabled());
     store.first(USERS, user.as_bytes(), is_banned).is_some()
 }
 

@@ -632,8 +632,9 @@ pub(crate) static KEYS: &[Key] = &[
         Kind::Url,
         |config| &mut config.traces.endpoint,
         "Base address of a collector of OTLP over HTTP, such as http://127.0.0.1:4318; empty: no \
-         traces.",
-    ),
+         traces. Its path may hold a key.",
+    )
+    .secret(),
     Key::new(
         "traces.sample_ratio",
         "1.0",

@@ -628,7 +628,7 @@ fn what_stands_behind_an_address_is_not_shown() {
     let shown: Vec<_> =
         shown.lines().map(|line| line.rsplit_once(" # ").unwrap_or((line, ""))).collect();
     for line in [
-        "endpoint = \"https://a/path\"",
+        "# endpoint = \"REDACTED\"",
         "# endpoints.steam_ticket_url = \"https://b/c\"",
         "# endpoints.google_jwks_url = \"https://b\"",
         "# oidc = [{ name = \"a\", issuer = \"b\", audience = \"c\", jwks_url = \"https://d/\" }]",
@@ -646,6 +646,10 @@ fn no_secret_is_shown() {
         let right = format!("Name={CANARY}");
         let (right, wrong) = match key.kind {
             Kind::List(_) => (format!("[{}]", quote(&right)), format!("[[{}]]", quote(&right))),
+            Kind::Url => {
+                let right = quote(&format!("https://a/{CANARY}"));
+                (right.clone(), format!("[{right}]"))
+            }
             _ => (quote(&right), format!("[{}]", quote(&right))),
         };
         let text = format!("{} = {right}", key.name);

@@ -91,7 +91,7 @@ pub(super) static PASSWORD_QUEUE: Family = gauge(
 pub(super) static PASSWORDS_REFUSED: Family = counter(
     "ringmaster_passwords_refused_total",
     &["work"],
-    "Passwords that found their queue full, or waited too long in it.",
+    "Passwords that found their queue full or waited too long in it; not those refused in the 20 ms after.",
 );
 pub(super) static SPANS: Family = counter(
     "ringmaster_trace_spans_total",

@@ -656,7 +656,7 @@ fn config(options: &Options, incarnation: u32) -> Config {
         server_key: "defaultkey".into(),
         session_keys: token::Keys::new(b"session", &[]),
         refresh_keys: token::Keys::new(b"refresh", &[]),
-        server_keys: ServerKeys::new("node", &server_key(), &[]).expect("a key"),
+        server_keys: Arc::new(ServerKeys::new("node", &server_key(), &[]).expect("a key")),
         token_life: Duration::from_secs(TOKEN_LIFE),
         refresh_token_life: Duration::from_secs(REFRESH_LIFE),
         server_token_life: Duration::from_secs(TOKEN_LIFE),
