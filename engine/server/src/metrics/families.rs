@@ -153,8 +153,8 @@ pub(super) static CORE_ALLOCATED: Family = gauge(
     "ringmaster_core_allocated_bytes",
     &["core"],
     "What the core's thread has allocated less what it has freed, to within 64 KiB; core none: \
-     all other threads. What one thread allocates and another frees shifts these for good: only \
-     their sum is exact.",
+     all other threads. What one thread allocates and another frees shifts these for good; \
+     their sum is right, but for 64 KiB of each thread that has ended.",
 );
 
 /// One number that a core publishes at its tick. Gauges in seconds are published in nanoseconds.
