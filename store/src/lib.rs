@@ -21,6 +21,7 @@
 //! knows a feature. No other crate names redb.
 
 mod commit;
+mod disk;
 mod error;
 mod handle;
 mod open;
@@ -34,6 +35,7 @@ use std::sync::Arc;
 use base::{BatchId, Frame, Offset, ShardId, Table};
 use bytes::Bytes;
 
+pub use disk::{Disk, File, OsDisk};
 pub use error::Error;
 pub use handle::{Handle, Refused, Running};
 pub use open::{FILE_NAME, Opened, Store};
