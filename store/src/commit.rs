@@ -1,80 +1,20 @@
-//! The commit thread: gathers batches, writes them in one transaction, announces them.
+//! The log thread: gathers batches, makes them durable as one entry, announces them.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use base::{Frame, Offset, ShardId};
-use redb::WriteTransaction;
+use base::{Offset, ShardId};
 
 use crate::error::Error;
 use crate::handle::{Fate, Queue, Queued};
-use crate::stats::{Stats, Transaction};
-use crate::tables::{self, File, KEY_MAX, ROWS};
+use crate::log::Log;
+use crate::log::entry::{self, HEADER_SIZE};
+use crate::stats::Stats;
 use crate::{Commit, Event, Sink};
 
-/// Makes groups of batches durable. One at a time writes to a file.
-pub(crate) struct Writer {
-    pub(crate) file: Arc<File>,
-    /// The offset of the newest durable batch.
-    pub(crate) applied: Offset,
-}
-
-impl Writer {
-    /// Makes the group durable as one transaction; gives what to tell whom, in queue order, and
-    /// what the sync took.
-    pub(crate) fn write(&mut self, group: &[Commit]) -> Result<Written, Error> {
-        let before = self.applied;
-        let count = u64::try_from(group.len()).expect("a group's size fits 64 bits");
-        let applied = before.0.checked_add(count);
-        let applied = applied.ok_or_else(|| self.file.damaged("no offset is left"))?;
-        let transaction = self.file.begin_write()?;
-        self.write_rows(&transaction, group)?;
-        tables::write_applied(&self.file, &transaction, Offset(applied))?;
-        let written = Instant::now();
-        transaction.commit().map_err(|e| self.file.write_error(e))?;
-        let sync = written.elapsed();
-        self.applied = Offset(applied);
-        let mut events = Vec::new();
-        for (commit, offset) in group.iter().zip(before.0 + 1..) {
-            let (batch, offset, applied) = (commit.batch, Offset(offset), self.applied);
-            let durable = || Event::Durable { batch, offset, applied };
-            events.extend(commit.holders.iter().map(|shard| (*shard, durable())));
-        }
-        Ok(Written { events, sync })
-    }
-
-    fn write_rows(&self, transaction: &WriteTransaction, group: &[Commit]) -> Result<(), Error> {
-        let rows = transaction.open_table(ROWS);
-        let mut rows = rows.map_err(|e| self.file.write_error(e))?;
-        let mut key = Vec::new();
-        let frames = group.iter().flat_map(|commit| &commit.frames);
-        for change in frames.flat_map(Frame::changes) {
-            if change.key.len() > KEY_MAX {
-                return Err(Error::KeyTooLong {
-                    path: self.file.path.clone(),
-                    table: change.table.0,
-                    len: change.key.len(),
-                });
-            }
-            tables::row_key(&mut key, change.table, change.key);
-            let written = match change.value {
-                Some(value) => rows.insert(key.as_slice(), value),
-                None => rows.remove(key.as_slice()),
-            };
-            written.map_err(|e| self.file.write_error(e))?;
-        }
-        Ok(())
-    }
-}
-
-pub(crate) struct Written {
-    pub(crate) events: Vec<(ShardId, Event)>,
-    sync: Duration,
-}
-
-/// Owned by the thread `store-commit`.
+/// Owned by the thread `store-log`.
 pub(crate) struct Committer {
-    pub(crate) writer: Writer,
+    pub(crate) log: Log,
     pub(crate) queue: Queue<Commit>,
     pub(crate) fate: Arc<Fate>,
     pub(crate) sink: Sink,
@@ -90,11 +30,13 @@ impl Committer {
                 return Ok(());
             }
             let Gathered { group, queued, bytes, next } = self.gather(commit);
-            let Written { events, sync } = self.writer.write(&group)?;
+            let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let time = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+            let Some(appended) = self.log.append(&group, time)? else { return Ok(()) };
             let now = Instant::now();
-            self.stats.synced(Transaction { batches: group.len(), bytes }, sync);
+            self.stats.synced(group.len(), bytes, appended.sync);
             queued.into_iter().for_each(|queued| self.stats.durable(queued, now));
-            for (shard, event) in events {
+            for (shard, event) in announcements(&group, appended.first, self.log.shelf.applied()) {
                 if self.fate.is_poisoned() {
                     return Ok(());
                 }
@@ -102,16 +44,18 @@ impl Committer {
             }
             first = next.or_else(|| self.queue.wait());
         }
+        self.log.shelf.close();
         Ok(())
     }
 
-    /// Takes what is queued already, up to the bytes of one transaction.
+    /// Takes what is queued already, up to the bytes of one entry: while one is written and synced,
+    /// the next one gathers, and a server with one writer waits for nobody.
     fn gather(&self, first: Queued<Commit>) -> Gathered {
-        let bytes = size(&first.item);
+        let bytes = HEADER_SIZE + entry::batch_size(&first.item);
         let mut gathered =
             Gathered { group: vec![first.item], queued: vec![first.since], bytes, next: None };
         while let Some(commit) = self.queue.poll() {
-            let bytes = gathered.bytes.saturating_add(size(&commit.item));
+            let bytes = gathered.bytes.saturating_add(entry::batch_size(&commit.item));
             if bytes > self.batch_bytes {
                 gathered.next = Some(commit);
                 break;
@@ -124,16 +68,24 @@ impl Committer {
     }
 }
 
+/// Whom to tell what of a group that is durable, in queue order.
+pub(crate) fn announcements(
+    group: &[Commit],
+    first: Offset,
+    applied: Offset,
+) -> impl Iterator<Item = (ShardId, Event)> {
+    group.iter().zip(first.0..).flat_map(move |(commit, offset)| {
+        let event = Event::Durable { batch: commit.batch, offset: Offset(offset), applied };
+        commit.holders.iter().map(move |shard| (*shard, event.clone()))
+    })
+}
+
 struct Gathered {
     group: Vec<Commit>,
     /// When each of them was queued.
     queued: Vec<Instant>,
-    /// Of their frames.
+    /// Of the entry that the group makes.
     bytes: usize,
     /// What had no room in the group: the first of the next one.
     next: Option<Queued<Commit>>,
-}
-
-fn size(commit: &Commit) -> usize {
-    commit.frames.iter().map(|frame| frame.as_bytes().len()).sum()
 }

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use base::Offset;
+
 /// What redb said. Boxed and without its type, so that nobody outside can depend on redb.
 pub(crate) type Source = Box<dyn std::error::Error + Send + Sync>;
 
@@ -23,6 +25,52 @@ pub enum Error {
     Format { path: PathBuf, found: u64, known: u64 },
     #[error("{path} is damaged: {what}", path = path.display())]
     Damaged { path: PathBuf, what: &'static str, source: Option<Source> },
+    #[error(
+        "the log begins at offset {begins} with {path}, but the state needs it from {needed} on: \
+         put the earlier files of the log back, or restore a backup",
+        path = path.display(), begins = begins.0, needed = needed.0
+    )]
+    LogGap { path: PathBuf, begins: Offset, needed: Offset },
+    #[error(
+        "{path} of the log is missing: put it back, or restore a backup",
+        path = path.display()
+    )]
+    LogHole { path: PathBuf },
+    #[error(
+        "{path} has a state but no log: put the files of the log back, or restore a backup",
+        path = path.display()
+    )]
+    LogMissing { path: PathBuf },
+    #[error(
+        "{path} has a log but no ringmaster.redb: put it back, or restore a backup",
+        path = path.display()
+    )]
+    StateMissing { path: PathBuf },
+    #[error("{path} is the log of another store", path = path.display())]
+    LogForeign { path: PathBuf },
+    #[error(
+        "the log ends at offset {ends}, at byte {at} of {path}, but the state has {applied}: the \
+         disk has lost what it had synced; restore a backup",
+        path = path.display(), ends = ends.0, applied = applied.0
+    )]
+    LogShort { path: PathBuf, at: u64, ends: Offset, applied: Offset },
+    #[error(
+        "{path} is damaged at byte {at}{offset}, and has whole entries behind it: no crash does \
+         that; restore a backup, or give up what follows by `ringmaster check --repair`",
+        path = path.display(),
+        offset = offset.map_or(String::new(), |offset| format!(", offset {}", offset.0))
+    )]
+    LogDamaged { path: PathBuf, at: u64, offset: Option<Offset> },
+    #[error("cannot read {path} at byte {at}", path = path.display())]
+    LogRead { path: PathBuf, at: u64, source: io::Error },
+    #[error(
+        "{path} does not give back at byte {at} what was written there: the disk, or memory, is \
+         faulty",
+        path = path.display()
+    )]
+    LogSpoiled { path: PathBuf, at: u64 },
+    #[error("cannot write {path}", path = path.display())]
+    LogWrite { path: PathBuf, source: io::Error },
     #[error("cannot read {path}", path = path.display())]
     Read { path: PathBuf, source: Source },
     #[error("cannot write {path}", path = path.display())]

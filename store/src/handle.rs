@@ -11,12 +11,17 @@ use std::time::{Duration, Instant};
 use base::Offset;
 use crossbeam_channel::{Receiver, SendError, Sender, bounded, select, unbounded};
 
-use crate::commit::{Committer, Writer};
+use crate::apply::Applier;
+use crate::commit::Committer;
+use crate::disk::Disk;
 use crate::error::Error;
+use crate::log::Log;
+use crate::log::keep::Keeper;
+use crate::log::shelf::Shelf;
 use crate::read::{Reader, Snapshots};
 use crate::stats::Stats;
-use crate::tables::File;
-use crate::{Commit, Load, Settings, Sink};
+use crate::tables::Tables;
+use crate::{Commit, Load, Pressure, Settings, Sink};
 
 pub(crate) type OnFault = Box<dyn FnOnce(Error) + Send>;
 
@@ -29,6 +34,7 @@ pub struct Handle {
     commits: Sender<Queued<Commit>>,
     loads: Sender<Queued<Load>>,
     stats: Arc<Stats>,
+    shelf: Arc<Shelf>,
     /// Most items of each queue; several threads at once may go over it by one each.
     limit: usize,
 }
@@ -66,6 +72,26 @@ impl Handle {
     pub fn stats(&self) -> &Stats {
         &self.stats
     }
+
+    /// Why new writes should be refused, if they should. What is queued already is taken.
+    pub fn pressure(&self) -> Pressure {
+        self.shelf.pressure()
+    }
+
+    /// Newest offset that a load may demand.
+    pub fn applied(&self) -> Offset {
+        self.shelf.applied()
+    }
+
+    /// Bytes of the log that the state does not have durably.
+    pub fn backlog_bytes(&self) -> u64 {
+        self.shelf.backlog()
+    }
+
+    /// Bytes of the files of the log.
+    pub fn log_bytes(&self) -> u64 {
+        self.shelf.size()
+    }
 }
 
 /// What waits in a queue.
@@ -92,12 +118,13 @@ impl fmt::Debug for Handle {
 }
 
 /// What the threads are made of.
+#[derive(Debug)]
 pub(crate) struct Parts {
-    pub(crate) file: Arc<File>,
-    pub(crate) folder: Option<std::fs::File>,
+    pub(crate) log: Log,
+    pub(crate) applier: Applier,
+    pub(crate) keeper: Keeper,
+    pub(crate) snapshots: Snapshots,
     pub(crate) settings: Settings,
-    pub(crate) applied: Offset,
-    pub(crate) sink: Sink,
 }
 
 /// The threads of an open store. Dropping it ends them as [`Running::shutdown`] does, unobserved.
@@ -105,49 +132,63 @@ pub(crate) struct Parts {
 pub struct Running {
     handle: Handle,
     threads: Vec<JoinHandle<()>>,
+    /// Ends when everything else has: it makes the spares that the log may wait for.
+    keeper: Option<JoinHandle<()>>,
     fate: Arc<Fate>,
-    file: Option<Arc<File>>,
+    tables: Option<Arc<Tables>>,
     /// Holds the lock on the folder. The last field: the file is closed before it is given up.
-    _folder: Option<std::fs::File>,
+    _disk: Arc<dyn Disk>,
 }
 
 impl Running {
-    pub(crate) fn start(parts: Parts, on_fault: OnFault) -> Result<Running, Error> {
+    pub(crate) fn start(parts: Parts, sink: &Sink, on_fault: OnFault) -> Result<Running, Error> {
+        let Parts { log, applier, keeper, snapshots, settings } = parts;
         let (stop, stopped) = bounded(0);
+        let shelf = Arc::clone(&log.shelf);
         let fate = Arc::new(Fate {
             poisoned: AtomicBool::new(false),
             on_fault: Mutex::new(Some(on_fault)),
             stop: Mutex::new(Some(stop)),
+            shelf: Arc::clone(&shelf),
         });
         let (commits, commit_queue) = unbounded();
         let (loads, load_queue) = unbounded();
-        let stats = Arc::new(Stats::new(parts.settings.readers));
+        let stats = Arc::clone(&applier.stats);
+        let tables = Arc::clone(&applier.tables);
         let mut running = Running {
-            handle: Handle { commits, loads, stats: stats.clone(), limit: parts.settings.queue },
-            threads: Vec::with_capacity(parts.settings.readers + 1),
+            handle: Handle { commits, loads, stats: stats.clone(), shelf, limit: settings.queue },
+            threads: Vec::with_capacity(settings.readers + 2),
+            keeper: None,
             fate: Arc::clone(&fate),
-            file: Some(Arc::clone(&parts.file)),
-            _folder: parts.folder,
+            tables: Some(tables),
+            _disk: Arc::clone(&log.disk),
         };
+        let keeper = running.spawn("store-keep".to_owned(), || keeper.run())?;
+        running.keeper = Some(keeper);
+        let ends = Arc::clone(&fate);
+        let applier = running.spawn("store-apply".to_owned(), move || applier.run(&ends))?;
+        running.threads.push(applier);
         let committer = Committer {
-            writer: Writer { file: Arc::clone(&parts.file), applied: parts.applied },
+            log,
             queue: Queue::new(commit_queue, stopped.clone()),
             fate: Arc::clone(&fate),
-            sink: Arc::clone(&parts.sink),
+            sink: Arc::clone(sink),
             stats: Arc::clone(&stats),
-            batch_bytes: parts.settings.batch_bytes,
+            batch_bytes: settings.batch_bytes,
         };
-        running.spawn("store-commit".to_owned(), &parts.file, || committer.run())?;
-        for number in 0..parts.settings.readers {
+        let committer = running.spawn("store-log".to_owned(), || committer.run())?;
+        running.threads.push(committer);
+        for number in 0..settings.readers {
             let reader = Reader {
-                snapshots: Snapshots { file: Arc::clone(&parts.file), snapshot: None },
+                snapshots: snapshots.clone(),
                 queue: Queue::new(load_queue.clone(), stopped.clone()),
                 fate: Arc::clone(&fate),
-                sink: Arc::clone(&parts.sink),
+                sink: Arc::clone(sink),
                 stats: Arc::clone(&stats),
                 number,
             };
-            running.spawn(format!("store-read-{number}"), &parts.file, || reader.run())?;
+            let reader = running.spawn(format!("store-read-{number}"), || reader.run())?;
+            running.threads.push(reader);
         }
         Ok(running)
     }
@@ -156,13 +197,14 @@ impl Running {
         self.handle.clone()
     }
 
-    /// Commits and announces everything queued, answers the queued loads, ends the threads and
-    /// closes the file. What other threads queue while this runs may be dropped without an event.
+    /// Makes everything queued durable and announces it, answers the queued loads, brings all of it
+    /// into the state, ends the threads and closes the files. What other threads queue while this
+    /// runs may be dropped without an event.
     pub fn shutdown(mut self) -> Result<(), Error> {
         self.join();
-        let file = self.file.take().expect("only shutdown takes the file, once");
-        let file = Arc::into_inner(file).expect("the threads, which shared the file, have ended");
-        let File { redb, path } = file;
+        let tables = self.tables.take().expect("only shutdown takes them, once");
+        let tables = Arc::into_inner(tables).expect("the threads, which shared them, have ended");
+        let Tables { redb, path } = tables;
         if self.fate.is_poisoned() {
             return Err(Error::Poisoned { path });
         }
@@ -170,14 +212,14 @@ impl Running {
     }
 
     fn spawn(
-        &mut self,
+        &self,
         name: String,
-        file: &Arc<File>,
         body: impl FnOnce() -> Result<(), Error> + Send + 'static,
-    ) -> Result<(), Error> {
+    ) -> Result<JoinHandle<()>, Error> {
+        let tables = self.tables.as_ref().expect("they are there until the end");
         let guard = PanicGuard {
             name: name.clone(),
-            path: file.path.clone(),
+            path: tables.path.clone(),
             fate: Arc::clone(&self.fate),
         };
         let thread = thread::Builder::new().name(name.clone()).spawn(move || {
@@ -186,16 +228,17 @@ impl Running {
                 guard.fate.fault(error);
             }
         });
-        self.threads.push(thread.map_err(|source| Error::Thread { name, source })?);
-        Ok(())
+        thread.map_err(|source| Error::Thread { name, source })
     }
 
     fn join(&mut self) {
         self.fate.stop();
+        // A panic has been reported by the thread's guard.
         for thread in self.threads.drain(..) {
-            // A panic has been reported by the thread's guard.
             let _ = thread.join();
         }
+        self.handle.shelf.stop();
+        let _ = self.keeper.take().map(JoinHandle::join);
     }
 }
 
@@ -209,8 +252,10 @@ impl Drop for Running {
 pub(crate) struct Fate {
     poisoned: AtomicBool,
     on_fault: Mutex<Option<OnFault>>,
-    /// Nothing is ever sent: dropping it wakes every thread.
+    /// Nothing is ever sent: dropping it wakes every thread that waits for a queue.
     stop: Mutex<Option<Sender<Infallible>>>,
+    /// Where the others wait.
+    shelf: Arc<Shelf>,
 }
 
 impl Fate {
@@ -221,6 +266,7 @@ impl Fate {
     pub(crate) fn fault(&self, error: Error) {
         self.poisoned.store(true, Ordering::SeqCst);
         self.stop();
+        self.shelf.stop();
         let on_fault = self.on_fault.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(on_fault) = on_fault {
             on_fault(error);

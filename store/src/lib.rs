@@ -20,10 +20,12 @@
 //! Blocks the thread that commits or loads, retries a failed write or sync, looks into a value,
 //! knows a feature. No other crate names redb.
 
+mod apply;
 mod commit;
 mod disk;
 mod error;
 mod handle;
+mod log;
 mod open;
 mod read;
 mod stats;
@@ -38,27 +40,75 @@ use bytes::Bytes;
 pub use disk::{Disk, File, OsDisk};
 pub use error::Error;
 pub use handle::{Handle, Refused, Running};
+pub use log::recover::Cut;
 pub use open::{FILE_NAME, Opened, Store};
-/// What a store can be kept in instead of a file.
-pub use redb::StorageBackend;
 pub use stats::Stats;
 pub use step::Steps;
 pub use tables::{FORMAT, KEY_MAX};
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// Threads that answer loads, at least one.
     pub readers: usize,
     /// Commits that wait, and loads that wait, each at least one.
     pub queue: usize,
-    /// Most bytes of frames gathered into one transaction. A larger commit has one for itself.
+    /// Most bytes gathered into one entry of the log. A larger commit, of [`COMMIT_BYTES_MAX`] at
+    /// the most, has one for itself.
     pub batch_bytes: usize,
+    /// Size of a file of the log. The largest entry fits into it; at most 1 GiB.
+    pub segment_bytes: u64,
+    /// Most bytes of the log that the state does not have durably; beyond it the log waits. A start
+    /// reads so many.
+    pub backlog_bytes: u64,
+    /// Where closed segments are copied to before they are used again.
+    pub archive: Option<Arc<dyn Disk>>,
+    /// With less than this on the disk, [`Pressure::Full`]; 0 never looks.
+    pub min_free_bytes: u64,
+    /// What redb keeps in memory.
+    pub cache_bytes: usize,
+}
+
+/// Most bytes of one commit, its frames and their lengths.
+pub const COMMIT_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// Why new writes should be refused. What is under way goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pressure {
+    #[default]
+    None,
+    /// The state is far behind the log.
+    Behind,
+    /// The disk has little space left.
+    Full,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            readers: 2,
+            queue: 4096,
+            batch_bytes: 4 * 1024 * 1024,
+            segment_bytes: 64 * 1024 * 1024,
+            backlog_bytes: 1024 * 1024 * 1024,
+            archive: None,
+            min_free_bytes: 0,
+            cache_bytes: 64 * 1024 * 1024,
+        }
+    }
 }
 
 impl Settings {
     fn check(&self) {
         assert!(self.readers > 0, "a store has at least one reader");
         assert!(self.queue > 0, "a queue has room for at least one");
+        let least = log::entry::SECTOR + self.entry_bytes_max();
+        assert!(self.segment_bytes >= least, "a segment has room for the largest entry");
+        assert!(self.segment_bytes <= 1 << 30, "a segment is at most 1 GiB");
+    }
+
+    /// With its header, and the zeros up to the next sector.
+    fn entry_bytes_max(&self) -> u64 {
+        log::entry::span(log::entry::HEADER_SIZE + self.batch_bytes.max(COMMIT_BYTES_MAX))
     }
 }
 

@@ -1,44 +1,39 @@
-//! Opening the data folder: its lock, its file, the format check, the next incarnation.
+//! Opening the data folder: its lock, the state, the log, the next incarnation.
 
 use std::fs::{self, DirBuilder, TryLockError};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use base::{Offset, Table};
 use bytes::Bytes;
 use redb::{DatabaseError, ReadableDatabase, StorageError, TableError};
+use ring::rand::SecureRandom as _;
 
+use crate::apply::Applier;
+use crate::disk::{Backend, Disk, File, OsDisk};
 use crate::error::Error;
 use crate::handle::{Parts, Running};
-use crate::read::Snapshot;
-use crate::tables::{File, META, Meta, ROWS};
+use crate::log::entry::{Link, Stamp, StoreId};
+use crate::log::keep::{self, Keeper, UNBORN};
+use crate::log::recover::{self, Cut, Recovered};
+use crate::log::shelf::Shelf;
+use crate::log::{Log, segment};
+use crate::read::{Recent, Snapshot, Snapshots};
+use crate::stats::Stats;
+use crate::tables::{META, Meta, ROWS, Tables};
 use crate::{Settings, Sink};
 
 pub const FILE_NAME: &str = "ringmaster.redb";
-/// The file under its first name, until it can be opened whatever happens.
-const UNBORN_NAME: &str = "ringmaster.redb.new";
-
-/// Pages that redb keeps in memory, read and written. Shards have caches of their own, so what
-/// comes here is mostly cold and never read twice; the inner pages of a tree of 10 million rows
-/// fit, and an idle server with little data stays small, since redb fills the cache only as pages
-/// are touched.
-const CACHE_SIZE: usize = 64 * 1024 * 1024;
-
-const BACKEND_CACHE_SIZE: usize = 64 * 1024;
+/// Size of the first segment of a new store: small, so that the first start is quick.
+const FIRST_SEGMENT_BYTES: u64 = 1024 * 1024;
 
 /// An open data folder whose threads have not been started.
 #[derive(Debug)]
-pub struct Store {
-    file: File,
-    settings: Settings,
-    applied: Offset,
-    /// Holds the lock on the folder. The last field: the file is closed before it is given up.
-    folder: Option<fs::File>,
-}
+pub struct Store(Parts);
 
 /// What a start needs to know.
 #[derive(Debug)]
@@ -47,58 +42,51 @@ pub struct Opened {
     /// Higher than that of every earlier start of this folder; durable.
     pub incarnation: u32,
     /// The offset of the newest batch on disk; zero when there is none.
-    pub applied: Offset,
+    pub durable: Offset,
+    /// Bytes of the log that the state does not have yet.
+    pub backlog_bytes: u64,
+    /// What a crash has left of a write, if it has.
+    pub cut: Option<Cut>,
 }
 
 impl Store {
     /// Opens the data folder, or makes one.
     ///
     /// # Panics
-    /// When a setting is zero where [`Settings`] wants at least one.
+    /// When a setting is out of its range.
     pub fn open(dir: &Path, settings: Settings) -> Result<Opened, Error> {
-        settings.check();
         create_folder(dir)?;
-        let folder = lock_folder(dir)?;
-        let path = dir.join(FILE_NAME);
-        let exists = path.try_exists().map_err(|source| io_error(&path, source))?;
-        if !exists {
-            create_file(dir, &path)?;
-        }
-        // redb trusts a file that it closed itself, and may panic where somebody changed it since.
-        let open = || {
-            let redb = builder().open(&path);
-            let redb = redb.map_err(|e| database_error(&path, e))?;
-            let path = path.clone();
-            Store::take(File { redb, path }, Some(folder), settings)
-        };
-        catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|_| {
-            Err(Error::Damaged { path: path.clone(), what: "redb panicked over it", source: None })
-        })
+        Store::open_on(Arc::new(lock_folder(dir)?), settings)
     }
 
-    /// Opens a store whose bytes are kept by something else than a file, with a cache small enough
-    /// for reads to get there: the crash tests.
-    #[doc(hidden)]
-    pub fn open_with_backend(
-        backend: impl redb::StorageBackend,
-        settings: Settings,
-    ) -> Result<Opened, Error> {
+    /// Opens a store on a disk, or makes one there.
+    ///
+    /// # Panics
+    /// When a setting is out of its range.
+    pub fn open_on(disk: Arc<dyn Disk>, settings: Settings) -> Result<Opened, Error> {
         settings.check();
-        let path = PathBuf::from("<backend>");
-        let mut builder = redb::Builder::new();
-        builder.set_cache_size(BACKEND_CACHE_SIZE);
-        let opened = builder.create_with_backend(backend);
-        let redb = opened.map_err(|e| database_error(&path, e))?;
-        let file = File { redb, path };
-        if is_empty(&file)? {
-            write_first(&file)?;
+        let failed = |source| io_error(&disk.path(""), source);
+        let names = disk.list().map_err(failed)?;
+        if !names.iter().any(|name| name == FILE_NAME) {
+            create(&*disk, &names, &settings)?;
         }
-        Store::take(file, None, settings)
+        let path = disk.path(FILE_NAME);
+        // redb trusts a file that it closed itself, and may panic where somebody changed it since.
+        let open = || open_tables(&*disk, FILE_NAME, settings.cache_bytes);
+        let tables = catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|_| {
+            Err(Error::Damaged { path: path.clone(), what: "redb panicked over it", source: None })
+        })?;
+        let found = read_meta(&tables)?;
+        let recovered =
+            recover::recover(&*disk, found.store, found.applied, settings.entry_bytes_max())?;
+        let raised = raise_incarnation(&tables, found)?;
+        Ok(assemble(disk, tables, raised, recovered, settings))
     }
 
     /// The value of a key, before the threads start.
     pub fn read(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, Error> {
-        Snapshot::take(&self.file, Instant::now())?.get(&self.file, table, key)
+        let Snapshots { tables, recent, .. } = &self.0.snapshots;
+        Snapshot::take(tables, recent, Instant::now())?.get(tables, table, key)
     }
 
     /// Starts the threads.
@@ -108,46 +96,149 @@ impl Store {
     /// more. It must not call [`Running::shutdown`], which waits for that very thread.
     pub fn start(
         self,
-        sink: Sink,
+        sink: &Sink,
         on_fault: impl FnOnce(Error) + Send + 'static,
     ) -> Result<Running, Error> {
-        let parts = Parts {
-            file: Arc::new(self.file),
-            folder: self.folder,
-            settings: self.settings,
-            applied: self.applied,
-            sink,
-        };
-        Running::start(parts, Box::new(on_fault))
+        Running::start(self.0, sink, Box::new(on_fault))
     }
 
-    pub(crate) fn into_file(self) -> (File, Offset) {
-        (self.file, self.applied)
-    }
-
-    /// Checks the format and raises the incarnation.
-    fn take(file: File, folder: Option<fs::File>, settings: Settings) -> Result<Opened, Error> {
-        let found = read_meta(&file)?;
-        let incarnation = found
-            .incarnation
-            .checked_add(1)
-            .ok_or_else(|| file.damaged("no incarnation is left"))?;
-        let raised = Meta { incarnation, ..found };
-        let transaction = file.begin_write()?;
-        raised.write(&file, &transaction)?;
-        transaction.commit().map_err(|e| file.write_error(e))?;
-        Ok(Opened {
-            store: Store { file, settings, applied: found.applied, folder },
-            incarnation,
-            applied: found.applied,
-        })
+    pub(crate) fn into_parts(self) -> Parts {
+        self.0
     }
 }
 
-fn builder() -> redb::Builder {
+fn assemble(
+    disk: Arc<dyn Disk>,
+    tables: Tables,
+    meta: Meta,
+    recovered: Recovered,
+    settings: Settings,
+) -> Opened {
+    let Recovered { found, tail, stamp, end, applied, cut } = recovered;
+    let Meta { store: id, incarnation, epoch, .. } = meta;
+    let (durable, backlog_bytes) = (found.durable, found.tail_bytes);
+    let last = found.live.back().expect("there is a live segment");
+    let segment = Arc::clone(&last.segment);
+    let shelf = Arc::new(Shelf::new(found, settings.backlog_bytes));
+    let (tables, recent) = (Arc::new(tables), Arc::new(Recent::new(tail)));
+    let log = Log {
+        disk: Arc::clone(&disk),
+        shelf: Arc::clone(&shelf),
+        id,
+        stamp: Stamp { incarnation, epoch, time: stamp.map_or(0, |stamp| stamp.time) },
+        segment,
+        at: end.at,
+        link: end.link,
+        buffer: Vec::new(),
+    };
+    let applier = Applier {
+        tables: Arc::clone(&tables),
+        shelf: Arc::clone(&shelf),
+        recent: Arc::clone(&recent),
+        stats: Arc::new(Stats::new(settings.readers)),
+        disk: Arc::clone(&disk),
+        id,
+        cursor: applied,
+        entries: None,
+        read: 0,
+        saved: 0,
+        checkpoint_bytes: settings.backlog_bytes / 4,
+    };
+    let keeper = Keeper {
+        disk,
+        shelf,
+        id,
+        segment_bytes: settings.segment_bytes,
+        archive: settings.archive.clone(),
+        min_free_bytes: settings.min_free_bytes,
+        is_archiving: true,
+    };
+    let snapshots = Snapshots { tables, recent, snapshot: None };
+    let parts = Parts { log, applier, keeper, snapshots, settings };
+    Opened { store: Store(parts), incarnation, durable, backlog_bytes, cut }
+}
+
+/// Checks that an incarnation is left, and takes it.
+fn raise_incarnation(tables: &Tables, found: Meta) -> Result<Meta, Error> {
+    let incarnation = found.incarnation.checked_add(1);
+    let incarnation = incarnation.ok_or_else(|| tables.damaged("no incarnation is left"))?;
+    let raised = Meta { incarnation, ..found };
+    let transaction = tables.begin_checkpoint()?;
+    raised.write(tables, &transaction)?;
+    transaction.commit().map_err(|e| tables.write_error(e))?;
+    Ok(raised)
+}
+
+/// Opens a redb file, or makes an empty one a store.
+pub(crate) fn open_tables(disk: &dyn Disk, name: &str, cache: usize) -> Result<Tables, Error> {
+    let path = disk.path(name);
+    let file = disk.open(name).map_err(|source| io_error(&path, source))?;
+    // redb writes its magic number last, and would make a store of an empty file.
+    if file.len().map_err(|source| io_error(&path, source))? == 0 {
+        return Err(Error::Foreign { path, source: None });
+    }
+    tables_in(file, path, cache)
+}
+
+fn tables_in(file: Arc<dyn File>, path: std::path::PathBuf, cache: usize) -> Result<Tables, Error> {
     let mut builder = redb::Builder::new();
-    builder.set_cache_size(CACHE_SIZE);
-    builder
+    builder.set_cache_size(cache);
+    let redb = builder.create_with_backend(Backend(file));
+    let redb = redb.map_err(|e| database_error(&path, e))?;
+    Ok(Tables { redb, path })
+}
+
+/// Makes a store: first the log, then the state, whose name says that all of it is there.
+///
+/// The state is made under another name: redb writes its magic number last, and a file without it
+/// could not be told from somebody else's after a kill in between.
+fn create(disk: &dyn Disk, names: &[String], settings: &Settings) -> Result<(), Error> {
+    let unborn = FILE_NAME.to_owned() + UNBORN;
+    let failed = |name: &str, source| io_error(&disk.path(name), source);
+    for name in names {
+        if segment::number_of(name).is_some() {
+            // Of a first start that was cut short, or the log of a store whose state is lost.
+            if has_entries(disk, name)? {
+                return Err(Error::StateMissing { path: disk.path("") });
+            }
+            disk.remove(name).map_err(|e| failed(name, e))?;
+        } else if *name == unborn {
+            disk.remove(name).map_err(|e| failed(name, e))?;
+        } else if name.strip_suffix(UNBORN).and_then(segment::number_of).is_some() {
+            disk.remove(name).map_err(|e| failed(name, e))?;
+        }
+    }
+    let mut random = [0; 8];
+    let random_failed = |_| failed("", io::Error::other("the system gives no random numbers"));
+    ring::rand::SystemRandom::new().fill(&mut random).map_err(random_failed)?;
+    let store = StoreId(u64::from_le_bytes(random));
+    let size = FIRST_SEGMENT_BYTES.min(settings.segment_bytes);
+    let link = Link { next: Offset(1), previous: 0 };
+    keep::make_first(disk, store, link, size).map_err(|e| failed(&segment::file_name(1), e))?;
+
+    let file = disk.create(&unborn).map_err(|e| failed(&unborn, e))?;
+    let tables = tables_in(file, disk.path(&unborn), settings.cache_bytes)?;
+    let transaction = tables.begin_checkpoint()?;
+    transaction.open_table(ROWS).map_err(|e| tables.write_error(e))?;
+    let first = Meta { applied: Offset(0), incarnation: 0, store, epoch: 1 };
+    first.write(&tables, &transaction)?;
+    transaction.commit().map_err(|e| tables.write_error(e))?;
+    tables.redb.close().map_err(|e| database_error(&disk.path(&unborn), e))?;
+    disk.rename(&unborn, FILE_NAME).map_err(|e| failed(FILE_NAME, e))?;
+    disk.sync().map_err(|e| failed(FILE_NAME, e))
+}
+
+/// Whether anything was written to a segment of whatever store.
+fn has_entries(disk: &dyn Disk, name: &str) -> Result<bool, Error> {
+    let read = || -> io::Result<bool> {
+        let file = disk.open(name)?;
+        let segment::Title::Segment { id, .. } = segment::read_title(&*file)? else {
+            return Ok(false);
+        };
+        let mut entries = segment::Entries::new(Arc::clone(&file), id, file.len()?);
+        Ok(entries.at(crate::log::entry::SECTOR)?.is_some())
+    };
+    read().map_err(|source| Error::LogRead { path: disk.path(name), at: 0, source })
 }
 
 /// Creates the folder and the missing ones above it, each durably, for this user only.
@@ -180,10 +271,8 @@ fn sync_folder(path: &Path) -> Result<(), Error> {
         .map_err(|source| io_error(path, source))
 }
 
-fn lock_folder(dir: &Path) -> Result<fs::File, Error> {
-    // Reading the names tells a file from a folder, and a folder that may not be listed.
-    fs::read_dir(dir).map_err(|source| io_error(dir, source))?;
-    let folder = fs::File::open(dir).map_err(|source| io_error(dir, source))?;
+fn lock_folder(dir: &Path) -> Result<OsDisk, Error> {
+    let folder = OsDisk::open(dir).map_err(|source| io_error(dir, source))?;
     match folder.try_lock() {
         Ok(()) => Ok(folder),
         Err(TryLockError::WouldBlock) => Err(Error::Locked { path: dir.to_owned() }),
@@ -191,50 +280,15 @@ fn lock_folder(dir: &Path) -> Result<fs::File, Error> {
     }
 }
 
-/// Creates the file under another name and renames it when it is whole: redb writes its magic
-/// number last, and a file without it could not be told from somebody else's after a kill in
-/// between.
-fn create_file(dir: &Path, path: &Path) -> Result<(), Error> {
-    let unborn = dir.join(UNBORN_NAME);
-    match fs::remove_file(&unborn) {
-        Ok(()) => {}
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-        Err(source) => return Err(io_error(&unborn, source)),
-    }
-    let created = builder().create(&unborn);
-    let redb = created.map_err(|e| database_error(&unborn, e))?;
-    let file = File { redb, path: unborn };
-    write_first(&file)?;
-    let unborn = file.path;
-    file.redb.close().map_err(|e| database_error(&unborn, e))?;
-    fs::rename(&unborn, path).map_err(|source| io_error(path, source))?;
-    sync_folder(dir)
-}
-
-fn is_empty(file: &File) -> Result<bool, Error> {
-    let transaction = file.redb.begin_read().map_err(|e| file.read_error(e))?;
-    let mut tables = transaction.list_tables().map_err(|e| file.read_error(e))?;
-    Ok(tables.next().is_none())
-}
-
-/// Makes an empty file a store.
-fn write_first(file: &File) -> Result<(), Error> {
-    let transaction = file.begin_write()?;
-    transaction.open_table(ROWS).map_err(|e| file.write_error(e))?;
-    let first = Meta { applied: Offset(0), incarnation: 0 };
-    first.write(file, &transaction)?;
-    transaction.commit().map_err(|e| file.write_error(e))
-}
-
 /// Reads the numbers of a file that may be anybody's, without writing to it.
-fn read_meta(file: &File) -> Result<Meta, Error> {
+pub(crate) fn read_meta(tables: &Tables) -> Result<Meta, Error> {
     let table_error = |e| match e {
-        TableError::Storage(e) => file.read_error(e),
-        e => Error::Foreign { path: file.path.clone(), source: Some(Box::new(e)) },
+        TableError::Storage(e) => tables.read_error(e),
+        e => Error::Foreign { path: tables.path.clone(), source: Some(Box::new(e)) },
     };
-    let transaction = file.redb.begin_read().map_err(|e| file.read_error(e))?;
+    let transaction = tables.redb.begin_read().map_err(|e| tables.read_error(e))?;
     let meta = transaction.open_table(META).map_err(table_error)?;
-    let found = Meta::read(file, &meta)?;
+    let found = Meta::read(tables, &meta)?;
     transaction.open_table(ROWS).map_err(table_error)?;
     Ok(found)
 }
@@ -266,22 +320,20 @@ mod tests {
     use super::*;
     use crate::FORMAT;
 
-    const SETTINGS: Settings = Settings { readers: 1, queue: 1, batch_bytes: 1024 };
-
     #[test]
     fn a_kill_while_the_file_is_born_does_no_harm() {
         let dir = tempfile::tempdir().unwrap();
         // What redb leaves behind when it dies before the magic number: a header of zeros.
-        fs::write(dir.path().join(UNBORN_NAME), [0; 8192]).unwrap();
-        let opened = Store::open(dir.path(), SETTINGS).unwrap();
-        assert_eq!((opened.incarnation, opened.applied), (1, Offset(0)));
-        assert!(!dir.path().join(UNBORN_NAME).exists());
+        fs::write(dir.path().join("ringmaster.redb.new"), [0; 8192]).unwrap();
+        let opened = Store::open(dir.path(), Settings::default()).unwrap();
+        assert_eq!((opened.incarnation, opened.durable), (1, Offset(0)));
+        assert!(!dir.path().join("ringmaster.redb.new").exists());
     }
 
     #[test]
     fn a_newer_format_is_refused_by_its_number() {
         let dir = tempfile::tempdir().unwrap();
-        drop(Store::open(dir.path(), SETTINGS).unwrap());
+        drop(Store::open(dir.path(), Settings::default()).unwrap());
         let path = dir.path().join(FILE_NAME);
         let redb = redb::Database::open(&path).unwrap();
         let transaction = redb.begin_write().unwrap();
@@ -289,7 +341,7 @@ mod tests {
         transaction.commit().unwrap();
         drop(redb);
 
-        let error = Store::open(dir.path(), SETTINGS).unwrap_err();
+        let error = Store::open(dir.path(), Settings::default()).unwrap_err();
         assert!(matches!(error, Error::Format { found: 2, known: 1, .. }));
         assert_eq!(
             error.to_string(),

@@ -1,6 +1,6 @@
 //! A reader thread: answers loads from a snapshot that it keeps for a short while.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use base::{Offset, Table};
@@ -9,17 +9,24 @@ use redb::{ReadOnlyTable, ReadableDatabase};
 
 use crate::error::Error;
 use crate::handle::{Fate, Queue, Queued, Waited};
+use crate::log::tail::Tail;
 use crate::stats::Stats;
-use crate::tables::{self, File, META, Meta, ROWS};
+use crate::tables::{self, META, Meta, ROWS, Tables};
 use crate::{Event, Load, Sink};
 
 /// Longest life of a snapshot: as long as one lives, redb cannot use the pages freed after it.
 const SNAPSHOT_LIFE: Duration = Duration::from_secs(1);
 
+/// What the log had at the start and the state had not, until the state has it.
+#[derive(Debug)]
+pub(crate) struct Recent(Mutex<Option<Arc<Tail>>>);
+
 /// Answers loads from one snapshot after another.
+#[derive(Clone, Debug)]
 pub(crate) struct Snapshots {
-    pub(crate) file: Arc<File>,
-    pub(crate) snapshot: Option<Snapshot>,
+    pub(crate) tables: Arc<Tables>,
+    pub(crate) recent: Arc<Recent>,
+    pub(crate) snapshot: Option<Arc<Snapshot>>,
 }
 
 /// Owned by one thread `store-read-N`.
@@ -36,8 +43,38 @@ pub(crate) struct Reader {
 /// The rows at one moment. The table keeps redb's read transaction alive.
 pub(crate) struct Snapshot {
     rows: ReadOnlyTable<&'static [u8], &'static [u8]>,
-    applied: Offset,
+    /// Looked into first.
+    tail: Option<Arc<Tail>>,
+    pub(crate) applied: Offset,
     born: Instant,
+}
+
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Snapshot").field("applied", &self.applied).finish_non_exhaustive()
+    }
+}
+
+impl Recent {
+    pub(crate) fn new(tail: Tail) -> Recent {
+        Recent(Mutex::new((!tail.is_empty()).then(|| Arc::new(tail))))
+    }
+
+    /// Snapshots from here on have everything up to this offset.
+    pub(crate) fn applied(&self, applied: Offset) {
+        let mut tail = self.lock();
+        if tail.as_ref().is_some_and(|tail| tail.end <= applied) {
+            *tail = None;
+        }
+    }
+
+    fn get(&self) -> Option<Arc<Tail>> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Arc<Tail>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Reader {
@@ -73,25 +110,24 @@ impl Reader {
 
 impl Snapshots {
     pub(crate) fn answer(&mut self, load: Load, now: Instant) -> Result<Event, Error> {
-        let file = Arc::clone(&self.file);
+        let tables = Arc::clone(&self.tables);
         let snapshot = self.snapshot(load.at_least, now)?;
-        let value = snapshot.get(&file, load.table, &load.key)?;
+        let value = snapshot.get(&tables, load.table, &load.key)?;
         Ok(Event::Loaded { table: load.table, key: load.key, value, applied: snapshot.applied })
     }
 
     /// The snapshot at hand, or a new one if that is too old for the clock or for the load.
-    fn snapshot(&mut self, at_least: Offset, now: Instant) -> Result<&Snapshot, Error> {
-        let kept = self.snapshot.take();
-        let kept = kept.filter(|kept| kept.serves(at_least, now));
+    fn snapshot(&mut self, at_least: Offset, now: Instant) -> Result<Arc<Snapshot>, Error> {
+        let kept = self.snapshot.take().filter(|kept| kept.serves(at_least, now));
         let snapshot = match kept {
             Some(kept) => kept,
-            None => Snapshot::take(&self.file, now)?,
+            None => Arc::new(Snapshot::take(&self.tables, &self.recent, now)?),
         };
         assert!(
             snapshot.applied >= at_least,
             "a load demands only an offset that was announced as applied"
         );
-        Ok(self.snapshot.insert(snapshot))
+        Ok(Arc::clone(self.snapshot.insert(snapshot)))
     }
 }
 
@@ -102,22 +138,33 @@ impl Snapshot {
 
     pub(crate) fn get(
         &self,
-        file: &File,
+        tables: &Tables,
         table: Table,
         key: &[u8],
     ) -> Result<Option<Bytes>, Error> {
+        if let Some(tail) = &self.tail {
+            let found = tail.get(table, key);
+            let found = found.map_err(|source| Error::Io { path: tables.path.clone(), source })?;
+            if let Some(value) = found {
+                return Ok(value);
+            }
+        }
         let mut row = Vec::with_capacity(key.len() + 1);
         tables::row_key(&mut row, table, key);
-        let found = self.rows.get(row.as_slice()).map_err(|e| file.read_error(e))?;
+        let found = self.rows.get(row.as_slice()).map_err(|e| tables.read_error(e))?;
         Ok(found.map(|guard| Bytes::copy_from_slice(guard.value())))
     }
 
-    pub(crate) fn take(file: &File, born: Instant) -> Result<Snapshot, Error> {
-        let transaction = file.redb.begin_read().map_err(|e| file.read_error(e))?;
-        let meta = transaction.open_table(META).map_err(|e| file.read_error(e))?;
-        let applied = Meta::read(file, &meta)?.applied;
-        let rows = transaction.open_table(ROWS).map_err(|e| file.read_error(e))?;
-        Ok(Snapshot { rows, applied, born })
+    pub(crate) fn take(tables: &Tables, recent: &Recent, born: Instant) -> Result<Snapshot, Error> {
+        // Before the snapshot: where the tail is gone, the snapshot has it.
+        let tail = recent.get();
+        let transaction = tables.redb.begin_read().map_err(|e| tables.read_error(e))?;
+        let meta = transaction.open_table(META).map_err(|e| tables.read_error(e))?;
+        let applied = Meta::read(tables, &meta)?.applied;
+        let rows = transaction.open_table(ROWS).map_err(|e| tables.read_error(e))?;
+        let tail = tail.filter(|tail| applied < tail.end);
+        let applied = tail.as_ref().map_or(applied, |tail| tail.end);
+        Ok(Snapshot { rows, tail, applied, born })
     }
 }
 
@@ -126,22 +173,25 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
+    use crate::log::entry::StoreId;
 
     #[test]
     fn a_snapshot_serves_for_a_second_and_only_what_it_contains() {
         let backend = redb::backends::InMemoryBackend::new();
-        let file = File {
+        let tables = Tables {
             redb: redb::Builder::new().create_with_backend(backend).unwrap(),
             path: PathBuf::new(),
         };
-        let transaction = file.begin_write().unwrap();
+        let transaction = tables.begin_checkpoint().unwrap();
         transaction.open_table(ROWS).unwrap();
-        let meta = Meta { applied: Offset(5), incarnation: 1 };
-        meta.write(&file, &transaction).unwrap();
+        let store = StoreId(1);
+        let meta = Meta { applied: Offset(5), incarnation: 1, store, epoch: 1 };
+        meta.write(&tables, &transaction).unwrap();
         transaction.commit().unwrap();
 
         let born = Instant::now();
-        let snapshot = Snapshot::take(&file, born).unwrap();
+        let recent = Recent::new(Tail::new(store));
+        let snapshot = Snapshot::take(&tables, &recent, born).unwrap();
         let almost_old = born + SNAPSHOT_LIFE - Duration::from_nanos(1);
         assert!(snapshot.serves(Offset(5), born));
         assert!(snapshot.serves(Offset(0), almost_old));

@@ -1,46 +1,69 @@
 //! The store without threads: for a driver that decides itself what happens when.
 
-use std::sync::Arc;
 use std::time::Instant;
 
-use base::ShardId;
+use base::{Offset, ShardId};
 
-use crate::commit::Writer;
+use crate::apply::Applier;
+use crate::commit::announcements;
 use crate::error::Error;
+use crate::handle::Parts;
+use crate::log::Log;
+use crate::log::keep::Keeper;
 use crate::read::Snapshots;
 use crate::{Commit, Event, Load, Store};
 
 /// A store that does one step at each call, with the code of the threads.
+#[derive(Debug)]
 pub struct Steps {
-    writer: Writer,
+    log: Log,
+    applier: Applier,
+    keeper: Keeper,
     snapshots: Snapshots,
     opened: Instant,
-}
-
-impl std::fmt::Debug for Steps {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Steps").field("applied", &self.writer.applied).finish_non_exhaustive()
-    }
 }
 
 impl Store {
     /// Gives up threads. The lock on the folder, if there is one, is given up too.
     pub fn into_steps(self) -> Steps {
-        let (file, applied) = self.into_file();
-        let file = Arc::new(file);
-        Steps {
-            writer: Writer { file: Arc::clone(&file), applied },
-            snapshots: Snapshots { file, snapshot: None },
-            opened: Instant::now(),
-        }
+        let Parts { log, applier, keeper, snapshots, .. } = self.into_parts();
+        Steps { log, applier, keeper, snapshots, opened: Instant::now() }
     }
 }
 
 impl Steps {
-    /// Makes the group durable as one transaction; gives what to tell whom, in order. After an
-    /// error nothing may be asked of the store any more.
+    /// Makes the group durable as one entry; gives what to tell whom, in order. After an error
+    /// nothing may be asked of the store any more.
     pub fn commit(&mut self, group: &[Commit]) -> Result<Vec<(ShardId, Event)>, Error> {
-        Ok(self.writer.write(group)?.events)
+        if !self.log.shelf.has_spare() {
+            self.keeper.make_spare()?;
+        }
+        let appended = self.log.append(group, 0)?.expect("nothing stops a store without threads");
+        Ok(announcements(group, appended.first, self.log.shelf.applied()).collect())
+    }
+
+    /// Brings some of what is durable into the state. `false` when there was nothing.
+    pub fn apply(&mut self) -> Result<bool, Error> {
+        let has_some = self.applier.applied() < self.log.shelf.durable();
+        if has_some {
+            self.applier.apply()?;
+        }
+        Ok(has_some)
+    }
+
+    /// Makes durable what is in the state.
+    pub fn checkpoint(&mut self) -> Result<(), Error> {
+        self.applier.checkpoint()
+    }
+
+    /// Puts away segments that are not needed any more, and makes new ones.
+    pub fn keep(&mut self) -> Result<(), Error> {
+        self.keeper.work()
+    }
+
+    /// Newest offset that an answer to a load may be asked for.
+    pub fn applied(&self) -> Offset {
+        self.log.shelf.applied()
     }
 
     /// Answers a load, from the snapshot of an earlier load as long as that is new enough for it.

@@ -80,13 +80,18 @@ impl Frame {
     }
 
     pub fn changes(&self) -> impl Iterator<Item = ChangeRef<'_>> {
-        let archived = rkyv::access::<ArchivedChanges, rancor::Error>(&self.0)
-            .expect("a frame holds a valid archive");
-        archived.iter().map(|change| ChangeRef {
+        Frame::changes_in(&self.0).expect("a frame holds a valid archive")
+    }
+
+    /// The changes in bytes that may be no frame.
+    pub fn changes_in(bytes: &[u8]) -> Result<impl Iterator<Item = ChangeRef<'_>>, Malformed> {
+        let archived = rkyv::access::<ArchivedChanges, rancor::Error>(bytes);
+        let archived = archived.map_err(|_| Malformed)?;
+        Ok(archived.iter().map(|change| ChangeRef {
             table: Table(change.table),
             key: change.key.as_slice(),
             value: change.value.as_ref().map(rkyv::vec::ArchivedVec::as_slice),
-        })
+        }))
     }
 }
 

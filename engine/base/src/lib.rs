@@ -23,7 +23,7 @@ pub mod secret;
 pub mod time;
 pub mod timer;
 
-pub use change::{BatchId, Change, Frame, Offset, Table};
+pub use change::{BatchId, Change, ChangeRef, Frame, Offset, Table};
 pub use code::Code;
 pub use id::{
     ClientAddress, ConnectionId, MatchId, NotificationId, SessionId, ShardId, TicketId, TokenId,

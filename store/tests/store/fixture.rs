@@ -3,19 +3,31 @@
 use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base::change::Change;
 use base::{BatchId, Frame, Offset, ShardId, Table};
 use bytes::Bytes;
-use redb::StorageBackend;
-use store::{Commit, Error, Event, Handle, Load, Opened, Running, Settings, Sink, Store};
+use store::{
+    COMMIT_BYTES_MAX, Commit, Disk, Error, Event, Handle, Load, Opened, Running, Settings, Sink,
+    Store,
+};
 
 pub const HOME: ShardId = ShardId(0);
 pub const OTHER: ShardId = ShardId(1);
 pub const TABLE: Table = Table(7);
 
-pub const SETTINGS: Settings = Settings { readers: 2, queue: 4096, batch_bytes: 1024 * 1024 };
+/// Small, so that a test sees many segments.
+pub const SETTINGS: Settings = Settings {
+    readers: 2,
+    queue: 4096,
+    batch_bytes: 1024 * 1024,
+    segment_bytes: COMMIT_BYTES_MAX as u64 + 64 * 1024,
+    backlog_bytes: 16 * 1024 * 1024,
+    archive: None,
+    min_free_bytes: 0,
+    cache_bytes: 1024 * 1024,
+};
 
 /// Long enough for any machine; reached only by a test that fails.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -26,7 +38,7 @@ pub struct Rig {
     pub events: Receiver<(ShardId, Event)>,
     pub faults: Receiver<Error>,
     pub incarnation: u32,
-    pub applied: Offset,
+    pub durable: Offset,
 }
 
 impl Rig {
@@ -34,8 +46,8 @@ impl Rig {
         Rig::start(Store::open(dir, SETTINGS).unwrap(), |_| ())
     }
 
-    pub fn open_with(backend: impl StorageBackend) -> Rig {
-        Rig::start(Store::open_with_backend(backend, SETTINGS).unwrap(), |_| ())
+    pub fn open_on(disk: Arc<dyn Disk>) -> Rig {
+        Rig::start(Store::open_on(disk, SETTINGS).unwrap(), |_| ())
     }
 
     /// Starts the threads; each event passes `tap` first, on the store's thread.
@@ -51,14 +63,14 @@ impl Rig {
         let on_fault = move |error| {
             let _ = fault_in.send(error);
         };
-        let running = opened.store.start(sink, on_fault).unwrap();
+        let running = opened.store.start(&sink, on_fault).unwrap();
         Rig {
             handle: running.handle(),
             running,
             events,
             faults,
             incarnation: opened.incarnation,
-            applied: opened.applied,
+            durable: opened.durable,
         }
     }
 
@@ -82,7 +94,17 @@ impl Rig {
         }
     }
 
+    /// Waits until readers see an offset.
+    pub fn applied(&self, offset: Offset) {
+        let begun = Instant::now();
+        while self.handle.applied() < offset {
+            assert!(begun.elapsed() < PATIENCE, "{offset:?} is never applied");
+            std::thread::yield_now();
+        }
+    }
+
     pub fn read(&self, key: &[u8], at_least: Offset) -> (Option<Bytes>, Offset) {
+        self.applied(at_least);
         self.handle.load(load(key, at_least)).unwrap();
         match self.event() {
             (HOME, Event::Loaded { table: TABLE, key: answered, value, applied }) => {

@@ -1,0 +1,201 @@
+//! An entry: one group of batches, written and synced at once. `docs/formats.md` draws the bytes.
+
+use base::{Frame, Offset};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::Commit;
+
+/// Entries begin at multiples of this: no write touches a sector of an entry that is acknowledged.
+pub(crate) const SECTOR: u64 = 512;
+pub(crate) const HEADER_SIZE: usize = 56;
+
+const MAGIC: [u8; 4] = *b"RMLE";
+/// Where the bytes under the checksum begin.
+const CHECKED_FROM: usize = 16;
+
+/// A random number of each store, in every file of its log. It seeds the checksums, so that nobody
+/// who chooses a value can make it look like an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StoreId(pub(crate) u64);
+
+/// What an entry follows, and what follows an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Link {
+    /// Offset of the next batch.
+    pub(crate) next: Offset,
+    /// Checksum of the entry before; zero before the first.
+    pub(crate) previous: u64,
+}
+
+/// Who writes an entry, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    pub(crate) incarnation: u32,
+    pub(crate) epoch: u64,
+    /// Milliseconds since 1970, never less than those of the entry before.
+    pub(crate) time: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) length: u32,
+    pub(crate) checksum: u64,
+    pub(crate) previous: u64,
+    pub(crate) first: Offset,
+    pub(crate) batches: u32,
+    pub(crate) stamp: Stamp,
+}
+
+impl Header {
+    /// Reads a header as it stands; whether its entry is whole, [`Header::is_sealed`] says.
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Header> {
+        let bytes = bytes.get(..HEADER_SIZE)?;
+        if bytes[..4] != MAGIC {
+            return None;
+        }
+        Some(Header {
+            length: u32_at(bytes, 4),
+            checksum: u64_at(bytes, 8),
+            previous: u64_at(bytes, 16),
+            first: Offset(u64_at(bytes, 24)),
+            batches: u32_at(bytes, 32),
+            stamp: Stamp {
+                incarnation: u32_at(bytes, 36),
+                epoch: u64_at(bytes, 40),
+                time: u64_at(bytes, 48),
+            },
+        })
+    }
+
+    /// Whether these bytes, header and batches, are what the checksum was made of.
+    pub(crate) fn is_sealed(&self, id: StoreId, bytes: &[u8]) -> bool {
+        bytes.len() == self.size() && checksum(id, bytes) == self.checksum
+    }
+
+    pub(crate) fn follows(&self, link: Link) -> bool {
+        self.first == link.next && self.previous == link.previous && self.batches > 0
+    }
+
+    /// Header and batches.
+    pub(crate) fn size(&self) -> usize {
+        HEADER_SIZE + self.length as usize
+    }
+
+    /// From the beginning of this entry to that of the next.
+    pub(crate) fn span(&self) -> u64 {
+        span(self.size())
+    }
+
+    pub(crate) fn last(&self) -> Offset {
+        Offset(self.first.0 + u64::from(self.batches) - 1)
+    }
+
+    pub(crate) fn link(&self) -> Link {
+        Link { next: Offset(self.last().0 + 1), previous: self.checksum }
+    }
+}
+
+/// Size of an entry with the zeros behind it.
+pub(crate) fn span(size: usize) -> u64 {
+    (size as u64).next_multiple_of(SECTOR)
+}
+
+/// Bytes of a batch in an entry.
+pub(crate) fn batch_size(commit: &Commit) -> usize {
+    4 + commit.frames.iter().map(|frame| 4 + frame.as_bytes().len()).sum::<usize>()
+}
+
+/// Appends the entry of a group, and the zeros up to the next sector.
+pub(crate) fn encode(
+    out: &mut Vec<u8>,
+    group: &[Commit],
+    id: StoreId,
+    link: Link,
+    stamp: Stamp,
+) -> Header {
+    let start = out.len();
+    out.resize(start + HEADER_SIZE, 0);
+    for commit in group {
+        out.extend_from_slice(&len_u32(commit.frames.len()).to_le_bytes());
+        for frame in &commit.frames {
+            out.extend_from_slice(&len_u32(frame.as_bytes().len()).to_le_bytes());
+            out.extend_from_slice(frame.as_bytes());
+        }
+    }
+    let mut header = Header {
+        length: len_u32(out.len() - start - HEADER_SIZE),
+        checksum: 0,
+        previous: link.previous,
+        first: link.next,
+        batches: len_u32(group.len()),
+        stamp,
+    };
+    let entry = &mut out[start..];
+    entry[..4].copy_from_slice(&MAGIC);
+    entry[4..8].copy_from_slice(&header.length.to_le_bytes());
+    entry[16..24].copy_from_slice(&header.previous.to_le_bytes());
+    entry[24..32].copy_from_slice(&header.first.0.to_le_bytes());
+    entry[32..36].copy_from_slice(&header.batches.to_le_bytes());
+    entry[36..40].copy_from_slice(&stamp.incarnation.to_le_bytes());
+    entry[40..48].copy_from_slice(&stamp.epoch.to_le_bytes());
+    entry[48..56].copy_from_slice(&stamp.time.to_le_bytes());
+    header.checksum = checksum(id, entry);
+    entry[8..16].copy_from_slice(&header.checksum.to_le_bytes());
+    let end = start as u64 + header.span();
+    out.resize(usize::try_from(end).expect("an entry fits into memory"), 0);
+    header
+}
+
+/// The frames of an entry's batches, in order; `None` is where the bytes make no sense.
+pub(crate) fn frames(batches: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
+    let (mut rest, mut left) = (batches, 0);
+    std::iter::from_fn(move || {
+        while left == 0 {
+            if rest.is_empty() {
+                return None;
+            }
+            left = take_u32(&mut rest).unwrap_or(u32::MAX);
+        }
+        left -= 1;
+        let len = take_u32(&mut rest).map_or(usize::MAX, |len| len as usize);
+        let frame = rest.get(..len);
+        rest = rest.get(len..).unwrap_or_default();
+        if frame.is_none() {
+            (rest, left) = (&[], 0);
+        }
+        Some(frame)
+    })
+}
+
+/// The changes of an entry, or `None` when its bytes are no changes.
+pub(crate) fn each_change<'a>(
+    batches: &'a [u8],
+    mut each: impl FnMut(base::ChangeRef<'a>),
+) -> Option<()> {
+    for frame in frames(batches) {
+        Frame::changes_in(frame?).ok()?.for_each(&mut each);
+    }
+    Some(())
+}
+
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
+}
+
+pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
+}
+
+fn take_u32(rest: &mut &[u8]) -> Option<u32> {
+    let (bytes, behind) = rest.split_first_chunk()?;
+    *rest = behind;
+    Some(u32::from_le_bytes(*bytes))
+}
+
+fn checksum(id: StoreId, entry: &[u8]) -> u64 {
+    xxh3_64_with_seed(&entry[CHECKED_FROM..], id.0)
+}
+
+fn len_u32(len: usize) -> u32 {
+    u32::try_from(len).expect("settings bound an entry far below 4 GiB")
+}
