@@ -1,10 +1,10 @@
 //! Where a store keeps its files: the whole outside world of this crate.
 
 use std::fmt::Debug;
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -36,6 +36,7 @@ pub trait Disk: Debug + Send + Sync + 'static {
 }
 
 /// A file that any thread may read and write at any place.
+#[expect(clippy::len_without_is_empty, reason = "a size in bytes, not a collection")]
 pub trait File: Debug + Send + Sync {
     fn len(&self) -> io::Result<u64>;
 
@@ -66,6 +67,12 @@ impl OsDisk {
         // Reading the names tells a file from a folder, and a folder that may not be listed.
         fs::read_dir(path)?;
         Ok(OsDisk { path: path.to_owned(), folder: fs::File::open(path)? })
+    }
+
+    /// A folder that is made if it is not there, for this user only.
+    pub fn make(path: &Path) -> io::Result<OsDisk> {
+        create_folder(path)?;
+        OsDisk::open(path)
     }
 
     /// Locks the folder for as long as this value lives.
@@ -144,6 +151,34 @@ impl File for fs::File {
     }
 }
 
+/// Creates the folder and the missing ones above it, each durably, for this user only.
+fn create_folder(path: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => sync_folder(parent_of(path)),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound && parent_of(path) != path => {
+            create_folder(parent_of(path))?;
+            let created = DirBuilder::new().mode(0o700).create(path);
+            created?;
+            sync_folder(parent_of(path))
+        }
+        Err(e) => Err(e),
+    }
+}
+
+fn parent_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) => Path::new("."),
+        None => path,
+    }
+}
+
+/// Makes the names in a folder durable.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    fs::File::open(path)?.sync_all()
+}
+
 /// redb on one of our files.
 #[derive(Debug)]
 pub(crate) struct Backend(pub(crate) Arc<dyn File>);
@@ -167,5 +202,17 @@ impl redb::StorageBackend for Backend {
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.0.write(offset, data)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_relative_path_of_one_name_has_the_working_folder_as_parent() {
+        assert_eq!(parent_of(Path::new("data")), Path::new("."));
+        assert_eq!(parent_of(Path::new("a/data")), Path::new("a"));
+        assert_eq!(parent_of(Path::new("/")), Path::new("/"));
     }
 }

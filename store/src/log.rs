@@ -34,6 +34,8 @@ pub(crate) struct Log {
     pub(crate) at: u64,
     pub(crate) link: Link,
     pub(crate) buffer: Vec<u8>,
+    /// A start looks for what a torn write has left so far behind the end.
+    pub(crate) entry_bytes_max: u64,
 }
 
 /// What became durable.
@@ -58,6 +60,7 @@ impl Log {
         self.buffer.clear();
         let size = entry::HEADER_SIZE + group.iter().map(entry::batch_size).sum::<usize>();
         let bytes = entry::span(size);
+        assert!(bytes <= self.entry_bytes_max, "no commit has more bytes than the settings say");
         if !self.shelf.wait_for_room(bytes) {
             return Ok(None);
         }

@@ -1,8 +1,7 @@
 //! Opening the data folder: its lock, the state, the log, the next incarnation.
 
-use std::fs::{self, DirBuilder, TryLockError};
+use std::fs::TryLockError;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -55,7 +54,6 @@ impl Store {
     /// # Panics
     /// When a setting is out of its range.
     pub fn open(dir: &Path, settings: Settings) -> Result<Opened, Error> {
-        create_folder(dir)?;
         Store::open_on(Arc::new(lock_folder(dir)?), settings)
     }
 
@@ -130,6 +128,7 @@ fn assemble(
         at: end.at,
         link: end.link,
         buffer: Vec::new(),
+        entry_bytes_max: settings.entry_bytes_max(),
     };
     let applier = Applier {
         tables: Arc::clone(&tables),
@@ -241,38 +240,8 @@ fn has_entries(disk: &dyn Disk, name: &str) -> Result<bool, Error> {
     read().map_err(|source| Error::LogRead { path: disk.path(name), at: 0, source })
 }
 
-/// Creates the folder and the missing ones above it, each durably, for this user only.
-fn create_folder(path: &Path) -> Result<(), Error> {
-    match DirBuilder::new().mode(0o700).create(path) {
-        Ok(()) => sync_folder(parent_of(path)),
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(e) if e.kind() == io::ErrorKind::NotFound && parent_of(path) != path => {
-            create_folder(parent_of(path))?;
-            let created = DirBuilder::new().mode(0o700).create(path);
-            created.map_err(|source| io_error(path, source))?;
-            sync_folder(parent_of(path))
-        }
-        Err(source) => Err(io_error(path, source)),
-    }
-}
-
-fn parent_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        Some(_) => Path::new("."),
-        None => path,
-    }
-}
-
-/// Makes the names in a folder durable.
-fn sync_folder(path: &Path) -> Result<(), Error> {
-    fs::File::open(path)
-        .and_then(|folder| folder.sync_all())
-        .map_err(|source| io_error(path, source))
-}
-
 fn lock_folder(dir: &Path) -> Result<OsDisk, Error> {
-    let folder = OsDisk::open(dir).map_err(|source| io_error(dir, source))?;
+    let folder = OsDisk::make(dir).map_err(|source| io_error(dir, source))?;
     match folder.try_lock() {
         Ok(()) => Ok(folder),
         Err(TryLockError::WouldBlock) => Err(Error::Locked { path: dir.to_owned() }),
@@ -317,6 +286,8 @@ fn database_error(path: &Path, error: DatabaseError) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::FORMAT;
 
@@ -350,12 +321,5 @@ mod tests {
                 path.display()
             )
         );
-    }
-
-    #[test]
-    fn a_relative_path_of_one_name_has_the_working_folder_as_parent() {
-        assert_eq!(parent_of(Path::new("data")), Path::new("."));
-        assert_eq!(parent_of(Path::new("a/data")), Path::new("a"));
-        assert_eq!(parent_of(Path::new("/")), Path::new("/"));
     }
 }

@@ -42,6 +42,11 @@ impl Steps {
         Ok(announcements(group, appended.first, self.log.shelf.applied()).collect())
     }
 
+    /// Whether something is durable that the state does not have durably.
+    pub fn is_behind(&self) -> bool {
+        self.log.shelf.backlog() > 0
+    }
+
     /// Brings some of what is durable into the state. `false` when there was nothing.
     pub fn apply(&mut self) -> Result<bool, Error> {
         let has_some = self.applier.applied() < self.log.shelf.durable();

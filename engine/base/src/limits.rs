@@ -128,6 +128,8 @@ pub const RATE_ENTRIES_MAX: usize = 65_536;
 pub const UNDURABLE_BATCHES_MAX: usize = 16_384;
 /// Records that a shard keeps in memory; what is not applied yet may go over it.
 pub const CACHE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// By how much it may; over it writes are refused with code 8.
+pub const OVERLAY_BYTES_MAX: usize = 128 * 1024 * 1024;
 /// Messages waiting in one mailbox, from one core to another.
 pub const MAILBOX_MAX: usize = 65_536;
 /// Open connections of one core; over it new ones are closed at once.

@@ -50,6 +50,7 @@ pub(crate) struct Config {
     pub password: Password,
     pub rate_limit: RateLimit,
     pub social: Social,
+    pub store: Store,
     pub matchmaker: Matchmaker,
     pub logger: Logger,
     pub traces: Traces,
@@ -104,6 +105,13 @@ pub(crate) struct Console {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Password {
     pub threads: usize,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Store {
+    pub archive_dir: PathBuf,
+    pub backlog_bytes: u64,
+    pub min_free_bytes: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -215,6 +223,7 @@ impl Default for Config {
             password: Password::default(),
             rate_limit: RateLimit::default(),
             social: Social::default(),
+            store: Store::default(),
             matchmaker: Matchmaker::default(),
             logger: Logger::default(),
             traces: Traces::default(),

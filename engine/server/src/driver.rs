@@ -11,7 +11,7 @@ use api::ops::{Auth, Door, Operation, Rate};
 use base::collections::IdMap;
 use base::timer::Timers;
 use base::{Code, Instant, Now, ShardId, UnixTime};
-use shard::{Done, Input, Output, Shard};
+use shard::{Disk, Done, Input, Output, Shard};
 
 use crate::bus::{Mail, mailbox};
 use crate::config::{Config, Sessions};
@@ -53,6 +53,8 @@ pub(crate) struct Driver {
     spans: Spans,
     pub traffic: Traffic,
     is_draining: bool,
+    /// What the shard was told of it last.
+    disk: Disk,
 
     /// What new connections of clients, and of operators, begin with.
     edges: [Rc<Edge>; 2],
@@ -87,6 +89,7 @@ impl Driver {
             spans: Spans::new(id, executor::seed()),
             traffic: Traffic::default(),
             is_draining: false,
+            disk: Disk::default(),
             edges,
             sockets: IdMap::default(),
             operators: 0,
@@ -205,6 +208,14 @@ impl Driver {
     /// What is due each millisecond, and was at `due`.
     pub(crate) fn tick(&mut self, due: Instant) {
         let now = self.clock.now();
+        let disk = match self.shared.store.pressure() {
+            store::Pressure::None => Disk::Ready,
+            store::Pressure::Behind => Disk::Behind,
+            store::Pressure::Full => Disk::Full,
+        };
+        if std::mem::replace(&mut self.disk, disk) != disk {
+            self.take(Input::Disk { disk });
+        }
         if self.shard.poll_timeout().is_some_and(|due| due <= now.monotonic) {
             self.take(Input::Timeout);
         }

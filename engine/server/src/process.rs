@@ -9,9 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use api::ops::Operations;
 use base::id::SHARDS_MAX;
-use base::limits::{
-    BATCH_BYTES_MAX, CONNECTIONS_MAX, OPERATOR_CONNECTIONS_MAX, TASKS_MAX, UNDURABLE_BATCHES_MAX,
-};
+use base::limits::{CONNECTIONS_MAX, OPERATOR_CONNECTIONS_MAX, TASKS_MAX, UNDURABLE_BATCHES_MAX};
 use base::{Secret, ShardId};
 use crossbeam_channel::Sender;
 use domain::identity::server_token::ServerKeys;
@@ -77,16 +75,16 @@ pub(crate) fn run(loaded: Loaded, sources: Sources, logger: Logger) -> Result<()
     let shards = config.shard_count();
     net::probe::io_uring()?;
     let descriptors = executor::raise_descriptor_limit();
-    let settings = store::Settings {
-        readers: 2,
-        queue: SHARDS_MAX * UNDURABLE_BATCHES_MAX.max(TASKS_MAX),
-        batch_bytes: 16 * BATCH_BYTES_MAX,
-    };
+    let settings = store_settings(config)?;
     let certificate = Certificate::start(config)?;
     // The port first: a refused start leaves no trace in the data folder.
     let listeners = net::listener::bind(config.listen, shards)?;
     let mut admin = admin_listener(config)?;
     let opened = store::Store::open(&config.data_dir, settings)?;
+    if let Some(store::Cut { path, at, offset }) = &opened.cut {
+        let (file, offset) = (path.display(), offset.0);
+        tracing::warn!(%file, at, offset, "cut a write that was under way when the process ended");
+    }
     let address = listeners.first().context("at least one shard listens")?.local_addr()?;
     let admin_address = admin.as_ref().map(TcpListener::local_addr).transpose()?;
     let operator_keys = operator_key::load_or_make(&config.data_dir)?;
@@ -102,7 +100,7 @@ pub(crate) fn run(loaded: Loaded, sources: Sources, logger: Logger) -> Result<()
         mailbox(&sink_bus, shard).send_always(Mail::Store(event));
     });
     let store = opened.store.start(
-        sink,
+        &sink,
         Box::new(|error| {
             // Nothing more may be answered. What was acknowledged is on disk.
             tracing::error!(error = &error as &dyn std::error::Error, "the store failed");
@@ -163,6 +161,24 @@ pub(crate) fn run(loaded: Loaded, sources: Sources, logger: Logger) -> Result<()
     store.shutdown()?;
     tracing::info!("stopped");
     Ok(())
+}
+
+fn store_settings(config: &Config) -> Result<store::Settings> {
+    let archive = match config.store.archive_dir.as_path() {
+        none if none.as_os_str().is_empty() => None,
+        folder => {
+            let disk = store::OsDisk::make(folder);
+            let disk = disk.with_context(|| format!("cannot use {}", folder.display()))?;
+            Some(Arc::new(disk) as Arc<dyn store::Disk>)
+        }
+    };
+    Ok(store::Settings {
+        queue: SHARDS_MAX * UNDURABLE_BATCHES_MAX.max(TASKS_MAX),
+        backlog_bytes: config.store.backlog_bytes,
+        min_free_bytes: config.store.min_free_bytes,
+        archive,
+        ..store::Settings::default()
+    })
 }
 
 /// So many clients that the rest of the process does not run out of descriptors.

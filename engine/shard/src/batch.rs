@@ -50,8 +50,8 @@ impl Shard {
         purpose: Purpose,
         mut claims: Vec<Claim>,
     ) -> Step {
-        if self.is_behind() {
-            return Step::Fail(Error::exhausted("The disk is behind; try again."));
+        if let Err(refused) = self.admit_write() {
+            return Step::Fail(refused);
         }
         claims.sort_by_key(|claim| std::cmp::Reverse(claim.order()));
         let (frames, participants) = (Vec::new(), Vec::new());

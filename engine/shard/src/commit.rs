@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use api::Error;
 use base::limits::{
     BATCH_BYTES_MAX, HOLD_QUEUE_MAX, OPERATOR_QUEUE_MAX, TASKS_MAX, UNDURABLE_BATCHES_MAX,
 };
@@ -9,6 +10,7 @@ use base::{BatchId, Frame, Offset, SessionId, ShardId, Table};
 use bytes::Bytes;
 
 use crate::Shard;
+use crate::input::Disk;
 use crate::message::{Claim, Message, Query, TaskId};
 use crate::output::Output;
 use crate::view::{Blocked, Depends, Key, View};
@@ -98,12 +100,17 @@ impl Parked {
 }
 
 impl Shard {
-    /// Whether so many batches wait for the disk that writes have to be refused.
-    pub(crate) fn is_behind(&self) -> bool {
+    /// Whether a write may begin.
+    pub(crate) fn admit_write(&self) -> Result<(), Error> {
         let newest = BatchId { shard: self.id, number: self.next_batch };
         let limit = UNDURABLE_BATCHES_MAX as u64;
-        newest.number > limit
-            && !self.view.is_durable(BatchId { number: newest.number - limit, ..newest })
+        let waits_long = newest.number > limit
+            && !self.view.is_durable(BatchId { number: newest.number - limit, ..newest });
+        match self.disk {
+            Disk::Full => Err(Error::exhausted("The disk is almost full; only reads go on.")),
+            Disk::Ready if !waits_long && !self.view.is_overfull() => Ok(()),
+            Disk::Ready | Disk::Behind => Err(Error::exhausted("The disk is behind; try again.")),
+        }
     }
 
     /// Sends frames to the store as one batch and makes the message under way depend on it.

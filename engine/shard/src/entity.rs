@@ -89,8 +89,8 @@ impl Shard {
         let changes: Vec<_> = effects.into_iter().filter_map(change).collect();
         let answer = if changes.is_empty() {
             answer
-        } else if self.is_behind() {
-            Answer::Refused(Error::exhausted("The disk is behind; try again."))
+        } else if let Err(refused) = self.admit_write() {
+            Answer::Refused(refused)
         } else {
             let frame = Frame::encode(&changes);
             if is_prepare {

@@ -41,6 +41,8 @@ pub enum Input {
     /// The answer to [`crate::Output::Load`], read from a snapshot that holds everything up to
     /// `applied`.
     Loaded { table: Table, key: Bytes, value: Option<Bytes>, applied: Offset },
+    /// How the disk is from here on.
+    Disk { disk: Disk },
     /// What a hook said.
     Hooked { call: u64, verdict: Verdict },
     /// The answer to [`crate::Output::Password`].
@@ -58,4 +60,15 @@ pub enum Input {
     Timeout,
     /// Take no new work, tell the clients.
     Drain,
+}
+
+/// Whether the disk takes more. What is under way goes on whatever it is; reads do, too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Disk {
+    #[default]
+    Ready,
+    /// So much waits for it that writes are refused.
+    Behind,
+    /// So little space is left that writes are refused.
+    Full,
 }

@@ -60,7 +60,7 @@ use domain::social::status::Status;
 
 pub use figures::Figures;
 pub use hook::{HookCall, Hooks, Stage, Verdict};
-pub use input::Input;
+pub use input::{Disk, Input};
 pub use message::{Answer, Message, Query, TaskId};
 pub use output::{Done, Output, PasswordOutcome, PasswordWork};
 pub use placement::Placement;
@@ -152,6 +152,7 @@ pub struct Shard {
     next_task: u64,
     timers: Timers<Timer>,
     is_draining: bool,
+    disk: Disk,
     /// A sign-in by password has just found too many others waiting.
     passwords_full_until: Instant,
 
@@ -217,6 +218,7 @@ impl Shard {
             next_task: 1,
             timers,
             is_draining: false,
+            disk: Disk::default(),
             passwords_full_until: Instant::default(),
             connections: IdMap::default(),
             handshakes: IdMap::default(),
@@ -258,6 +260,7 @@ impl Shard {
             Input::Loaded { table, key, value, applied } => {
                 self.handle_loaded(table, key, value, applied);
             }
+            Input::Disk { disk } => self.disk = disk,
             Input::Hooked { call, verdict } => self.handle_hooked(call, verdict),
             Input::Password { call, outcome } => self.handle_password(call, outcome),
             Input::Proof { call, outcome } => self.handle_proof(call, outcome),

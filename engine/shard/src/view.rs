@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use base::limits::CACHE_BYTES_MAX;
+use base::limits::{CACHE_BYTES_MAX, OVERLAY_BYTES_MAX};
 use base::{BatchId, Frame, Offset, ShardId, Table};
 use bytes::Bytes;
 use domain::ctx::Unavailable;
@@ -228,6 +228,11 @@ impl View {
         for key in keys {
             self.holds.remove(key);
         }
+    }
+
+    /// Whether what no snapshot has yet takes so much memory that no more may be written.
+    pub(crate) fn is_overfull(&self) -> bool {
+        self.bytes > CACHE_BYTES_MAX + OVERLAY_BYTES_MAX
     }
 
     /// Brings the memory back under its limit. Called between handles, never within one.

@@ -22,6 +22,16 @@ pub struct Losses {
     pub failed_syncs: u64,
 }
 
+impl std::ops::AddAssign for Losses {
+    fn add_assign(&mut self, more: Losses) {
+        self.kept += more.kept;
+        self.torn += more.torn;
+        self.lost += more.lost;
+        self.lost_names += more.lost_names;
+        self.failed_syncs += more.failed_syncs;
+    }
+}
+
 /// What is left of the steps that `FaultDisk::unsynced` lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {

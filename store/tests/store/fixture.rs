@@ -8,10 +8,7 @@ use std::time::{Duration, Instant};
 use base::change::Change;
 use base::{BatchId, Frame, Offset, ShardId, Table};
 use bytes::Bytes;
-use store::{
-    COMMIT_BYTES_MAX, Commit, Disk, Error, Event, Handle, Load, Opened, Running, Settings, Sink,
-    Store,
-};
+use store::{Commit, Disk, Error, Event, Handle, Load, Opened, Running, Settings, Sink, Store};
 
 pub const HOME: ShardId = ShardId(0);
 pub const OTHER: ShardId = ShardId(1);
@@ -22,7 +19,8 @@ pub const SETTINGS: Settings = Settings {
     readers: 2,
     queue: 4096,
     batch_bytes: 1024 * 1024,
-    segment_bytes: COMMIT_BYTES_MAX as u64 + 64 * 1024,
+    commit_bytes: 1024 * 1024,
+    segment_bytes: 1024 * 1024 + 64 * 1024,
     backlog_bytes: 16 * 1024 * 1024,
     archive: None,
     min_free_bytes: 0,

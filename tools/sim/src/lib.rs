@@ -17,6 +17,5 @@
 pub mod campaign;
 pub mod check;
 pub mod cluster;
-pub mod disk;
 pub mod faults;
 pub mod workload;

@@ -11,12 +11,12 @@ use api::http::Request;
 use api::ops::Door;
 use api::reply::Reply;
 use base::limits::TASK_DEADLINE;
-use base::{ConnectionId, Rng, ShardId, UserId};
+use base::{Code, ConnectionId, Rng, ShardId, UserId};
 use domain::identity::alias::Alias;
 use domain::identity::token::OperatorClaims;
 use domain::operator;
 use matchmaker::Mode;
-use shard::{Hooks, Input, Rates};
+use shard::{Disk, Hooks, Input, Rates};
 
 use crate::check::socket::{
     Question, Socket, invariant_data_arrived, invariant_members_are_known,
@@ -502,7 +502,7 @@ impl Workload {
     fn halt_or_let_go(&mut self) {
         let (from, to) = (self.any_shard(), self.any_shard());
         let (halted, faults) = (&mut self.cluster.halted, &mut self.cluster.faults);
-        match self.rng.below(10) {
+        match self.rng.below(12) {
             0 => {
                 halted.disk = true;
                 faults.halted_disks += 1;
@@ -523,12 +523,24 @@ impl Workload {
                 halted.helpers = true;
                 faults.halted_helpers += 1;
             }
+            5 => {
+                halted.state = true;
+                faults.halted_states += 1;
+            }
+            6 => {
+                faults.refused_writes += 1;
+                let disk = [Disk::Behind, Disk::Full][self.rng.below(2) as usize];
+                self.cluster.handle(from, Input::Disk { disk });
+            }
             _ => self.let_go(),
         }
     }
 
     fn let_go(&mut self) {
         self.cluster.halted = Halted::default();
+        for shard in ShardId::all(self.cluster.shard_count()) {
+            self.cluster.handle(shard, Input::Disk { disk: Disk::Ready });
+        }
     }
 
     fn let_time_pass(&mut self) {
@@ -645,6 +657,7 @@ impl Workload {
             // The deadline, and what a hook refused.
             (_, 504) => {}
             (_, 429) if self.has_hooks => {}
+            (_, 429) if self.cluster.faults.refused_writes > 0 && body.contains("The disk is") => {}
             (Call::SignIn { device, .. }, 200) => {
                 let login = Login::read(body);
                 self.acknowledged.invariant_sign_in(store, &device, &login);
@@ -735,7 +748,12 @@ impl Workload {
         let called: BTreeSet<_> = self.cluster.called.iter().map(|(call, _)| *call).collect();
         assert_eq!(called, (1..=self.called).collect(), "every call of server code is answered");
         for (_, result) in &self.cluster.called {
-            let is_late = |error: &api::Error| error.code == base::Code::DeadlineExceeded;
+            let is_refused = self.cluster.faults.refused_writes > 0;
+            let is_late = |error: &api::Error| match error.code {
+                Code::DeadlineExceeded => true,
+                Code::ResourceExhausted => is_refused,
+                _ => false,
+            };
             let is_fine = result.as_ref().map_or_else(is_late, |reply| *reply == Reply::Empty);
             assert!(is_fine, "server code bans whom it wants: {result:?}");
         }

@@ -584,6 +584,27 @@ pub(crate) static KEYS: &[Key] = &[
         "Another address that Steam's tickets are shown to.",
     ),
     Key::new(
+        "store.archive_dir",
+        "\"\"",
+        Kind::Path { is_optional: true },
+        |config| &mut config.store.archive_dir,
+        "Folder that full files of the log are copied to before they are used again; empty for none.",
+    ),
+    Key::new(
+        "store.backlog_bytes",
+        "1073741824",
+        whole(64 << 20, 64 << 30, "bytes"),
+        |config| &mut config.store.backlog_bytes,
+        "Log that the state may lack. At three quarters writes are refused; a start reads it.",
+    ),
+    Key::new(
+        "store.min_free_bytes",
+        "268435456",
+        whole(0, 1 << 50, "bytes"),
+        |config| &mut config.store.min_free_bytes,
+        "With less space than this on the disk, writes are refused and reads go on; 0 for never.",
+    ),
+    Key::new(
         "matchmaker.mode",
         "\"immediate\"",
         Mode::KIND,

@@ -108,15 +108,34 @@ pub(super) static STORE_COMMIT_SECONDS: Family = histogram(
     &[],
     "From when a batch of changes was queued until it was durable.",
 );
-pub(super) static STORE_SYNC_SECONDS: Family = histogram(
-    "ringmaster_store_sync_seconds",
+pub(super) static STORE_SYNC_SECONDS: Family =
+    histogram("ringmaster_store_sync_seconds", &[], "What the sync of an entry of the log took.");
+pub(super) static STORE_ENTRY_BATCHES: Family =
+    histogram("ringmaster_store_entry_batches", &[], "Batches made durable together.");
+pub(super) static STORE_ENTRY_BYTES: Family =
+    histogram("ringmaster_store_entry_bytes", &[], "Bytes of an entry of the log.");
+pub(super) static STORE_APPLY_SECONDS: Family = histogram(
+    "ringmaster_store_apply_seconds",
     &[],
-    "What it took to make a transaction durable after its rows were written.",
+    "What it took to bring some entries of the log into the state.",
 );
-pub(super) static STORE_TRANSACTION_BATCHES: Family =
-    histogram("ringmaster_store_transaction_batches", &[], "Batches made durable together.");
-pub(super) static STORE_TRANSACTION_BYTES: Family =
-    histogram("ringmaster_store_transaction_bytes", &[], "Bytes of changes made durable together.");
+pub(super) static STORE_CHECKPOINT_SECONDS: Family = histogram(
+    "ringmaster_store_checkpoint_seconds",
+    &[],
+    "What it took to make the state durable.",
+);
+pub(super) static STORE_BACKLOG: Family = gauge(
+    "ringmaster_store_backlog_bytes",
+    &[],
+    "Log that the state lacks; at three quarters of store.backlog_bytes writes are refused.",
+);
+pub(super) static STORE_LOG: Family =
+    gauge("ringmaster_store_log_bytes", &[], "Size of the files of the log in the data folder.");
+pub(super) static STORE_REFUSES: Family = gauge(
+    "ringmaster_store_refuses_writes",
+    &["reason"],
+    "1 while writes are refused; reason: behind (a long backlog) or full (little space).",
+);
 pub(super) static STORE_LOAD_SECONDS: Family = histogram(
     "ringmaster_store_load_seconds",
     &[],
@@ -316,7 +335,7 @@ pub(super) static CORE: [Row; 26] = [
 
 /// Those that are not in [`CORE`].
 #[cfg(test)]
-pub(super) static OTHERS: [&Family; 32] = [
+pub(super) static OTHERS: [&Family; 37] = [
     &BUILD_INFO,
     &START_TIME,
     &INCARNATION,
@@ -339,8 +358,13 @@ pub(super) static OTHERS: [&Family; 32] = [
     &SPANS,
     &STORE_COMMIT_SECONDS,
     &STORE_SYNC_SECONDS,
-    &STORE_TRANSACTION_BATCHES,
-    &STORE_TRANSACTION_BYTES,
+    &STORE_ENTRY_BATCHES,
+    &STORE_ENTRY_BYTES,
+    &STORE_APPLY_SECONDS,
+    &STORE_CHECKPOINT_SECONDS,
+    &STORE_BACKLOG,
+    &STORE_LOG,
+    &STORE_REFUSES,
     &STORE_LOAD_SECONDS,
     &STORE_COMMIT_QUEUE,
     &STORE_LOAD_QUEUE,

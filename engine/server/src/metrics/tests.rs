@@ -26,9 +26,9 @@ struct Rig {
 fn rig(cores: usize) -> Rig {
     let folder = tempfile::tempdir().unwrap();
     let data_dir = folder.path().join("data");
-    let settings = store::Settings { readers: 1, queue: 1, batch_bytes: 1 };
+    let settings = store::Settings { queue: 1, batch_bytes: 1, ..store::Settings::default() };
     let opened = store::Store::open(&data_dir, settings).unwrap();
-    let running = opened.store.start(Arc::new(|_, _| {}), |_| {}).unwrap();
+    let running = opened.store.start(&(Arc::new(|_, _| {}) as store::Sink), |_| {}).unwrap();
     let passwords = crate::password::start(0, &(Arc::new(|_, _, _| {}) as _)).unwrap();
     let config = Config { shards: cores, data_dir, ..Config::default() };
     let sidecar = sidecar::Sidecar::start(config.social.settings()).unwrap();

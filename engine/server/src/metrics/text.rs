@@ -5,14 +5,16 @@ use std::time::{Duration, UNIX_EPOCH};
 use api::ops::{OPERATIONS, Rate};
 use base::Code;
 use metrics::{Bounds, Counter, Kind, Tally, Text};
+use store::Pressure;
 
 use super::families::{
     ALLOCATED, BUILD_INFO, CORE, CORE_ALLOCATED, CPU, DATA, DESCRIPTORS, DESCRIPTORS_MAX,
     DISK_FREE, DISK_SIZE, INCARNATION, MAILBOX, MEMORY_LIMIT, PASSWORD_QUEUE, PASSWORDS_REFUSED,
     PROOFS, RATE_LIMITED, READY, REQUEST_SECONDS, REQUESTS, RESIDENT, SPANS, START_TIME,
-    STORE_COMMIT_QUEUE, STORE_COMMIT_SECONDS, STORE_LOAD_QUEUE, STORE_LOAD_SECONDS,
-    STORE_SYNC_SECONDS, STORE_TRANSACTION_BATCHES, STORE_TRANSACTION_BYTES, TICK_AGE,
-    TICK_LATE_SECONDS, TICK_SECONDS,
+    STORE_APPLY_SECONDS, STORE_BACKLOG, STORE_CHECKPOINT_SECONDS, STORE_COMMIT_QUEUE,
+    STORE_COMMIT_SECONDS, STORE_ENTRY_BATCHES, STORE_ENTRY_BYTES, STORE_LOAD_QUEUE,
+    STORE_LOAD_SECONDS, STORE_LOG, STORE_REFUSES, STORE_SYNC_SECONDS, TICK_AGE, TICK_LATE_SECONDS,
+    TICK_SECONDS,
 };
 use super::{CODES, Core, Metrics, ROWS, process};
 use crate::allocator;
@@ -118,8 +120,16 @@ fn tell_store(text: &mut Text, store: &store::Handle) {
     let stats = store.stats();
     text.histogram(&STORE_COMMIT_SECONDS, &[], &stats.commit_seconds());
     text.histogram(&STORE_SYNC_SECONDS, &[], &stats.sync_seconds());
-    text.histogram(&STORE_TRANSACTION_BATCHES, &[], &stats.transaction_batches());
-    text.histogram(&STORE_TRANSACTION_BYTES, &[], &stats.transaction_bytes());
+    text.histogram(&STORE_ENTRY_BATCHES, &[], &stats.entry_batches());
+    text.histogram(&STORE_ENTRY_BYTES, &[], &stats.entry_bytes());
+    text.histogram(&STORE_APPLY_SECONDS, &[], &stats.apply_seconds());
+    text.histogram(&STORE_CHECKPOINT_SECONDS, &[], &stats.checkpoint_seconds());
+    text.gauge(&STORE_BACKLOG, &[], store.backlog_bytes());
+    text.gauge(&STORE_LOG, &[], store.log_bytes());
+    let pressure = store.pressure();
+    for (reason, is) in [("behind", Pressure::Behind), ("full", Pressure::Full)] {
+        text.gauge(&STORE_REFUSES, &[reason], u64::from(pressure == is));
+    }
     text.histogram(&STORE_LOAD_SECONDS, &[], &stats.load_seconds());
     text.gauge(&STORE_COMMIT_QUEUE, &[], store.queued_commits() as u64);
     text.gauge(&STORE_LOAD_QUEUE, &[], store.queued_loads() as u64);

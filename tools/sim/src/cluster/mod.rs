@@ -119,6 +119,8 @@ impl Default for Options {
 #[derive(Debug, Default)]
 pub struct Halted {
     pub disk: bool,
+    /// What brings the log into the state.
+    pub state: bool,
     pub loads: bool,
     /// Whoever looks at passwords and proofs.
     pub helpers: bool,
@@ -136,6 +138,8 @@ enum Link {
     Client(ConnectionId),
     Bus(ShardId, ShardId),
     Disk,
+    /// The threads behind the log.
+    State,
     Announced(ShardId),
     Load(usize),
     Timeout(ShardId),
@@ -242,6 +246,7 @@ impl Cluster {
         self.faults.failed_starts += u64::from(fails_again);
         self.faults.lost_writes += losses.lost;
         self.faults.torn_writes += losses.torn;
+        self.faults.lost_names += losses.lost_names;
         self.faults.failed_syncs += losses.failed_syncs;
         self.clients.values_mut().for_each(Client::lose);
         self.fresh.extend(self.clients.keys());
@@ -354,6 +359,9 @@ impl Cluster {
         if self.store.can_sync() && !self.halted.disk {
             links.push(Link::Disk);
         }
+        if self.store.is_behind() && !self.halted.state {
+            links.push(Link::State);
+        }
         let announced = self.store.announced.iter().filter(|(shard, events)| {
             !events.is_empty() && !self.halted.announcements.contains(shard)
         });
@@ -392,6 +400,14 @@ impl Cluster {
                 self.note(format_args!("sync"));
                 if !self.store.sync(&mut self.disk_rng) {
                     self.faults.failed_commits += 1;
+                    self.crash();
+                }
+                return;
+            }
+            Link::State => {
+                self.note(format_args!("apply"));
+                if !self.store.work(&mut self.disk_rng) {
+                    self.faults.failed_checkpoints += 1;
                     self.crash();
                 }
                 return;

@@ -7,26 +7,37 @@ use std::collections::{BTreeMap, VecDeque};
 
 use base::{BatchId, Change, Frame, Offset, Rng, ShardId, Table};
 use bytes::Bytes;
+use faultdisk::{FaultDisk, Losses};
 use shard::Input;
 use store::{Commit, Event, Load, Opened, Settings, Steps};
 
 use domain::identity::alias::Kind;
 
 use super::ALIASES;
-use crate::disk::{Disk, Losses};
 
-const SETTINGS: Settings = Settings { readers: 1, queue: 1, batch_bytes: 1 };
+/// Small, so that segments are filled and used again.
+const SETTINGS: Settings = Settings {
+    readers: 1,
+    queue: 1,
+    batch_bytes: 1,
+    commit_bytes: 64 * 1024,
+    segment_bytes: 80 * 1024,
+    backlog_bytes: 1 << 30,
+    archive: None,
+    min_free_bytes: 0,
+    cache_bytes: 64 * 1024,
+};
 
 /// Most batches of one transaction.
 const GROUP_MAX: u32 = 8;
 
-/// More writes and syncs than a small transaction has.
+/// More changes of the disk than a small transaction has.
 const OPERATIONS: u32 = 24;
 
 /// Lives in a [`super::Cluster`]. Survives a crash with what was durable.
 #[derive(Debug)]
 pub struct Store {
-    disk: Disk,
+    disk: FaultDisk,
     /// `None` after a fault, until the process has died of it.
     steps: Option<Steps>,
     queue: VecDeque<Commit>,
@@ -72,8 +83,8 @@ impl Rows {
 
 impl Default for Store {
     fn default() -> Store {
-        let disk = Disk::default();
-        let opened = store::Store::open_with_backend(disk.clone(), SETTINGS);
+        let disk = FaultDisk::default();
+        let opened = store::Store::open_on(disk.boot(), SETTINGS);
         let Opened { store, incarnation, .. } = opened.expect("a new disk has no faults");
         Store {
             disk,
@@ -108,7 +119,7 @@ impl Store {
 
     /// The disk fails at some moment of the next transaction.
     pub fn fail_soon(&mut self, rng: &mut Rng) {
-        self.disk.fail_after(rng.below(OPERATIONS));
+        self.disk.fail_after(rng.below(OPERATIONS).into());
     }
 
     /// Takes back a fault that was to come.
@@ -116,8 +127,8 @@ impl Store {
         self.disk.live_on();
     }
 
-    /// Makes some of what is queued durable, in order, as one transaction; `false` when the disk
-    /// failed, of which a process dies.
+    /// Makes some of what is queued durable, in order, as one entry; `false` when the disk failed,
+    /// of which a process dies.
     #[must_use]
     pub fn sync(&mut self, rng: &mut Rng) -> bool {
         let most = u32::try_from(self.queue.len()).unwrap_or(u32::MAX).min(GROUP_MAX);
@@ -134,11 +145,33 @@ impl Store {
             let Event::Durable { batch, offset, applied } = event else {
                 panic!("a commit announces batches: {event:?}");
             };
-            assert!(offset <= self.expected.durable && applied >= offset, "{event:?}");
+            assert!(offset <= self.expected.durable, "{event:?}");
+            assert!(applied <= self.expected.durable, "{event:?}");
             let event = Input::Durable { batch, offset, applied };
             self.announced.entry(shard).or_default().push_back(event);
         }
         true
+    }
+
+    /// Whether the state lacks something that is durable.
+    pub fn is_behind(&self) -> bool {
+        self.steps.as_ref().is_some_and(Steps::is_behind)
+    }
+
+    /// Brings some of it into the state, makes the state durable, or puts segments away; `false`
+    /// when the disk failed.
+    #[must_use]
+    pub fn work(&mut self, rng: &mut Rng) -> bool {
+        let steps = self.steps.as_mut().expect("only an open store is asked to work");
+        let outcome = match rng.below(4) {
+            0 => steps.keep(),
+            1 => steps.apply().and_then(|_| steps.checkpoint()),
+            _ => steps.apply().map(drop),
+        };
+        if outcome.is_err() {
+            self.steps = None;
+        }
+        outcome.is_ok()
     }
 
     /// Answers a load; if so wished, from the snapshot at hand, even if that is too old for it.
@@ -166,40 +199,32 @@ impl Store {
         }
     }
 
-    /// Loses what is not durable, and opens what is left, with a fault on the way if so wished.
+    /// Loses what is not durable, and opens what is left, with a fault on the way if so wished. The
+    /// process alone dies, or the power goes.
     pub fn crash(&mut self, fails_again: bool, rng: &mut Rng) -> Losses {
-        // Dying is not closing: nothing may be written any more.
-        if self.steps.is_some() {
-            self.disk.fail_after(0);
-        }
         self.steps = None;
-        let mut losses = self.disk.crash(rng);
+        let mut losses = self.die(rng);
         if fails_again {
-            self.disk.fail_after(rng.below(OPERATIONS));
-            let opened = store::Store::open_with_backend(self.disk.clone(), SETTINGS);
-            self.disk.fail_after(0);
-            drop(opened);
-            let more = self.disk.crash(rng);
-            losses.kept += more.kept;
-            losses.torn += more.torn;
-            losses.lost += more.lost;
+            self.disk.fail_after(rng.below(OPERATIONS).into());
+            drop(store::Store::open_on(self.disk.boot(), SETTINGS));
+            losses += self.die(rng);
         }
         self.queue.clear();
         self.announced.clear();
         self.loads.clear();
         self.newest.clear();
-        let opened = store::Store::open_with_backend(self.disk.clone(), SETTINGS);
-        let Opened { store, incarnation, applied } = opened.expect("a crash damages no store");
+        let opened = store::Store::open_on(self.disk.boot(), SETTINGS);
+        let Opened { store, incarnation, durable, .. } = opened.expect("a crash damages no store");
         assert!(incarnation > self.incarnation, "every start has an incarnation of its own");
         self.incarnation = incarnation;
         self.steps = Some(store.into_steps());
         let before = self.expected.durable;
         let failed = std::mem::take(&mut self.failed);
         assert!(
-            applied == before || applied.0 == before.0 + failed.len() as u64,
-            "a crash keeps every announced batch, and a transaction as a whole or not at all"
+            durable == before || durable.0 == before.0 + failed.len() as u64,
+            "a crash keeps every announced batch, and an entry as a whole or not at all"
         );
-        if applied == before {
+        if durable == before {
             let changes = failed.iter().flat_map(|commit| &commit.frames).flat_map(Frame::changes);
             let lost = changes.map(|change| (change.table, Bytes::copy_from_slice(change.key)));
             lost.for_each(|row| {
@@ -212,19 +237,28 @@ impl Store {
         losses
     }
 
-    /// Every row on disk is as the durable batches left it.
+    fn die(&self, rng: &mut Rng) -> Losses {
+        if rng.below(4) == 0 {
+            self.disk.kill();
+            self.disk.live_on();
+            return Losses::default();
+        }
+        self.disk.crash(rng)
+    }
+
+    /// Every row is as the durable batches left it, as far as readers see them.
     pub fn check_rows(&mut self) {
         let steps = self.steps.as_mut().expect("the store is open");
         steps.forget_snapshot();
-        let at_least = self.expected.durable;
+        let at_least = steps.applied();
         for (table, key) in self.expected.versions.keys() {
             let (table, shard, key) = (*table, ShardId(0), key.clone());
             let load = Load { shard, table, key, at_least };
             let event = steps.load(load).expect("the disk reads");
-            let Event::Loaded { table, key, value, .. } = event else {
+            let Event::Loaded { table, key, value, applied } = event else {
                 panic!("a load is answered by its value: {event:?}");
             };
-            let expected = self.expected.at(table, &key, at_least);
+            let expected = self.expected.at(table, &key, applied);
             assert_eq!(value.as_ref(), expected, "a row is as the durable batches left it");
         }
         steps.forget_snapshot();
