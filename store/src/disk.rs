@@ -31,6 +31,10 @@ pub trait Disk: Debug + Send + Sync + 'static {
     /// Bytes that can still be written.
     fn free(&self) -> io::Result<u64>;
 
+    /// Called once, when a write or a sync has failed: the system may have marked as clean what it
+    /// could not write, and a process started next has to see what is on the disk, not that.
+    fn forget_cached(&self) {}
+
     /// What errors call a file.
     fn path(&self, name: &str) -> PathBuf;
 }
@@ -121,6 +125,15 @@ impl Disk for OsDisk {
         match unsafe { libc::fstatvfs(self.folder.as_raw_fd(), &raw mut found) } {
             0 => Ok(found.f_bavail.saturating_mul(found.f_frsize)),
             _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    fn forget_cached(&self) {
+        for name in self.list().unwrap_or_default() {
+            if let Ok(file) = fs::File::open(self.path.join(name)) {
+                // SAFETY: a plain system call on an open descriptor.
+                unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
+            }
         }
     }
 

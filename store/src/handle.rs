@@ -150,6 +150,7 @@ impl Running {
             on_fault: Mutex::new(Some(on_fault)),
             stop: Mutex::new(Some(stop)),
             shelf: Arc::clone(&shelf),
+            disk: Arc::clone(&log.disk),
         });
         let (commits, commit_queue) = unbounded();
         let (loads, load_queue) = unbounded();
@@ -256,6 +257,7 @@ pub(crate) struct Fate {
     stop: Mutex<Option<Sender<Infallible>>>,
     /// Where the others wait.
     shelf: Arc<Shelf>,
+    disk: Arc<dyn Disk>,
 }
 
 impl Fate {
@@ -267,6 +269,7 @@ impl Fate {
         self.poisoned.store(true, Ordering::SeqCst);
         self.stop();
         self.shelf.stop();
+        self.disk.forget_cached();
         let on_fault = self.on_fault.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(on_fault) = on_fault {
             on_fault(error);

@@ -21,6 +21,7 @@
 //! knows a feature. No other crate names redb.
 
 mod apply;
+mod check;
 mod commit;
 mod disk;
 mod error;
@@ -37,6 +38,7 @@ use std::sync::Arc;
 use base::{BatchId, Frame, Offset, ShardId, Table};
 use bytes::Bytes;
 
+pub use check::{Checked, Damage, TableSize, check, check_on, repair, repair_on};
 pub use disk::{Disk, File, OsDisk};
 pub use error::Error;
 pub use handle::{Handle, Refused, Running};

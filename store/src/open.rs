@@ -54,31 +54,40 @@ impl Store {
     /// # Panics
     /// When a setting is out of its range.
     pub fn open(dir: &Path, settings: Settings) -> Result<Opened, Error> {
-        Store::open_on(Arc::new(lock_folder(dir)?), settings)
+        Store::open_on(Arc::new(lock_folder(dir, true)?), settings)
     }
 
     /// Opens a store on a disk, or makes one there.
     ///
     /// # Panics
     /// When a setting is out of its range.
+    #[expect(clippy::needless_pass_by_value, reason = "the store keeps the disk")]
     pub fn open_on(disk: Arc<dyn Disk>, settings: Settings) -> Result<Opened, Error> {
         settings.check();
+        let opened = Store::try_open(&disk, settings);
+        if opened.is_err() {
+            disk.forget_cached();
+        }
+        opened
+    }
+
+    fn try_open(disk: &Arc<dyn Disk>, settings: Settings) -> Result<Opened, Error> {
         let failed = |source| io_error(&disk.path(""), source);
         let names = disk.list().map_err(failed)?;
         if !names.iter().any(|name| name == FILE_NAME) {
-            create(&*disk, &names, &settings)?;
+            create(&**disk, &names, &settings)?;
         }
         let path = disk.path(FILE_NAME);
         // redb trusts a file that it closed itself, and may panic where somebody changed it since.
-        let open = || open_tables(&*disk, FILE_NAME, settings.cache_bytes);
+        let open = || open_tables(&**disk, FILE_NAME, settings.cache_bytes);
         let tables = catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|_| {
             Err(Error::Damaged { path: path.clone(), what: "redb panicked over it", source: None })
         })?;
         let found = read_meta(&tables)?;
         let recovered =
-            recover::recover(&*disk, found.store, found.applied, settings.entry_bytes_max())?;
+            recover::recover(&**disk, found.store, found.applied, settings.entry_bytes_max())?;
         let raised = raise_incarnation(&tables, found)?;
-        Ok(assemble(disk, tables, raised, recovered, settings))
+        Ok(assemble(Arc::clone(disk), tables, raised, recovered, settings))
     }
 
     /// The value of a key, before the threads start.
@@ -179,7 +188,11 @@ pub(crate) fn open_tables(disk: &dyn Disk, name: &str, cache: usize) -> Result<T
     tables_in(file, path, cache)
 }
 
-fn tables_in(file: Arc<dyn File>, path: std::path::PathBuf, cache: usize) -> Result<Tables, Error> {
+pub(crate) fn tables_in(
+    file: Arc<dyn File>,
+    path: std::path::PathBuf,
+    cache: usize,
+) -> Result<Tables, Error> {
     let mut builder = redb::Builder::new();
     builder.set_cache_size(cache);
     let redb = builder.create_with_backend(Backend(file));
@@ -240,8 +253,10 @@ fn has_entries(disk: &dyn Disk, name: &str) -> Result<bool, Error> {
     read().map_err(|source| Error::LogRead { path: disk.path(name), at: 0, source })
 }
 
-fn lock_folder(dir: &Path) -> Result<OsDisk, Error> {
-    let folder = OsDisk::make(dir).map_err(|source| io_error(dir, source))?;
+/// Opens a folder for nobody else.
+pub(crate) fn lock_folder(dir: &Path, makes: bool) -> Result<OsDisk, Error> {
+    let folder = if makes { OsDisk::make(dir) } else { OsDisk::open(dir) };
+    let folder = folder.map_err(|source| io_error(dir, source))?;
     match folder.try_lock() {
         Ok(()) => Ok(folder),
         Err(TryLockError::WouldBlock) => Err(Error::Locked { path: dir.to_owned() }),

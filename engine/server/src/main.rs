@@ -16,6 +16,7 @@ mod address;
 mod allocator;
 mod bus;
 mod certificate;
+mod check;
 mod config;
 mod driver;
 mod executor;
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
             None => unreachable!("clap wants one of both"),
         },
         Some(("token", matches)) => token(matches),
+        Some(("check", matches)) => check_folder(matches),
         Some((name, _)) => unreachable!("the command {name} is not in the list"),
     }
 }
@@ -108,6 +110,17 @@ fn token(matches: &ArgMatches) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => fail(&error),
+    }
+}
+
+/// Reads everything in the data folder.
+fn check_folder(matches: &ArgMatches) -> ExitCode {
+    match Sources::new(matches).data_dir() {
+        Ok(data_dir) => match check::run(&data_dir, matches.get_flag("repair")) {
+            Ok(code) => code,
+            Err(error) => fail(&error),
+        },
+        Err(problems) => refuse(&problems),
     }
 }
 

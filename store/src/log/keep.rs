@@ -132,14 +132,7 @@ pub(crate) fn make_segment(disk: &dyn Disk, number: u64, size: u64) -> io::Resul
     let name = segment::file_name(number);
     let unborn = name.clone() + UNBORN;
     let file = disk.create(&unborn)?;
-    let zeros = vec![0; PIECE];
-    let mut at = 0;
-    while at < size {
-        let len = usize::try_from(size - at).map_or(PIECE, |left| left.min(PIECE));
-        file.write(at, &zeros[..len])?;
-        file.sync()?;
-        at += len as u64;
-    }
+    write_zeros(&*file, 0, size)?;
     disk.rename(&unborn, &name)?;
     disk.sync()?;
     Ok(file)
@@ -148,6 +141,19 @@ pub(crate) fn make_segment(disk: &dyn Disk, number: u64, size: u64) -> io::Resul
 /// What a segment is called in the archive, which may keep those of several stores.
 pub(crate) fn archive_name(id: StoreId, number: u64) -> String {
     format!("{:016x}-{}", id.0, segment::file_name(number))
+}
+
+/// Writes and syncs zeros from one place of a file up to another.
+pub(crate) fn write_zeros(file: &dyn File, from: u64, to: u64) -> io::Result<()> {
+    let zeros = vec![0; PIECE];
+    let mut at = from;
+    while at < to {
+        let len = usize::try_from(to - at).map_or(PIECE, |left| left.min(PIECE));
+        file.write(at, &zeros[..len])?;
+        file.sync()?;
+        at += len as u64;
+    }
+    Ok(())
 }
 
 fn archive_segment(archive: &dyn Disk, name: &str, segment: &Segment, used: u64) -> io::Result<()> {

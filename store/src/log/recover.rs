@@ -63,6 +63,7 @@ pub(crate) fn recover(
     applied: Offset,
     entry_bytes_max: u64,
 ) -> Result<Recovered, Error> {
+    remove_unborn(disk)?;
     let Files { mut live, mut rest } = list(disk, id)?;
     let Some(oldest) = live.first() else {
         return Err(Error::LogMissing { path: disk.path("") });
@@ -122,16 +123,23 @@ pub(crate) fn recover(
     })
 }
 
-/// Finds the files of a log, and removes those that were never whole.
+/// Removes the segments that were never whole.
+fn remove_unborn(disk: &dyn Disk) -> Result<(), Error> {
+    let failed = |source| Error::Io { path: disk.path(""), source };
+    for name in disk.list().map_err(failed)? {
+        if name.strip_suffix(UNBORN).and_then(segment::number_of).is_some() {
+            disk.remove(&name).map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
+/// Finds the files of a log.
 pub(crate) fn list(disk: &dyn Disk, id: StoreId) -> Result<Files, Error> {
     let mut numbers = Vec::new();
     let folder = |source| Error::Io { path: disk.path(""), source };
     for name in disk.list().map_err(folder)? {
         numbers.extend(segment::number_of(&name));
-        let unborn = name.strip_suffix(UNBORN).and_then(segment::number_of);
-        if unborn.is_some() {
-            disk.remove(&name).map_err(folder)?;
-        }
     }
     numbers.sort_unstable();
     let mut files = Files { live: Vec::new(), rest: Vec::new() };

@@ -31,6 +31,23 @@ pub(crate) fn command() -> Command {
         .subcommand(with_flags(Command::new("serve").about("Serve (the default)")))
         .subcommand(config)
         .subcommand(token())
+        .subcommand(check_folder())
+}
+
+fn check_folder() -> Command {
+    let repair = Arg::new("repair")
+        .long("repair")
+        .action(ArgAction::SetTrue)
+        .help("Cut the log where it is damaged, after saving a copy; what follows is lost");
+    Command::new("check")
+        .about("Read everything in the data folder and say whether it is whole; no server may run")
+        .args([repair, file()])
+        .args(data_dir())
+}
+
+/// The flag of the data folder, for commands that need nothing else.
+fn data_dir() -> impl Iterator<Item = Arg> {
+    KEYS.iter().filter(|key| key.name == "data_dir").map(flag)
 }
 
 fn token() -> Command {
@@ -49,7 +66,7 @@ fn token() -> Command {
     Command::new("token")
         .about("Print a short-lived operator token for scripts on this machine")
         .args([role, life, file()])
-        .args(KEYS.iter().filter(|key| key.name == "data_dir").map(flag))
+        .args(data_dir())
 }
 
 /// What `ringmaster token` is asked for.

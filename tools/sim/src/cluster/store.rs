@@ -41,8 +41,11 @@ pub struct Store {
     /// `None` after a fault, until the process has died of it.
     steps: Option<Steps>,
     queue: VecDeque<Commit>,
-    /// The group whose transaction failed: it is durable as a whole, or not at all.
+    /// The group whose write failed: it is durable as a whole, or not at all.
     failed: Vec<Commit>,
+    /// The disk has failed since the last start. What a failed sync leaves in memory is forgotten,
+    /// so that even the death of the process alone loses it.
+    has_failed: bool,
     expected: Rows,
     /// Events for each shard.
     pub announced: BTreeMap<ShardId, VecDeque<Input>>,
@@ -91,6 +94,7 @@ impl Default for Store {
             steps: Some(store.into_steps()),
             queue: VecDeque::new(),
             failed: Vec::new(),
+            has_failed: false,
             expected: Rows::default(),
             announced: BTreeMap::new(),
             loads: Vec::new(),
@@ -137,6 +141,7 @@ impl Store {
         let steps = self.steps.as_mut().expect("only an open store is asked to sync");
         let Ok(events) = steps.commit(&group) else {
             self.failed = group;
+            self.has_failed = true;
             self.steps = None;
             return false;
         };
@@ -169,6 +174,7 @@ impl Store {
             _ => steps.apply().map(drop),
         };
         if outcome.is_err() {
+            self.has_failed = true;
             self.steps = None;
         }
         outcome.is_ok()
@@ -206,7 +212,9 @@ impl Store {
         let mut losses = self.die(rng);
         if fails_again {
             self.disk.fail_after(rng.below(OPERATIONS).into());
-            drop(store::Store::open_on(self.disk.boot(), SETTINGS));
+            let opened = store::Store::open_on(self.disk.boot(), SETTINGS);
+            self.has_failed = opened.is_err();
+            drop(opened);
             losses += self.die(rng);
         }
         self.queue.clear();
@@ -237,8 +245,8 @@ impl Store {
         losses
     }
 
-    fn die(&self, rng: &mut Rng) -> Losses {
-        if rng.below(4) == 0 {
+    fn die(&mut self, rng: &mut Rng) -> Losses {
+        if !std::mem::take(&mut self.has_failed) && rng.below(4) == 0 {
             self.disk.kill();
             self.disk.live_on();
             return Losses::default();
@@ -306,6 +314,8 @@ impl Store {
         let commit = Commit { batch, frames, holders: Vec::new() };
         let steps = self.steps.as_mut().expect("the store is open");
         steps.commit(std::slice::from_ref(&commit)).expect("the disk writes");
+        while steps.apply().expect("the disk writes") {}
+        steps.forget_snapshot();
         self.expected.apply(&commit);
     }
 
