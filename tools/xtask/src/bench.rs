@@ -1,7 +1,6 @@
 //! Benchmarks: `cargo xtask bench smoke|edges [--json]`.
 
 mod edges;
-mod process;
 mod runner;
 mod smoke;
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 
 use crate::bench::median;
-use crate::bench::process::{Folder, Process, Server, machine_seconds, own_seconds};
+use crate::process::{Folder, Process, Server, machine_seconds, own_seconds};
 
 /// No line of a load generator takes longer: its run and its set-up.
 pub(super) const LINE_MAX: Duration = Duration::from_secs(60);

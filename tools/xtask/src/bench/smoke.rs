@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::bench::process::{Folder, Server};
 use crate::bench::runner::{LINE_MAX, Runner, Runs, Watch, rest_of, wait_for, words};
 use crate::bench::{Goal, Report, median};
+use crate::process::{Folder, Server};
 
 /// Each side of a comparison is measured so often, the two in turn.
 const ROUNDS: usize = 3;
