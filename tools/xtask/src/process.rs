@@ -1,7 +1,8 @@
 //! Child processes: servers, load, and what the system says about them.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -61,6 +62,13 @@ impl Process {
     /// Waits for the end of a process that has closed its output.
     pub(crate) fn wait(mut self) -> Result<bool> {
         Ok(self.child.wait()?.success())
+    }
+
+    /// Ends the process at once, whatever it is at, and waits until it is gone.
+    pub(crate) fn kill(mut self) -> Result<()> {
+        self.child.kill().context("cannot kill")?;
+        self.child.wait().context("cannot wait for what was killed")?;
+        Ok(())
     }
 
     /// User and system time so far, in seconds.
@@ -147,6 +155,17 @@ impl Server {
         ensure!(self.operators.is_some(), "the server names no address for operators: {line:?}");
         Ok(self)
     }
+
+    /// Asks for `/healthcheck`; gives how long it took from the start of the process.
+    pub(crate) fn until_it_answers(&self) -> Result<Duration> {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
+        stream.set_read_timeout(Some(START_MAX))?;
+        stream.write_all(b"GET /healthcheck HTTP/1.1\r\nHost: a\r\n\r\n")?;
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer)?;
+        ensure!(answer == *b"HTTP/1.1 200", "the healthcheck failed");
+        Ok(self.spawned.elapsed())
+    }
 }
 
 fn port_in(line: &str) -> Option<u16> {
@@ -162,9 +181,16 @@ pub(crate) struct Folder(pub PathBuf);
 impl Folder {
     /// On the disk of the build, since the system's temporary folder may be in memory.
     pub(crate) fn create(root: &Path, name: &str) -> Result<Folder> {
-        let path = root.join("target").join(format!("bench-{}-{name}", std::process::id()));
+        let path = root.join("target").join(format!("xtask-{}-{name}", std::process::id()));
         fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
         Ok(Folder(path))
+    }
+
+    /// Leaves the folder where it is, for whoever has to look at it.
+    pub(crate) fn keep(self) -> PathBuf {
+        let path = self.0.clone();
+        std::mem::forget(self);
+        path
     }
 }
 

@@ -43,7 +43,7 @@ const ARROWS: [Crate; 17] = [
         "sim",
         &["base", "domain", "matchmaker", "api", "shard", "replication", "store"],
     ),
-    Crate::new("tools/xtask", "xtask", &[]),
+    Crate::new("tools/xtask", "xtask", &["base", "client"]),
 ];
 
 struct Crate {
