@@ -1,7 +1,6 @@
 //! Benchmarks: `cargo xtask bench smoke|edges [--json]`.
 
 mod edges;
-mod process;
 mod runner;
 mod smoke;
 
@@ -11,7 +10,7 @@ use anyhow::Result;
 
 /// What a benchmark has measured.
 #[derive(Debug)]
-struct Report {
+pub(crate) struct Report {
     bench: &'static str,
     figures: Vec<Figure>,
 }
@@ -27,7 +26,7 @@ struct Figure {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Goal {
+pub(crate) enum Goal {
     AtLeast(f64),
     AtMost(f64),
     Below(f64),
@@ -68,11 +67,11 @@ pub(crate) fn edges(root: &Path, format: Format) -> Result<()> {
 }
 
 impl Report {
-    fn new(bench: &'static str) -> Report {
+    pub(crate) fn new(bench: &'static str) -> Report {
         Report { bench, figures: Vec::new() }
     }
 
-    fn add(
+    pub(crate) fn add(
         &mut self,
         case: &'static str,
         name: &'static str,
@@ -84,7 +83,7 @@ impl Report {
     }
 
     /// A missed goal is no error: a machine under load misses them too.
-    fn print(&self, format: Format) {
+    pub(crate) fn print(&self, format: Format) {
         for figure in &self.figures {
             match format {
                 Format::Table => println!("{}", row(figure)),
@@ -115,7 +114,7 @@ fn json_line(bench: &str, figure: &Figure) -> String {
 }
 
 /// The middle one; of an even number, the higher of the two.
-fn median(values: &[f64]) -> f64 {
+pub(crate) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)

@@ -6,10 +6,13 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::{sim, tidy};
+use crate::{crash, sim, tidy};
 
 /// Oldest major version of Node.js that the example clients run on.
 const NODE_MIN: u32 = 20;
+
+/// How often the server is killed under load: less than half a minute.
+const CRASH_CYCLES: u32 = 20;
 
 /// The packages of the SDK examples, which the end-to-end tests start.
 const EXAMPLES: &str = "tools/examples";
@@ -40,6 +43,9 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     step("tidy", || tidy::run(root))?;
     step("deny", || deny(root))?;
     step("test", || cargo(root, &["test", "--workspace", "--locked"], &[]))?;
+    // The tests have just built this one.
+    let server = root.join("target/debug/ringmaster");
+    step("crash", || crash::run_built(root, server, CRASH_CYCLES))?;
     step("sim", || sim::run(root, &["--seconds", "60"]))?;
     step("sim-faults", || sim::run_faults(root))?;
     step("doc", || {

@@ -3,7 +3,10 @@
 
 mod bench;
 mod ci;
+mod crash;
 mod fuzz;
+mod process;
+mod ringmaster;
 mod sim;
 mod tidy;
 
@@ -14,6 +17,8 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   ci     everything that has to pass before a commit
+  crash  --cycles N [--seed S] [--json]: kills the released server under load, and
+         looks whether everything it has acknowledged is there
   fuzz   CRATE TARGET [SECONDS | --keep]: net http, net ws, net tls,
          api request, api envelope, api token
   sim    --seed N | --seeds A..B | --seconds S | --replay FILE: whole clusters from a seed
@@ -27,6 +32,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
         ["ci"] => ci::run(root()),
+        ["crash", rest @ ..] => crash::run(root(), rest),
         ["fuzz", krate, target, rest @ ..] => fuzz::run(root(), krate, target, rest),
         ["sim", rest @ ..] => sim::run(root(), rest),
         ["sim-faults"] => sim::run_faults(root()),

@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
-use crate::bench::process::{Folder, Server};
 use crate::bench::runner::{Run, Runner, Runs, Watch, rest_of, wait_for, words};
 use crate::bench::{Goal, Report, median};
+use crate::process::{Folder, Server};
 
 /// Everything is measured so often, what is compared in turn. Five, since a 99th percentile of few
 /// seconds is easily disturbed.

@@ -1,20 +1,17 @@
 //! What a benchmark runs: the server, the yardsticks and the load generator.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
 use crate::bench::median;
-use crate::bench::process::{Folder, Process, Server, machine_seconds, own_seconds};
+use crate::process::{Folder, Process, Server, machine_seconds, own_seconds};
+use crate::ringmaster::{self, NO_LIMITS, Ringmaster};
 
 /// No line of a load generator takes longer: its run and its set-up.
 pub(super) const LINE_MAX: Duration = Duration::from_secs(60);
-/// How much one client asks is the benchmark's business.
-const CONFIG: &str = "[rate_limit]\nenabled = false\n";
 
 /// What was built, and how it is run.
 pub(super) struct Runner {
@@ -29,16 +26,10 @@ pub(super) type Run = BTreeMap<String, f64>;
 impl Runner {
     /// Builds the server, the load generator, and what else these arguments of `cargo build` name.
     pub(super) fn build(root: &Path, more: &[&str]) -> Result<Runner> {
-        for arguments in [&["-p", "ringmaster", "-p", "ringload"][..], more] {
-            let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-            let mut command = Command::new(cargo);
-            command.args(["build", "--release", "--locked", "--quiet"]).args(arguments);
-            let status = command.current_dir(root).status().context("cannot start cargo")?;
-            ensure!(status.success(), "the build failed");
+        for packages in [&["-p", "ringmaster", "-p", "ringload"][..], more] {
+            ringmaster::build(root, packages)?;
         }
-        let cores = std::thread::available_parallelism()?.get();
-        // As the server itself chooses: from four cores on, one is left for everything else.
-        let shards = if cores < 4 { cores } else { cores - 1 };
+        let shards = ringmaster::shards()?;
         Ok(Runner { root: root.to_owned(), shards })
     }
 
@@ -48,14 +39,8 @@ impl Runner {
 
     /// A server without rate limits, whose data lie in the folder.
     pub(super) fn ringmaster(&self, folder: &Folder) -> Result<Server> {
-        let path = |name| folder.0.join(name).display().to_string();
-        let (data, config, shards) = (path("data"), path("config.toml"), self.shards.to_string());
-        fs::write(&config, CONFIG).with_context(|| format!("cannot write {config}"))?;
-        let listen =
-            ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--shards", &shards];
-        let folders = ["--data-dir", &data, "--config", &config];
-        let arguments = words(&[&listen[..], &folders].concat());
-        Server::spawn(&self.program("ringmaster"), &arguments)?.with_operators()
+        let program = self.program("ringmaster");
+        Ringmaster::new(program, folder, self.shards, NO_LIMITS)?.start()
     }
 
     pub(super) fn yardstick(&self, name: &str) -> Result<Server> {

@@ -1,15 +1,13 @@
 //! The first benchmark: a server, two yardsticks and the load generator on one machine, in turn.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::bench::process::{Folder, Server};
-use crate::bench::runner::{LINE_MAX, Runner, Runs, Watch, rest_of, wait_for, words};
+use crate::bench::runner::{Runner, Runs, Watch, rest_of, wait_for, words};
 use crate::bench::{Goal, Report, median};
+use crate::process::{Folder, Server};
 
 /// Each side of a comparison is measured so often, the two in turn.
 const ROUNDS: usize = 3;
@@ -40,13 +38,7 @@ fn process(runner: &Runner, report: &mut Report) -> Result<()> {
     for number in 0..STARTS {
         let folder = Folder::create(&runner.root, &format!("start-{number}"))?;
         let server = runner.ringmaster(&folder)?;
-        let mut stream = TcpStream::connect(("127.0.0.1", server.port))?;
-        stream.set_read_timeout(Some(LINE_MAX))?;
-        stream.write_all(b"GET /healthcheck HTTP/1.1\r\nHost: a\r\n\r\n")?;
-        let mut answer = [0; 12];
-        stream.read_exact(&mut answer)?;
-        ensure!(answer == *b"HTTP/1.1 200", "the healthcheck failed");
-        starts.push(server.spawned.elapsed().as_secs_f64() * 1e3);
+        starts.push(server.until_it_answers()?.as_secs_f64() * 1e3);
     }
     let folder = Folder::create(&runner.root, "idle")?;
     let server = runner.ringmaster(&folder)?;

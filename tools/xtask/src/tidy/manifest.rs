@@ -45,7 +45,7 @@ const ARROWS: [Crate; 18] = [
         "sim",
         &["base", "domain", "matchmaker", "api", "shard", "replication", "store", "faultdisk"],
     ),
-    Crate::new("tools/xtask", "xtask", &[]),
+    Crate::new("tools/xtask", "xtask", &["base", "client"]),
 ];
 
 struct Crate {

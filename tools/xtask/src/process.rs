@@ -1,7 +1,8 @@
-//! The processes of a benchmark: servers, load, and what the system says about them.
+//! Child processes: servers, load, and what the system says about them.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -16,13 +17,13 @@ const TICKS: f64 = 100.0;
 
 /// A child process whose output is read line by line. Dropped, it is killed.
 #[derive(Debug)]
-pub(super) struct Process {
+pub(crate) struct Process {
     child: Child,
     lines: Receiver<String>,
 }
 
 impl Process {
-    pub(super) fn spawn(program: &Path, arguments: &[String]) -> Result<Process> {
+    pub(crate) fn spawn(program: &Path, arguments: &[String]) -> Result<Process> {
         // As many descriptors as are allowed: thousands of sockets need them on both sides.
         let mut child = Command::new("sh")
             .args(["-c", "ulimit -n $(ulimit -Hn); exec \"$0\" \"$@\""])
@@ -44,12 +45,12 @@ impl Process {
         Ok(Process { child, lines })
     }
 
-    pub(super) fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// The next line; none at the end of the output.
-    pub(super) fn line(&self, limit: Duration) -> Result<Option<String>> {
+    pub(crate) fn line(&self, limit: Duration) -> Result<Option<String>> {
         use std::sync::mpsc::RecvTimeoutError::{Disconnected, Timeout};
         match self.lines.recv_timeout(limit) {
             Ok(line) => Ok(Some(line)),
@@ -59,18 +60,25 @@ impl Process {
     }
 
     /// Waits for the end of a process that has closed its output.
-    pub(super) fn wait(mut self) -> Result<bool> {
+    pub(crate) fn wait(mut self) -> Result<bool> {
         Ok(self.child.wait()?.success())
     }
 
+    /// Ends the process at once, whatever it is at, and waits until it is gone.
+    pub(crate) fn kill(mut self) -> Result<()> {
+        self.child.kill().context("cannot kill")?;
+        self.child.wait().context("cannot wait for what was killed")?;
+        Ok(())
+    }
+
     /// User and system time so far, in seconds.
-    pub(super) fn cpu_seconds(&self) -> Result<f64> {
+    pub(crate) fn cpu_seconds(&self) -> Result<f64> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.id()))?;
         ticks(&stat, 2).map(|ticks| ticks / TICKS)
     }
 
     /// Resident memory in bytes.
-    pub(super) fn resident_bytes(&self) -> Result<f64> {
+    pub(crate) fn resident_bytes(&self) -> Result<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
@@ -86,7 +94,7 @@ impl Drop for Process {
 }
 
 /// User and system time of this process and of all its children that have ended, in seconds.
-pub(super) fn own_seconds() -> Result<f64> {
+pub(crate) fn own_seconds() -> Result<f64> {
     ticks(&fs::read_to_string("/proc/self/stat")?, 4).map(|ticks| ticks / TICKS)
 }
 
@@ -100,7 +108,7 @@ fn ticks(stat: &str, count: usize) -> Result<f64> {
 }
 
 /// Time that all processors together have worked since the start of the system, in seconds.
-pub(super) fn machine_seconds() -> Result<f64> {
+pub(crate) fn machine_seconds() -> Result<f64> {
     let stat = fs::read_to_string("/proc/stat")?;
     let line = stat.lines().next().context("the machine has a stat line")?;
     busy_ticks(line).map(|ticks| ticks / TICKS).context("the machine's stat line has its form")
@@ -116,7 +124,7 @@ fn busy_ticks(line: &str) -> Option<f64> {
 
 /// A server and the port it has chosen.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(crate) struct Server {
     pub process: Process,
     pub port: u16,
     /// Of the operators' listener, if it has one.
@@ -126,7 +134,7 @@ pub(super) struct Server {
 
 impl Server {
     /// Starts a server that prints `http://HOST:PORT` on one of its first lines.
-    pub(super) fn spawn(program: &Path, arguments: &[String]) -> Result<Server> {
+    pub(crate) fn spawn(program: &Path, arguments: &[String]) -> Result<Server> {
         let spawned = Instant::now();
         let process = Process::spawn(program, arguments)?;
         let end = spawned + START_MAX;
@@ -141,11 +149,22 @@ impl Server {
     }
 
     /// Reads the port of the operators' listener, which a server prints next.
-    pub(super) fn with_operators(mut self) -> Result<Server> {
+    pub(crate) fn with_operators(mut self) -> Result<Server> {
         let line = self.process.line(START_MAX)?;
         self.operators = line.as_deref().and_then(port_in);
         ensure!(self.operators.is_some(), "the server names no address for operators: {line:?}");
         Ok(self)
+    }
+
+    /// Asks for `/healthcheck`; gives how long it took from the start of the process.
+    pub(crate) fn until_it_answers(&self) -> Result<Duration> {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
+        stream.set_read_timeout(Some(START_MAX))?;
+        stream.write_all(b"GET /healthcheck HTTP/1.1\r\nHost: a\r\n\r\n")?;
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer)?;
+        ensure!(answer == *b"HTTP/1.1 200", "the healthcheck failed");
+        Ok(self.spawned.elapsed())
     }
 }
 
@@ -157,14 +176,21 @@ fn port_in(line: &str) -> Option<u16> {
 
 /// A folder that is deleted in the end.
 #[derive(Debug)]
-pub(super) struct Folder(pub PathBuf);
+pub(crate) struct Folder(pub PathBuf);
 
 impl Folder {
     /// On the disk of the build, since the system's temporary folder may be in memory.
-    pub(super) fn create(root: &Path, name: &str) -> Result<Folder> {
-        let path = root.join("target").join(format!("bench-{}-{name}", std::process::id()));
+    pub(crate) fn create(root: &Path, name: &str) -> Result<Folder> {
+        let path = root.join("target").join(format!("xtask-{}-{name}", std::process::id()));
         fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
         Ok(Folder(path))
+    }
+
+    /// Leaves the folder where it is, for whoever has to look at it.
+    pub(crate) fn keep(self) -> PathBuf {
+        let path = self.0.clone();
+        std::mem::forget(self);
+        path
     }
 }
 
