@@ -16,12 +16,15 @@ use crate::read::Recent;
 use crate::stats::Stats;
 use crate::tables::{self, ROWS, Tables};
 
-/// Bytes of entries that one transaction takes, if so many are there.
-const APPLY_BYTES: u64 = 4 * 1024 * 1024;
+/// Bytes of entries that one transaction takes, if so many are there. The more rows there are, the
+/// more of them share a page, which is written once.
+const APPLY_BYTES: u64 = 16 * 1024 * 1024;
 /// How long so many are waited for: readers need what is applied only when memory is short.
 const GATHER: Duration = Duration::from_millis(20);
-/// How long what is applied waits for a checkpoint, and how much of it.
-const CHECKPOINT_PERIOD: Duration = Duration::from_secs(1);
+/// How long what is applied waits for a checkpoint at the most. A checkpoint writes all pages that
+/// have changed since the last, and with random keys those are soon all there are; a start reads
+/// what came after it from the log.
+const CHECKPOINT_PERIOD: Duration = Duration::from_secs(5);
 
 /// Owned by the thread `store-apply`.
 #[derive(Debug)]

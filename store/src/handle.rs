@@ -223,7 +223,11 @@ impl Running {
             path: tables.path.clone(),
             fate: Arc::clone(&self.fate),
         };
+        let is_behind = matches!(name.as_str(), "store-apply" | "store-keep");
         let thread = thread::Builder::new().name(name.clone()).spawn(move || {
+            if is_behind {
+                step_back();
+            }
             let outcome = body();
             if let Err(error) = outcome {
                 guard.fate.fault(error);
@@ -241,6 +245,12 @@ impl Running {
         self.handle.shelf.stop();
         let _ = self.keeper.take().map(JoinHandle::join);
     }
+}
+
+/// Lets other threads go before this one: what is acknowledged does not wait for it.
+fn step_back() {
+    // SAFETY: plain system calls. Where it is refused, everything works as well, if slower.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, libc::gettid().cast_unsigned(), 10) };
 }
 
 impl Drop for Running {

@@ -316,6 +316,12 @@ impl Shelf {
         self.lock().wants_spare()
     }
 
+    /// Whether the log waits for a spare, or goes through segments so fast that it soon would.
+    pub(crate) fn is_hurried(&self) -> bool {
+        let state = self.lock();
+        state.is_starving || state.live.len() > HURRIED
+    }
+
     /// The number of the next spare.
     pub(crate) fn next_number(&self) -> u64 {
         self.lock().next_number()
@@ -344,7 +350,7 @@ impl Shelf {
     /// The number that a segment should be used under again, unless there are spares enough.
     pub(crate) fn number_for_reuse(&self) -> Option<u64> {
         let state = self.lock();
-        (state.spares.len() < SPARES).then(|| state.next_number())
+        (state.spares.len() < SPARES_KEPT).then(|| state.next_number())
     }
 
     pub(crate) fn add_spare(&self, spare: Spare) {
@@ -361,8 +367,12 @@ impl Shelf {
     }
 }
 
-/// Spares that are kept ready while the log is busy.
-const SPARES: usize = 2;
+/// Spares that are made while the log is busy, and most that are kept of what was used.
+const SPARES: usize = 1;
+const SPARES_KEPT: usize = 4;
+/// With more segments than these that the state does not have, there is no time to fill one with
+/// zeros.
+const HURRIED: usize = 2;
 
 impl State {
     fn backlog(&self) -> u64 {
