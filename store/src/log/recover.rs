@@ -133,6 +133,8 @@ pub(crate) fn list(disk: &dyn Disk, id: StoreId) -> Result<Files, Error> {
             disk.remove(&name).map_err(folder)?;
         }
     }
+    // Names that a kill has left in memory only: what is acknowledged from here on relies on them.
+    disk.sync().map_err(folder)?;
     numbers.sort_unstable();
     let mut files = Files { live: Vec::new(), rest: Vec::new() };
     let mut expected = numbers.first().copied();
