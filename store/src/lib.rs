@@ -52,9 +52,10 @@ pub struct Settings {
     pub readers: usize,
     /// Commits that wait, and loads that wait, each at least one.
     pub queue: usize,
-    /// Most bytes gathered into one entry of the log. A larger commit, of [`COMMIT_BYTES_MAX`] at
-    /// the most, has one for itself.
+    /// Most bytes gathered into one entry of the log. A larger commit has one for itself.
     pub batch_bytes: usize,
+    /// Most bytes of one commit, its frames and their lengths.
+    pub commit_bytes: usize,
     /// Size of a file of the log. The largest entry fits into it; at most 1 GiB.
     pub segment_bytes: u64,
     /// Most bytes of the log that the state does not have durably; beyond it the log waits. A start
@@ -68,7 +69,7 @@ pub struct Settings {
     pub cache_bytes: usize,
 }
 
-/// Most bytes of one commit, its frames and their lengths.
+/// The default of [`Settings::commit_bytes`].
 pub const COMMIT_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// Why new writes should be refused. What is under way goes on.
@@ -88,6 +89,7 @@ impl Default for Settings {
             readers: 2,
             queue: 4096,
             batch_bytes: 4 * 1024 * 1024,
+            commit_bytes: COMMIT_BYTES_MAX,
             segment_bytes: 64 * 1024 * 1024,
             backlog_bytes: 1024 * 1024 * 1024,
             archive: None,
@@ -108,7 +110,7 @@ impl Settings {
 
     /// With its header, and the zeros up to the next sector.
     fn entry_bytes_max(&self) -> u64 {
-        log::entry::span(log::entry::HEADER_SIZE + self.batch_bytes.max(COMMIT_BYTES_MAX))
+        log::entry::span(log::entry::HEADER_SIZE + self.batch_bytes.max(self.commit_bytes))
     }
 }
 

@@ -22,6 +22,7 @@ pub const SETTINGS: Settings = Settings {
     readers: 2,
     queue: 4096,
     batch_bytes: 1024 * 1024,
+    commit_bytes: COMMIT_BYTES_MAX,
     segment_bytes: COMMIT_BYTES_MAX as u64 + 64 * 1024,
     backlog_bytes: 16 * 1024 * 1024,
     archive: None,

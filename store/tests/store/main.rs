@@ -1,6 +1,9 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic, and its helpers too")]
 #![allow(unreachable_pub, reason = "a test crate has no outside")]
 
+mod crash;
 mod fixture;
 mod folder;
+mod model;
 mod order;
+mod watched;
