@@ -65,6 +65,10 @@ pub(crate) fn recover(
 ) -> Result<Recovered, Error> {
     let Files { mut live, mut rest } = list(disk, id)?;
     let Some(oldest) = live.first() else {
+        if let Some((spare, Title::Damaged)) = rest.first() {
+            let path = disk.path(&segment::file_name(spare.number));
+            return Err(Error::LogDamaged { path, at: 0, offset: None });
+        }
         return Err(Error::LogMissing { path: disk.path("") });
     };
     let needed = Offset(applied.0 + 1);
@@ -104,6 +108,7 @@ pub(crate) fn recover(
         return Err(Error::LogShort { path, at: end, ends: durable, applied });
     }
     let cut = scan.cut(last, end, entry_bytes_max)?;
+    give_up_small(disk, &mut rest, SECTOR + entry_bytes_max)?;
     scan.tail.end = durable;
     let live = live.iter().zip(used).map(|(segment, used)| Live { segment: segment.clone(), used });
     Ok(Recovered {
@@ -168,6 +173,23 @@ pub(crate) fn list(disk: &dyn Disk, id: StoreId) -> Result<Files, Error> {
         }
     }
     Ok(files)
+}
+
+/// Removes the spares that are too small for the largest entry, and those behind them.
+fn give_up_small(
+    disk: &dyn Disk,
+    spares: &mut Vec<(Spare, Title)>,
+    least: u64,
+) -> Result<(), Error> {
+    let small = spares.iter().position(|(spare, _)| spare.size < least);
+    for (spare, _) in spares.drain(small.unwrap_or(spares.len())..).rev() {
+        let path = || disk.path(&segment::file_name(spare.number));
+        let failed = |source| Error::LogWrite { path: path(), source };
+        disk.remove(&segment::file_name(spare.number)).map_err(failed)?;
+        // One after another, so that a crash leaves no hole.
+        disk.sync().map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// Reads entry after entry.

@@ -375,12 +375,18 @@ impl State {
         last.expect("there is a segment") + 1
     }
 
-    /// A server that has used less than half of its first segment has no spare.
+    /// A server that has used less than half of its first segment has no spare. A closed segment
+    /// becomes one at a checkpoint: nothing new is made in its place unless the log is close to
+    /// waiting for it.
     fn wants_spare(&self) -> bool {
         let last = self.live.back().expect("a segment is written to");
         let is_half = last.used > last.segment.size / 2;
-        let is_busy = self.is_starving || is_half || self.live.len() > 1;
-        self.spares.len() < if is_busy { SPARES } else { 0 }
+        let closed = self.live.len() - 1;
+        if self.spares.is_empty() {
+            self.is_starving || is_half
+        } else {
+            (is_half || closed > 0) && self.spares.len() + closed < SPARES
+        }
     }
 
     fn closed_and_saved(&self) -> Option<&Live> {

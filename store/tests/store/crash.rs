@@ -6,7 +6,7 @@ use faultdisk::{Fate, FaultDisk, Kind};
 use store::{Disk, Error, Opened, Steps, Store};
 
 use crate::model::{Changes, Model, TINY, changes};
-use crate::watched::Watched;
+use crate::watched::{Tap, Watched};
 
 #[derive(Clone, Copy, Debug)]
 enum Act {
@@ -138,40 +138,50 @@ fn commit(steps: &mut Steps, model: &mut Model, changes: Changes) -> Result<(), 
     Ok(())
 }
 
-/// The disk and the model before each operation of the history that makes something durable, and
-/// at the end.
-fn moments() -> Vec<(FaultDisk, Model)> {
-    let disk = FaultDisk::default();
-    let model = Arc::new(Mutex::new(Model::default()));
+/// The disk and the model before each change or sync of what happens, and at the end.
+fn moments(
+    disk: &FaultDisk,
+    model: &Arc<Mutex<Model>>,
+    only: Option<&'static str>,
+    happens: impl FnOnce(&dyn Fn() -> Arc<dyn Disk>),
+) -> Vec<(FaultDisk, Model)> {
     let moments = Arc::new(Mutex::new(Vec::new()));
-    let tap = {
-        let (disk, model, moments) = (disk.clone(), Arc::clone(&model), Arc::clone(&moments));
+    let note = {
+        let (disk, model, moments) = (disk.clone(), Arc::clone(model), Arc::clone(&moments));
+        move || moments.lock().unwrap().push((disk.fork(), model.lock().unwrap().clone()))
+    };
+    let note = Arc::new(note);
+    let tap: Tap = {
+        let note = Arc::clone(&note);
         Arc::new(move |verb: &str, _: &str| {
-            if verb == "sync" {
-                moments.lock().unwrap().push((disk.fork(), model.lock().unwrap().clone()));
+            if only.is_none_or(|only| only == verb) {
+                note();
             }
         })
     };
-    let boot = || -> Arc<dyn Disk> {
-        Arc::new(Watched { disk: disk.boot(), tap: tap.clone() })
-    };
-    live(&boot, &model).unwrap();
-    tap("sync", "");
-    let moments = std::mem::take(&mut *moments.lock().unwrap());
-    moments
+    happens(&|| Arc::new(Watched { disk: disk.boot(), tap: Arc::clone(&tap) }));
+    note();
+    std::mem::take(&mut *moments.lock().unwrap())
+}
+
+/// Before each sync of the history: what can be left at another moment can be left at the next
+/// sync, too.
+fn history() -> Vec<(FaultDisk, Model)> {
+    let (disk, model) = (FaultDisk::default(), Arc::default());
+    moments(&disk, &model, Some("sync"), |boot| live(boot, &model).unwrap())
 }
 
 #[test]
 fn whatever_a_crash_leaves_is_opened_with_all_that_was_announced() {
     let mut count = 0;
-    for (index, (disk, model)) in moments().iter().enumerate() {
+    for (index, (disk, model)) in history().iter().enumerate() {
         for end in ends(disk) {
             count += 1;
             let check = || end_and_check(disk, model, end);
             run_named(&format!("moment {index}, {end:?}"), check);
         }
     }
-    println!("{count}");
+    assert!(count > 1000, "only {count}");
 }
 
 /// A failed check says where it was.
@@ -201,6 +211,60 @@ fn a_failure_of_any_operation_loses_nothing_that_was_announced() {
         for fate in [Fate::LoseAll, Fate::KeepAll, Fate::KeepNames] {
             let check = || end_and_check(&disk, &model, End::Power(fate));
             run_named(&format!("operation {n} failed, {fate:?}"), check);
+        }
+    }
+}
+
+/// The torn and the lossless end of some moments.
+fn before_starts() -> Vec<(FaultDisk, Model)> {
+    let mut crashed = Vec::new();
+    for (disk, model) in history().into_iter().step_by(11) {
+        let torn = ends(&disk).pop().unwrap();
+        for end in [torn, End::Power(Fate::KeepAll)] {
+            let disk = disk.fork();
+            if let End::Power(fate) = end {
+                disk.crash_with(fate);
+            }
+            crashed.push((disk, model.clone()));
+        }
+    }
+    crashed
+}
+
+#[test]
+fn a_crash_at_any_operation_of_a_start_is_followed_by_a_whole_start() {
+    for (number, (disk, model)) in before_starts().into_iter().enumerate() {
+        let model = Arc::new(Mutex::new(model));
+        let moments = moments(&disk, &model, None, |boot| drop(Store::open_on(boot(), TINY)));
+        for (index, (disk, model)) in moments.iter().enumerate() {
+            let torn = ends(disk).pop().unwrap();
+            let others = [Fate::LoseAll, Fate::KeepAll, Fate::KeepNames].map(End::Power);
+            for end in [torn, End::Kill].into_iter().chain(others) {
+                let name = format!("start {number}, moment {index}, {end:?}");
+                run_named(&name, || end_and_check(disk, model, end));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_failure_of_any_operation_of_a_start_is_followed_by_a_whole_start() {
+    for (number, (disk, model)) in before_starts().into_iter().enumerate() {
+        for kind in [Kind::Any, Kind::Read] {
+            for n in 1.. {
+                let disk = disk.fork();
+                disk.fail_nth(kind, n);
+                let has_failed = Store::open_on(disk.boot(), TINY).is_err();
+                // Only what happens at the end of a store may fail without a word.
+                if !has_failed && n > 20 {
+                    break;
+                }
+                let fates = [Fate::LoseAll, Fate::KeepAll];
+                for fate in fates {
+                    let name = format!("start {number}, {kind:?} {n} failed, {fate:?}");
+                    run_named(&name, || end_and_check(&disk, &model, End::Power(fate)));
+                }
+            }
         }
     }
 }

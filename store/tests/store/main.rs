@@ -4,6 +4,9 @@
 mod crash;
 mod fixture;
 mod folder;
+mod history;
 mod model;
 mod order;
+mod promise;
+mod refuse;
 mod watched;
