@@ -173,13 +173,15 @@ impl Shelf {
 
     // The log.
 
+    /// Whether so many bytes more are allowed behind the checkpoint.
+    pub(crate) fn has_room(&self, bytes: u64) -> bool {
+        self.lock().has_room(bytes, self.backlog_bytes_max)
+    }
+
     /// Waits until so many bytes more are allowed behind the checkpoint; `false` at a stop.
     pub(crate) fn wait_for_room(&self, bytes: u64) -> bool {
         let mut state = self.lock();
-        while !state.is_stopped
-            && state.backlog() > 0
-            && state.backlog() + bytes > self.backlog_bytes_max
-        {
+        while !state.is_stopped && !state.has_room(bytes, self.backlog_bytes_max) {
             state = wait(&self.for_log, state);
         }
         !state.is_stopped
@@ -367,6 +369,11 @@ const SPARES: usize = 2;
 impl State {
     fn backlog(&self) -> u64 {
         self.written - self.saved
+    }
+
+    /// One entry is always allowed, however large.
+    fn has_room(&self, bytes: u64, backlog_bytes_max: u64) -> bool {
+        self.backlog() == 0 || self.backlog() + bytes <= backlog_bytes_max
     }
 
     fn next_number(&self) -> u64 {

@@ -1,9 +1,11 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic, and its helpers too")]
 #![allow(unreachable_pub, reason = "a test crate has no outside")]
 
+mod archive;
 mod crash;
 mod fixture;
 mod folder;
+mod golden;
 mod history;
 mod model;
 mod order;

@@ -396,3 +396,19 @@ fn the_log_waits_for_the_state_and_says_so() {
     }
     rig.running.shutdown().unwrap();
 }
+
+#[test]
+fn without_threads_a_commit_brings_the_state_closer_where_the_log_would_wait() {
+    let disk = FaultDisk::default();
+    let settings = Settings { backlog_bytes: 4 * 512, ..TINY };
+    let mut steps = Store::open_on(disk.boot(), settings.clone()).unwrap().store.into_steps();
+    let mut model = Model::default();
+    for number in 1..=5 {
+        steps.commit(&model.offer(vec![changes(number, 10)])).unwrap();
+    }
+    model.announce_all();
+    disk.crash_with(Fate::LoseAll);
+    let opened = Store::open_on(disk.boot(), settings).unwrap();
+    assert_eq!(opened.backlog_bytes, 512, "four were brought into the state before the fifth");
+    model.check(&opened);
+}
