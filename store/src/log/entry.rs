@@ -219,7 +219,7 @@ mod tests {
     const LINK: Link = Link { next: Offset(7), previous: 0xfedc_ba98_7654_3210 };
     const STAMP: Stamp = Stamp { incarnation: 3, epoch: 1, time: 1_700_000_000_000 };
 
-    fn commit(frames: Vec<Vec<Change>>) -> Commit {
+    fn commit(frames: &[Vec<Change>]) -> Commit {
         let batch = BatchId { shard: ShardId(0), number: 1 };
         Commit { batch, frames: frames.iter().map(Frame::encode).collect(), holders: Vec::new() }
     }
@@ -242,9 +242,9 @@ mod tests {
     #[test]
     fn the_encoding_never_changes() {
         let group = [
-            commit(vec![vec![change(b"key", Some(b"value"))]]),
-            commit(vec![]),
-            commit(vec![vec![change(b"a", None)], vec![]]),
+            commit(&[vec![change(b"key", Some(b"value"))]]),
+            commit(&[]),
+            commit(&[vec![change(b"a", None)], vec![]]),
         ];
         let (header, bytes) = encoded(&group);
         assert_eq!(bytes.len(), 512);
@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_header_says_what_is_before_and_behind() {
-        let (header, bytes) = encoded(&[commit(vec![]), commit(vec![])]);
+        let (header, bytes) = encoded(&[commit(&[]), commit(&[])]);
         assert_eq!(Header::parse(&bytes), Some(header));
         assert!(header.is_sealed(ID, &bytes[..header.size()]));
         assert!(header.follows(LINK));
@@ -271,7 +271,7 @@ mod tests {
 
     #[test]
     fn every_bit_is_under_the_checksum() {
-        let (header, bytes) = encoded(&[commit(vec![vec![change(b"key", Some(b"value"))]])]);
+        let (header, bytes) = encoded(&[commit(&[vec![change(b"key", Some(b"value"))]])]);
         for bit in 0..header.size() * 8 {
             let mut flipped = bytes[..header.size()].to_vec();
             flipped[bit / 8] ^= 1 << (bit % 8);
@@ -282,18 +282,24 @@ mod tests {
         }
     }
 
+    type Row = (Vec<u8>, Option<Vec<u8>>);
+
+    fn row() -> impl Strategy<Value = Row> {
+        (vec(any::<u8>(), 0..9), proptest::option::of(vec(any::<u8>(), 0..99)))
+    }
+
     proptest! {
         #[test]
         fn what_is_encoded_is_read_back(
-            rows in vec(vec(vec((vec(any::<u8>(), 0..9), proptest::option::of(vec(any::<u8>(), 0..99))), 0..4), 0..3), 0..5),
+            rows in vec(vec(vec(row(), 0..4), 0..3), 0..5),
         ) {
-            let frames = |batch: &Vec<Vec<_>>| -> Vec<Vec<Change>> {
-                let frame = |frame: &Vec<(Vec<u8>, Option<Vec<u8>>)>| -> Vec<Change> {
+            let frames = |batch: &Vec<Vec<Row>>| -> Vec<Vec<Change>> {
+                let frame = |frame: &Vec<Row>| -> Vec<Change> {
                     frame.iter().map(|(key, value)| change(key, value.as_deref())).collect()
                 };
                 batch.iter().map(frame).collect()
             };
-            let group: Vec<Commit> = rows.iter().map(|batch| commit(frames(batch))).collect();
+            let group: Vec<Commit> = rows.iter().map(|batch| commit(&frames(batch))).collect();
             let (header, bytes) = encoded(&group);
             prop_assert_eq!(header.size(), size(&group));
             prop_assert_eq!(bytes.len() as u64, header.span());
@@ -307,8 +313,10 @@ mod tests {
         }
 
         #[test]
-        fn bytes_that_are_no_frames_end_and_never_panic(bytes in vec(any::<u8>(), 0..300), small in any::<bool>()) {
-            let mut bytes = bytes;
+        fn bytes_that_are_no_frames_end_and_never_panic(
+            mut bytes in vec(any::<u8>(), 0..300),
+            small in any::<bool>(),
+        ) {
             if small {
                 // Lengths that are plausible.
                 bytes.iter_mut().skip(1).step_by(2).for_each(|byte| *byte = 0);

@@ -153,7 +153,7 @@ pub(crate) fn archive_name(id: StoreId, number: u64) -> String {
 fn archive_segment(archive: &dyn Disk, name: &str, segment: &Segment, used: u64) -> io::Result<()> {
     let unborn = format!("{name}{UNBORN}");
     let names = archive.list()?;
-    if names.iter().any(|there| *there == unborn) {
+    if names.contains(&unborn) {
         archive.remove(&unborn)?; // of a copy that was cut short
     }
     if names.iter().any(|there| there == name) {

@@ -1,3 +1,5 @@
+//! Tests of the store from outside: promises, crashes, refusals.
+
 #![allow(clippy::unwrap_used, reason = "a test may panic, and its helpers too")]
 #![allow(unreachable_pub, reason = "a test crate has no outside")]
 

@@ -70,6 +70,22 @@ fn a_flipped_bit_with_entries_behind_it() {
 }
 
 #[test]
+fn a_flipped_bit_in_the_last_segment_with_entries_behind_it() {
+    let disk = FaultDisk::default();
+    let mut steps = Store::open_on(disk.boot(), TINY).unwrap().store.into_steps();
+    for number in 1..=3 {
+        steps.commit(&Model::default().offer(vec![changes(number, 10)])).unwrap();
+    }
+    disk.kill();
+    for at in [1024, 1024 + 9, 1024 + 60] {
+        let disk = disk.fork();
+        disk.flip_bit(&segment(1), at, 3);
+        let error = Store::open_on(disk.boot(), TINY).unwrap_err();
+        assert!(matches!(error, Error::LogDamaged { at: 1024, offset: Some(Offset(2)), .. }));
+    }
+}
+
+#[test]
 fn a_flipped_bit_in_the_last_entry_of_a_segment_that_is_not_the_last() {
     let (disk, _) = store(0);
     disk.flip_bit(&segment(2), 2048 + 100, 0);
