@@ -13,7 +13,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -165,7 +165,7 @@ impl OfStore {
 
 impl Side for OfStore {
     fn submit(&mut self, batch: u64, key: [u8; 16], value: &[u8; VALUE]) -> Result<(), Failure> {
-        let commit = commit(batch, vec![change(&key, value)]);
+        let commit = commit(batch, &vec![change(&key, value)]);
         self.handle.commit(commit).map_err(|_| "the queue has room for all under way".into())
     }
 
@@ -190,9 +190,9 @@ fn change(key: &[u8], value: &[u8]) -> Change {
     Change { table: TABLE.0, key: key.to_vec(), value: Some(value.to_vec()) }
 }
 
-fn commit(number: u64, changes: Vec<Change>) -> Commit {
+fn commit(number: u64, changes: &Vec<Change>) -> Commit {
     let batch = BatchId { shard: ShardId(0), number };
-    Commit { batch, frames: vec![Frame::encode(&changes)], holders: vec![ShardId(0)] }
+    Commit { batch, frames: vec![Frame::encode(changes)], holders: vec![ShardId(0)] }
 }
 
 #[derive(Clone, Copy)]
@@ -363,7 +363,7 @@ fn tail(folder: &Path, state_mib: u64, tail_mib: u64) -> Result<(), Failure> {
                     rng.fill(&mut key);
                     rng.fill(&mut value);
                     number += 1;
-                    commit(number, vec![change(&key, &value)])
+                    commit(number, &vec![change(&key, &value)])
                 })
                 .collect();
             left = left.saturating_sub(group.len() as u64 * 256);
@@ -415,7 +415,7 @@ fn accounts(folder: &Path, count: u64) -> Result<(), Failure> {
                     Change { table: 202, key: device.into_bytes(), value: Some(id.to_vec()) },
                     Change { table: 202, key: name.into_bytes(), value: Some(id.to_vec()) },
                 ];
-                commit(number, changes)
+                commit(number, &changes)
             })
             .collect();
         steps.commit(&group)?;
@@ -475,7 +475,7 @@ fn read(folder: &Path, count: u32, reads: u32) -> Result<(), Failure> {
 }
 
 /// Has the system forget a file's pages.
-fn forget(path: &PathBuf) -> Result<(), Failure> {
+fn forget(path: &Path) -> Result<(), Failure> {
     let status = std::process::Command::new("dd")
         .arg(format!("if={}", path.display()))
         .args(["iflag=nocache", "count=0", "status=none"])

@@ -2,19 +2,23 @@
 //!
 //! # Purpose
 //! Makes batches of changes durable in the order in which they were queued and says so, and answers
-//! loads of single keys from a snapshot.
+//! loads of single keys from a snapshot. What is acknowledged stands in a log; a state in redb
+//! follows it.
 //!
 //! # Owns
-//! `DATA_DIR/ringmaster.redb`, the lock on `DATA_DIR`, the threads `store-commit` and
-//! `store-read-N`, the offsets of batches and the incarnation of the process.
+//! `DATA_DIR/ringmaster.redb`, `DATA_DIR/*.log`, the lock on `DATA_DIR`, the offsets of batches, the
+//! incarnation of the process, and the threads: `store-log` writes, syncs and announces,
+//! `store-apply` brings entries of the log into the state and checkpoints, `store-keep` makes, puts
+//! away and archives segments, `store-read-N` answer loads.
 //!
 //! # Invariants
 //! - A batch is on disk wholly or not at all, and none is there without all of lower offsets.
 //! - `Durable` follows the sync of its batch. One shard's batches are announced in queue order.
-//! - At most one write transaction is in flight.
+//! - At most one write of the log, and one of the state, is in flight.
+//! - The state never has what the log has not.
 //! - Every loaded value is at least as new as the load demands, and its `applied` offset was read
 //!   inside the same snapshot.
-//! - After a fault there is one report of it and not one more event.
+//! - After a fault there is one report of it, and nothing is written.
 //!
 //! # Never
 //! Blocks the thread that commits or loads, retries a failed write or sync, looks into a value,

@@ -58,8 +58,7 @@ impl Log {
         self.check(group)?;
         self.stamp.time = self.stamp.time.max(time);
         self.buffer.clear();
-        let size = entry::HEADER_SIZE + group.iter().map(entry::batch_size).sum::<usize>();
-        let bytes = entry::span(size);
+        let bytes = entry::span(entry::size(group));
         assert!(bytes <= self.entry_bytes_max, "no commit has more bytes than the settings say");
         if !self.shelf.wait_for_room(bytes) {
             return Ok(None);

@@ -16,7 +16,7 @@ use crate::apply::Applier;
 use crate::disk::{Backend, Disk, File, OsDisk};
 use crate::error::Error;
 use crate::handle::{Parts, Running};
-use crate::log::entry::{Link, Stamp, StoreId};
+use crate::log::entry::{Link, SECTOR, Stamp, StoreId};
 use crate::log::keep::{self, Keeper, UNBORN};
 use crate::log::recover::{self, Cut, Recovered};
 use crate::log::shelf::Shelf;
@@ -207,16 +207,18 @@ pub(crate) fn tables_in(
 fn create(disk: &dyn Disk, names: &[String], settings: &Settings) -> Result<(), Error> {
     let unborn = FILE_NAME.to_owned() + UNBORN;
     let failed = |name: &str, source| io_error(&disk.path(name), source);
+    // A first start that was cut short has made one segment, without an entry. Any other is the log
+    // of a store whose state is lost.
     for name in names {
-        if segment::number_of(name).is_some() {
-            // Of a first start that was cut short, or the log of a store whose state is lost.
-            if has_entries(disk, name)? {
-                return Err(Error::StateMissing { path: disk.path("") });
-            }
-            disk.remove(name).map_err(|e| failed(name, e))?;
-        } else if *name == unborn {
-            disk.remove(name).map_err(|e| failed(name, e))?;
-        } else if name.strip_suffix(UNBORN).and_then(segment::number_of).is_some() {
+        if let Some(number) = segment::number_of(name)
+            && (number != 1 || has_entries(disk, name)?)
+        {
+            return Err(Error::StateMissing { path: disk.path("") });
+        }
+    }
+    for name in names {
+        let whole = name.strip_suffix(UNBORN);
+        if segment::number_of(whole.unwrap_or(name)).is_some() || *name == unborn {
             disk.remove(name).map_err(|e| failed(name, e))?;
         }
     }
@@ -240,17 +242,23 @@ fn create(disk: &dyn Disk, names: &[String], settings: &Settings) -> Result<(), 
     disk.sync().map_err(|e| failed(FILE_NAME, e))
 }
 
-/// Whether anything was written to a segment of whatever store.
+/// Whether anything was written to a segment, of whatever store, behind its title.
 fn has_entries(disk: &dyn Disk, name: &str) -> Result<bool, Error> {
     let read = || -> io::Result<bool> {
         let file = disk.open(name)?;
-        let segment::Title::Segment { id, .. } = segment::read_title(&*file)? else {
-            return Ok(false);
-        };
-        let mut entries = segment::Entries::new(Arc::clone(&file), id, file.len()?);
-        Ok(entries.at(crate::log::entry::SECTOR)?.is_some())
+        let mut piece = vec![0; 64 * 1024];
+        let (mut at, end) = (SECTOR, file.len()?);
+        while at < end {
+            let len = usize::try_from(end - at).map_or(piece.len(), |left| left.min(piece.len()));
+            file.read(at, &mut piece[..len])?;
+            if piece[..len].iter().any(|byte| *byte != 0) {
+                return Ok(true);
+            }
+            at += len as u64;
+        }
+        Ok(false)
     };
-    read().map_err(|source| Error::LogRead { path: disk.path(name), at: 0, source })
+    read().map_err(|source| Error::LogRead { path: disk.path(name), at: SECTOR, source })
 }
 
 /// Opens a folder for nobody else.

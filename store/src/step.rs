@@ -9,6 +9,7 @@ use crate::commit::announcements;
 use crate::error::Error;
 use crate::handle::Parts;
 use crate::log::Log;
+use crate::log::entry;
 use crate::log::keep::Keeper;
 use crate::read::Snapshots;
 use crate::{Commit, Event, Load, Store};
@@ -34,7 +35,13 @@ impl Store {
 impl Steps {
     /// Makes the group durable as one entry; gives what to tell whom, in order. After an error
     /// nothing may be asked of the store any more.
+    ///
+    /// Where a thread would wait for the state to come closer, this brings it there first.
     pub fn commit(&mut self, group: &[Commit]) -> Result<Vec<(ShardId, Event)>, Error> {
+        if !self.log.shelf.has_room(entry::span(entry::size(group))) {
+            while self.apply()? {}
+            self.checkpoint()?;
+        }
         if !self.log.shelf.has_spare() {
             self.keeper.make_spare()?;
         }

@@ -9,7 +9,6 @@ use crate::Commit;
 pub(crate) const SECTOR: u64 = 512;
 pub(crate) const HEADER_SIZE: usize = 56;
 
-const MAGIC: [u8; 4] = *b"RMLE";
 /// Where the bytes under the checksum begin.
 const CHECKED_FROM: usize = 16;
 
@@ -17,6 +16,15 @@ const CHECKED_FROM: usize = 16;
 /// who chooses a value can make it look like an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct StoreId(pub(crate) u64);
+
+impl StoreId {
+    /// What every entry begins with. Nobody can choose values full of it, which a start that looks
+    /// for entries behind a damaged one would take long to look through.
+    fn mark(self) -> [u8; 4] {
+        let hash = xxh3_64_with_seed(b"entry", self.0).to_le_bytes();
+        [hash[0], hash[1], hash[2], hash[3]]
+    }
+}
 
 /// What an entry follows, and what follows an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,9 +56,9 @@ pub(crate) struct Header {
 
 impl Header {
     /// Reads a header as it stands; whether its entry is whole, [`Header::is_sealed`] says.
-    pub(crate) fn parse(bytes: &[u8]) -> Option<Header> {
+    pub(crate) fn parse(id: StoreId, bytes: &[u8]) -> Option<Header> {
         let bytes = bytes.get(..HEADER_SIZE)?;
-        if bytes[..4] != MAGIC {
+        if bytes[..4] != id.mark() {
             return None;
         }
         Some(Header {
@@ -100,6 +108,11 @@ pub(crate) fn span(size: usize) -> u64 {
     (size as u64).next_multiple_of(SECTOR)
 }
 
+/// Bytes of the entry that a group makes, header and batches.
+pub(crate) fn size(group: &[Commit]) -> usize {
+    HEADER_SIZE + group.iter().map(batch_size).sum::<usize>()
+}
+
 /// Bytes of a batch in an entry.
 pub(crate) fn batch_size(commit: &Commit) -> usize {
     4 + commit.frames.iter().map(|frame| 4 + frame.as_bytes().len()).sum::<usize>()
@@ -131,7 +144,7 @@ pub(crate) fn encode(
         stamp,
     };
     let entry = &mut out[start..];
-    entry[..4].copy_from_slice(&MAGIC);
+    entry[..4].copy_from_slice(&id.mark());
     entry[4..8].copy_from_slice(&header.length.to_le_bytes());
     entry[16..24].copy_from_slice(&header.previous.to_le_bytes());
     entry[24..32].copy_from_slice(&header.first.0.to_le_bytes());
@@ -198,4 +211,128 @@ fn checksum(id: StoreId, entry: &[u8]) -> u64 {
 
 fn len_u32(len: usize) -> u32 {
     u32::try_from(len).expect("settings bound an entry far below 4 GiB")
+}
+
+#[cfg(test)]
+mod tests {
+    use base::change::Change;
+    use base::{BatchId, ChangeRef, ShardId};
+    use expect_test::expect;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ID: StoreId = StoreId(0x0123_4567_89ab_cdef);
+    const LINK: Link = Link { next: Offset(7), previous: 0xfedc_ba98_7654_3210 };
+    const STAMP: Stamp = Stamp { incarnation: 3, epoch: 1, time: 1_700_000_000_000 };
+
+    fn commit(frames: &[Vec<Change>]) -> Commit {
+        let batch = BatchId { shard: ShardId(0), number: 1 };
+        Commit { batch, frames: frames.iter().map(Frame::encode).collect(), holders: Vec::new() }
+    }
+
+    fn change(key: &[u8], value: Option<&[u8]>) -> Change {
+        Change { table: 1, key: key.to_vec(), value: value.map(<[u8]>::to_vec) }
+    }
+
+    fn encoded(group: &[Commit]) -> (Header, Vec<u8>) {
+        let mut bytes = Vec::new();
+        let header = encode(&mut bytes, group, ID, LINK, STAMP);
+        (header, bytes)
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Golden bytes: an entry is part of format version 1.
+    #[test]
+    fn the_encoding_never_changes() {
+        let group = [
+            commit(&[vec![change(b"key", Some(b"value"))]]),
+            commit(&[]),
+            commit(&[vec![change(b"a", None)], vec![]]),
+        ];
+        let (header, bytes) = encoded(&group);
+        assert_eq!(bytes.len(), 512);
+        assert!(bytes[header.size()..].iter().all(|byte| *byte == 0));
+        expect!["afc42b4e5d0000001854de61a5be4d321032547698badcfe0700000000000000030000000300000001000000000000000068e5cf8b010000"].assert_eq(&hex(&bytes[..HEADER_SIZE]));
+        expect!["01000000220000006b657976616c756501f7ffffff0300000001f1ffffff05000000eeffffff0100000000000000020000001b0000006101feffffff01000000000000000000000000eeffffff01000000080000000000000000000000"].assert_eq(&hex(&bytes[HEADER_SIZE..header.size()]));
+    }
+
+    #[test]
+    fn a_header_says_what_is_before_and_behind() {
+        let (header, bytes) = encoded(&[commit(&[]), commit(&[])]);
+        assert_eq!(Header::parse(ID, &bytes), Some(header));
+        assert!(header.is_sealed(ID, &bytes[..header.size()]));
+        assert!(header.follows(LINK));
+        assert_eq!((header.first, header.last()), (Offset(7), Offset(8)));
+        assert_eq!(header.link(), Link { next: Offset(9), previous: header.checksum });
+        assert!(!header.follows(Link { next: Offset(8), ..LINK }));
+        assert!(!header.follows(Link { previous: 0, ..LINK }));
+        assert!(!header.is_sealed(StoreId(1), &bytes[..header.size()]));
+        assert!(!header.is_sealed(ID, &bytes));
+        assert_eq!(Header::parse(ID, &bytes[..HEADER_SIZE - 1]), None);
+        assert_eq!(Header::parse(ID, &bytes[1..]), None);
+    }
+
+    #[test]
+    fn every_bit_is_under_the_checksum() {
+        let (header, bytes) = encoded(&[commit(&[vec![change(b"key", Some(b"value"))]])]);
+        for bit in 0..header.size() * 8 {
+            let mut flipped = bytes[..header.size()].to_vec();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            let is_whole = Header::parse(ID, &flipped).is_some_and(|header| {
+                header.size() == flipped.len() && header.is_sealed(ID, &flipped)
+            });
+            assert!(!is_whole, "bit {bit}");
+        }
+    }
+
+    type Row = (Vec<u8>, Option<Vec<u8>>);
+
+    fn row() -> impl Strategy<Value = Row> {
+        (vec(any::<u8>(), 0..9), proptest::option::of(vec(any::<u8>(), 0..99)))
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_is_read_back(
+            rows in vec(vec(vec(row(), 0..4), 0..3), 0..5),
+        ) {
+            let frames = |batch: &Vec<Vec<Row>>| -> Vec<Vec<Change>> {
+                let frame = |frame: &Vec<Row>| -> Vec<Change> {
+                    frame.iter().map(|(key, value)| change(key, value.as_deref())).collect()
+                };
+                batch.iter().map(frame).collect()
+            };
+            let group: Vec<Commit> = rows.iter().map(|batch| commit(&frames(batch))).collect();
+            let (header, bytes) = encoded(&group);
+            prop_assert_eq!(header.size(), size(&group));
+            prop_assert_eq!(bytes.len() as u64, header.span());
+            let mut read = Vec::new();
+            let each = each_change(&bytes[HEADER_SIZE..header.size()], |change: ChangeRef<'_>| {
+                read.push((change.key.to_vec(), change.value.map(<[u8]>::to_vec)));
+            });
+            prop_assert!(each.is_some());
+            let written: Vec<_> = rows.into_iter().flatten().flatten().collect();
+            prop_assert_eq!(read, written);
+        }
+
+        #[test]
+        fn bytes_that_are_no_frames_end_and_never_panic(
+            mut bytes in vec(any::<u8>(), 0..300),
+            small in any::<bool>(),
+        ) {
+            if small {
+                // Lengths that are plausible.
+                bytes.iter_mut().skip(1).step_by(2).for_each(|byte| *byte = 0);
+            }
+            let count = frames(&bytes).count();
+            prop_assert!(count <= bytes.len() / 4 + 1, "{} frames", count);
+            let _ = each_change(&bytes, |_| ());
+            let _ = Header::parse(ID, &bytes).map(|header| header.is_sealed(ID, &bytes));
+        }
+    }
 }

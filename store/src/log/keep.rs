@@ -42,9 +42,9 @@ impl Keeper {
     /// Does what there is to do.
     pub(crate) fn work(&mut self) -> Result<(), Error> {
         self.look_at_space()?;
-        self.make_spares()?;
+        // First what is used again, so that fewer new ones are needed.
         while self.put_away()? {}
-        Ok(())
+        self.make_spares()
     }
 
     pub(crate) fn make_spares(&self) -> Result<(), Error> {
@@ -177,7 +177,8 @@ fn archive_segment(archive: &dyn Disk, name: &str, segment: &Segment, used: u64)
     }
     if names.iter().any(|there| there == name) {
         // A name there means a whole file: the copy was made, and its segment not used again yet.
-        return Ok(());
+        // The sync may have failed, or the process ended before it.
+        return archive.sync();
     }
     let copy = archive.create(&unborn)?;
     copy_file(&*segment.file, &*copy, used)?;

@@ -66,6 +66,10 @@ pub(crate) fn recover(
     remove_unborn(disk)?;
     let Files { mut live, mut rest } = list(disk, id)?;
     let Some(oldest) = live.first() else {
+        if let Some((spare, Title::Damaged)) = rest.first() {
+            let path = disk.path(&segment::file_name(spare.number));
+            return Err(Error::LogDamaged { path, at: 0, offset: None });
+        }
         return Err(Error::LogMissing { path: disk.path("") });
     };
     let needed = Offset(applied.0 + 1);
@@ -105,6 +109,7 @@ pub(crate) fn recover(
         return Err(Error::LogShort { path, at: end, ends: durable, applied });
     }
     let cut = scan.cut(last, end, entry_bytes_max)?;
+    give_up_small(disk, &mut rest, SECTOR + entry_bytes_max)?;
     scan.tail.end = durable;
     let live = live.iter().zip(used).map(|(segment, used)| Live { segment: segment.clone(), used });
     Ok(Recovered {
@@ -141,6 +146,8 @@ pub(crate) fn list(disk: &dyn Disk, id: StoreId) -> Result<Files, Error> {
     for name in disk.list().map_err(folder)? {
         numbers.extend(segment::number_of(&name));
     }
+    // Names that a kill has left in memory only: what is acknowledged from here on relies on them.
+    disk.sync().map_err(folder)?;
     numbers.sort_unstable();
     let mut files = Files { live: Vec::new(), rest: Vec::new() };
     let mut expected = numbers.first().copied();
@@ -174,6 +181,23 @@ pub(crate) fn list(disk: &dyn Disk, id: StoreId) -> Result<Files, Error> {
         }
     }
     Ok(files)
+}
+
+/// Removes the spares that are too small for the largest entry, and those behind them.
+fn give_up_small(
+    disk: &dyn Disk,
+    spares: &mut Vec<(Spare, Title)>,
+    least: u64,
+) -> Result<(), Error> {
+    let small = spares.iter().position(|(spare, _)| spare.size < least);
+    for (spare, _) in spares.drain(small.unwrap_or(spares.len())..).rev() {
+        let path = || disk.path(&segment::file_name(spare.number));
+        let failed = |source| Error::LogWrite { path: path(), source };
+        disk.remove(&segment::file_name(spare.number)).map_err(failed)?;
+        // One after another, so that a crash leaves no hole.
+        disk.sync().map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// Reads entry after entry.
@@ -265,7 +289,8 @@ impl Scan<'_> {
         let mut left = vec![0; usize::try_from(size).expect("an entry fits into memory")];
         last.file.read(end, &mut left).map_err(unreadable)?;
         let failed = |source| Error::LogWrite { path: self.path(last.number), source };
-        let torn = entry::Header::parse(&left).filter(|header| header.first == self.link.next);
+        let torn =
+            entry::Header::parse(self.id, &left).filter(|header| header.first == self.link.next);
         if left.iter().any(|byte| *byte != 0) {
             left.fill(0);
             last.file.write(end, &left).map_err(failed)?;

@@ -119,16 +119,17 @@ impl Entries {
 
     /// The header and the bytes, header and batches, of the whole entry at this place.
     pub(crate) fn at(&mut self, at: u64) -> io::Result<Option<(Header, &[u8])>> {
-        let Some(head) = self.bytes(at, HEADER_SIZE)? else { return Ok(None) };
-        let Some(header) = Header::parse(head) else { return Ok(None) };
         let id = self.id;
+        let Some(head) = self.bytes(at, HEADER_SIZE)? else { return Ok(None) };
+        let Some(header) = Header::parse(id, head) else { return Ok(None) };
         let Some(bytes) = self.bytes(at, header.size())? else { return Ok(None) };
         Ok(header.is_sealed(id, bytes).then_some((header, bytes)))
     }
 
     /// The header that stands at this place, whatever follows it.
     pub(crate) fn header_at(&mut self, at: u64) -> io::Result<Option<Header>> {
-        Ok(self.bytes(at, HEADER_SIZE)?.and_then(Header::parse))
+        let id = self.id;
+        Ok(self.bytes(at, HEADER_SIZE)?.and_then(|head| Header::parse(id, head)))
     }
 
     /// Bytes of the file, unless it ends before.
@@ -179,5 +180,39 @@ mod tests {
             assert_eq!(number_of(other), None, "{other}");
         }
         assert_eq!(number_of("99999999999999999999.log"), None);
+    }
+
+    const ID: StoreId = StoreId(0x0123_4567_89ab_cdef);
+    const LINK: Link = Link { next: Offset(7), previous: 0xfedc_ba98_7654_3210 };
+
+    fn title() -> [u8; SECTOR as usize] {
+        let mut bytes = Vec::new();
+        encode_title(&mut bytes, ID, 5, LINK);
+        bytes.try_into().unwrap()
+    }
+
+    /// Golden bytes: a title is part of format version 1.
+    #[test]
+    fn the_encoding_of_a_title_never_changes() {
+        let bytes = title();
+        let hex: String = bytes[..FIELDS + 8].iter().map(|byte| format!("{byte:02x}")).collect();
+        expect_test::expect!["524d4c4f475345470100000000000000efcdab8967452301050000000000000007000000000000001032547698badcfe2264341b805b19be"].assert_eq(&hex);
+        assert!(bytes[FIELDS + 8..].iter().all(|byte| *byte == 0));
+    }
+
+    #[test]
+    fn a_title_is_read_back_and_no_bit_of_it_may_flip() {
+        assert_eq!(parse_title(&title()), Title::Segment { id: ID, number: 5, link: LINK });
+        assert_eq!(parse_title(&[0; SECTOR as usize]), Title::Blank);
+        for bit in 0..(FIELDS + 8) * 8 {
+            let mut flipped = title();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(parse_title(&flipped), Title::Damaged, "bit {bit}");
+        }
+        let mut newer = title();
+        newer[8] = 9;
+        let checksum = xxh3_64_with_seed(&newer[..FIELDS], ID.0);
+        newer[FIELDS..FIELDS + 8].copy_from_slice(&checksum.to_le_bytes());
+        assert_eq!(parse_title(&newer), Title::Newer(9));
     }
 }

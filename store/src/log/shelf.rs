@@ -173,13 +173,15 @@ impl Shelf {
 
     // The log.
 
+    /// Whether so many bytes more are allowed behind the checkpoint.
+    pub(crate) fn has_room(&self, bytes: u64) -> bool {
+        self.lock().has_room(bytes, self.backlog_bytes_max)
+    }
+
     /// Waits until so many bytes more are allowed behind the checkpoint; `false` at a stop.
     pub(crate) fn wait_for_room(&self, bytes: u64) -> bool {
         let mut state = self.lock();
-        while !state.is_stopped
-            && state.backlog() > 0
-            && state.backlog() + bytes > self.backlog_bytes_max
-        {
+        while !state.is_stopped && !state.has_room(bytes, self.backlog_bytes_max) {
             state = wait(&self.for_log, state);
         }
         !state.is_stopped
@@ -379,18 +381,29 @@ impl State {
         self.written - self.saved
     }
 
+    /// One entry is always allowed, however large.
+    fn has_room(&self, bytes: u64, backlog_bytes_max: u64) -> bool {
+        self.backlog() == 0 || self.backlog() + bytes <= backlog_bytes_max
+    }
+
     fn next_number(&self) -> u64 {
         let last_spare = self.spares.back().map(|spare| spare.number);
         let last = last_spare.or(self.live.back().map(|live| live.segment.number));
         last.expect("there is a segment") + 1
     }
 
-    /// A server that has used less than half of its first segment has no spare.
+    /// A server that has used less than half of its first segment has no spare. A closed segment
+    /// becomes one at a checkpoint: nothing new is made in its place unless the log is close to
+    /// waiting for it.
     fn wants_spare(&self) -> bool {
         let last = self.live.back().expect("a segment is written to");
         let is_half = last.used > last.segment.size / 2;
-        let is_busy = self.is_starving || is_half || self.live.len() > 1;
-        self.spares.len() < if is_busy { SPARES } else { 0 }
+        let closed = self.live.len() - 1;
+        if self.spares.is_empty() {
+            self.is_starving || is_half
+        } else {
+            (is_half || closed > 0) && self.spares.len() + closed < SPARES
+        }
     }
 
     fn closed_and_saved(&self) -> Option<&Live> {
