@@ -209,7 +209,7 @@ impl Shard {
             sampler: Rng::from_seed(seed).child("traces"),
             verified: Verified::default(),
             limiter: Limiter::new(config.rates, &mut Rng::from_seed(seed).child("rates")),
-            view: View::default(),
+            view: View::new(key_seed(seed)),
             next_batch: 1,
             held: Held::default(),
             holds: Holds::default(),
@@ -438,4 +438,11 @@ impl Shard {
             Some(batch) => self.held.push(batch, Waiting::Output(output), depends.clone()),
         }
     }
+}
+
+/// What keys that clients choose are hashed with.
+fn key_seed(seed: [u8; 32]) -> u64 {
+    let mut bytes = [0; 8];
+    Rng::from_seed(seed).child("keys").fill(&mut bytes);
+    u64::from_le_bytes(bytes)
 }

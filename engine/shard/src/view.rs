@@ -1,8 +1,10 @@
 //! The keys of one shard: what is loaded, what was written and is not durable or not applied yet,
 //! and which keys a batch of several shards holds.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 
+use base::collections::{KeyHash, KeyMap};
 use base::limits::{CACHE_BYTES_MAX, OVERLAY_BYTES_MAX};
 use base::{BatchId, Frame, Offset, ShardId, Table};
 use bytes::Bytes;
@@ -47,7 +49,7 @@ struct Entry {
     /// Parked commands that have read it.
     pins: u32,
     /// Read since the clock's hand last passed.
-    referenced: bool,
+    referenced: Cell<bool>,
 }
 
 /// Why a command cannot go on.
@@ -77,14 +79,14 @@ pub struct ViewFigures {
 /// once at a time; a value in memory is never older than one a snapshot could give.
 #[derive(Debug, Default)]
 pub(crate) struct View {
-    entries: BTreeMap<Key, Entry>,
+    entries: KeyMap<Entry>,
     /// Every key of `entries`, in the order of the clock's hand.
     clock: VecDeque<Key>,
     bytes: usize,
     hits: u64,
     misses: u64,
-    loading: BTreeMap<Key, Offset>,
-    holds: BTreeMap<Key, u32>,
+    loading: KeyMap<Offset>,
+    holds: KeyMap<u32>,
     undurable: BTreeMap<BatchId, Vec<Key>>,
     /// Newest durable batch of each shard that told us, and the newest durable offset.
     durable: BTreeMap<ShardId, u64>,
@@ -100,6 +102,17 @@ pub(crate) struct View {
 }
 
 impl View {
+    /// The seed keeps clients from choosing keys that collide.
+    pub(crate) fn new(seed: u64) -> View {
+        let hash = KeyHash { seed };
+        View {
+            entries: KeyMap::with_hasher(hash),
+            loading: KeyMap::with_hasher(hash),
+            holds: KeyMap::with_hasher(hash),
+            ..View::default()
+        }
+    }
+
     /// Begins a command whose message depends on these batches.
     pub(crate) fn begin(&mut self, depends: Depends) {
         self.depends = depends;
@@ -247,8 +260,8 @@ impl View {
                 continue;
             };
             let needed = entry.pending.is_some() || entry.offset > self.applied || entry.pins > 0;
-            if needed || entry.referenced || self.loading.contains_key(&key) {
-                entry.referenced = false;
+            if needed || entry.referenced.get() || self.loading.contains_key(&key) {
+                entry.referenced.set(false);
                 self.clock.push_back(key);
             } else if let Some(gone) = self.entries.remove(&key) {
                 self.bytes -= cost(&key, gone.value.as_ref());
@@ -267,7 +280,8 @@ impl View {
             }
             None => {
                 self.clock.push_back(key.clone());
-                let entry = Entry { value, pending, offset, pins: 0, referenced: true };
+                let referenced = Cell::new(true);
+                let entry = Entry { value, pending, offset, pins: 0, referenced };
                 self.entries.insert(key, entry);
             }
         }
@@ -306,11 +320,8 @@ impl domain::ctx::View for View {
             self.depends.add(batch);
         }
         self.read.push(key.clone());
-        let value = entry.value.clone();
-        if let Some(entry) = self.entries.get_mut(self.scratch.as_slice()) {
-            entry.referenced = true;
-        }
-        Ok(value)
+        entry.referenced.set(true);
+        Ok(entry.value.clone())
     }
 }
 

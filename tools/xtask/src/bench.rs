@@ -1,8 +1,9 @@
-//! Benchmarks: `cargo xtask bench smoke|edges [--json]`.
+//! Benchmarks: `cargo xtask bench smoke|edges|store [--json]`.
 
 mod edges;
 mod runner;
 mod smoke;
+mod store;
 
 use std::path::Path;
 
@@ -59,6 +60,11 @@ pub(crate) enum Format {
 /// The server beside its yardsticks.
 pub(crate) fn smoke(root: &Path, format: Format) -> Result<()> {
     smoke::run(root).map(|report| report.print(format))
+}
+
+/// The store beside redb alone and a bare log.
+pub(crate) fn store(root: &Path, format: Format) -> Result<()> {
+    store::run(root).map(|report| report.print(format))
 }
 
 /// The server among peers that cost it much, and what its own defences cost.

@@ -25,7 +25,8 @@ usage: cargo xtask COMMAND
   sim-faults   plants faults, each of which the simulator has to find
   tidy   the rules of the tree and of its text
   bench smoke [--json]   the server beside its yardsticks, in three minutes
-  bench edges [--json]   passwords, slow and silent peers, rate limits, in four minutes";
+  bench edges [--json]   passwords, slow and silent peers, rate limits, in four minutes
+  bench store [--json]   durable writes beside redb alone and a bare log, in ten minutes";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -39,6 +40,8 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(root()),
         ["bench", "smoke"] => bench::smoke(root(), bench::Format::Table),
         ["bench", "smoke", "--json"] => bench::smoke(root(), bench::Format::Json),
+        ["bench", "store"] => bench::store(root(), bench::Format::Table),
+        ["bench", "store", "--json"] => bench::store(root(), bench::Format::Json),
         ["bench", "edges"] => bench::edges(root(), bench::Format::Table),
         ["bench", "edges", "--json"] => bench::edges(root(), bench::Format::Json),
         ["help" | "--help" | "-h"] => {

@@ -170,7 +170,8 @@ impl Store {
         let steps = self.steps.as_mut().expect("only an open store is asked to work");
         let outcome = match rng.below(4) {
             0 => steps.keep(),
-            1 => steps.apply().and_then(|_| steps.checkpoint()),
+            1 => steps.checkpoint(),
+            2 => steps.apply().and_then(|_| steps.checkpoint()),
             _ => steps.apply().map(drop),
         };
         if outcome.is_err() {
