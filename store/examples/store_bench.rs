@@ -34,6 +34,10 @@ const LOG_BYTES: u64 = 256 * 1024 * 1024;
 const ROWS: redb::TableDefinition<'_, &[u8], &[u8]> = redb::TableDefinition::new("rows");
 const CHECKPOINT: Duration = Duration::from_secs(1);
 
+/// As in the server.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -182,6 +186,11 @@ impl Side for OfStore {
     }
 
     fn finish(self: Box<Self>) -> Result<(), Failure> {
+        let (syncs, batches) =
+            (self.handle.stats().sync_seconds(), self.handle.stats().entry_batches());
+        println!("syncs {}", syncs.count());
+        println!("sync_mean {}", syncs.sum() as f64 / syncs.count() as f64 / 1e3);
+        println!("batches_mean {}", batches.sum() as f64 / batches.count() as f64);
         Ok(self.running.shutdown()?)
     }
 }

@@ -1,7 +1,7 @@
 //! The log thread: gathers batches, makes them durable as one entry, announces them.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use base::{Offset, ShardId};
 
@@ -11,6 +11,11 @@ use crate::log::Log;
 use crate::log::entry::{self, HEADER_SIZE};
 use crate::stats::Stats;
 use crate::{Commit, Event, Sink};
+
+/// So many batches of one entry have more behind them soon.
+const CROWD: usize = 16;
+/// How long those are waited for at the most, and never longer than a quarter of a sync.
+const LINGER_MAX: Duration = Duration::from_micros(100);
 
 /// Owned by the thread `store-log`.
 pub(crate) struct Committer {
@@ -34,7 +39,8 @@ impl Committer {
             let time = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
             let Some(appended) = self.log.append(&group, time)? else { return Ok(()) };
             let now = Instant::now();
-            self.stats.synced(group.len(), bytes, appended.sync);
+            let known = group.len();
+            self.stats.synced(known, bytes, appended.sync);
             queued.into_iter().for_each(|queued| self.stats.durable(queued, now));
             for (shard, event) in announcements(&group, appended.first, self.log.shelf.applied()) {
                 if self.fate.is_poisoned() {
@@ -42,10 +48,25 @@ impl Committer {
                 }
                 (self.sink)(shard, event);
             }
+            if next.is_none() {
+                self.linger(known, appended.sync);
+            }
             first = next.or_else(|| self.queue.wait());
         }
         self.log.shelf.close();
         Ok(())
+    }
+
+    /// Gives those who were told a moment to come back with more, which then goes with the next
+    /// sync and not with the one after it. A few writers are not worth a wait.
+    fn linger(&self, told: usize, sync: Duration) {
+        if told < CROWD {
+            return;
+        }
+        let (begun, patience) = (Instant::now(), (sync / 4).min(LINGER_MAX));
+        while self.queue.len() < told && begun.elapsed() < patience {
+            std::thread::yield_now();
+        }
     }
 
     /// Takes what is queued already, up to the bytes of one entry: while one is written and synced,

@@ -345,6 +345,11 @@ impl<T> Queue<T> {
         item.map_or(Waited::End, Waited::Item)
     }
 
+    /// How many items are there.
+    pub(crate) fn len(&self) -> usize {
+        self.items.len()
+    }
+
     /// Takes an item that is there already.
     pub(crate) fn poll(&self) -> Option<Queued<T>> {
         self.items.try_recv().ok()

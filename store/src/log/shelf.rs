@@ -374,7 +374,7 @@ const SPARES: usize = 1;
 const SPARES_KEPT: usize = 4;
 /// With more segments than these that the state does not have, there is no time to fill one with
 /// zeros.
-const HURRIED: usize = 2;
+const HURRIED: usize = 4;
 
 impl State {
     fn backlog(&self) -> u64 {
