@@ -151,7 +151,7 @@ fn check_log(disk: &dyn Disk, id: StoreId, checked: &mut Checked) -> Result<(), 
     let Files { live, rest } = recover::list(disk, id)?;
     checked.segments = live.len();
     let Some(oldest) = live.first() else {
-        return Err(Error::LogMissing { path: disk.path("") });
+        return Err(recover::no_segment(disk, &rest));
     };
     let needed = Offset(checked.applied.0 + 1);
     if oldest.link.next > needed {

@@ -55,10 +55,15 @@ pub enum Error {
     )]
     LogShort { path: PathBuf, at: u64, ends: Offset, applied: Offset },
     #[error(
-        "{path} is damaged at byte {at}{offset}, and has whole entries behind it: no crash does \
-         that; restore a backup, or give up what follows by `ringmaster check --repair`",
+        "{path} is damaged at byte {at}{what}",
         path = path.display(),
-        offset = offset.map_or(String::new(), |offset| format!(", offset {}", offset.0))
+        what = match offset {
+            Some(offset) => format!(
+                ", offset {}, and has whole entries behind it: no crash does that; restore a \
+                 backup, or give up what follows by `ringmaster check --repair`", offset.0
+            ),
+            None => ": restore a backup".to_owned(),
+        }
     )]
     LogDamaged { path: PathBuf, at: u64, offset: Option<Offset> },
     #[error("cannot read {path} at byte {at}", path = path.display())]

@@ -83,6 +83,11 @@ impl Handle {
         self.shelf.applied()
     }
 
+    /// Whether the archive does not take what it is given.
+    pub fn archive_fails(&self) -> bool {
+        self.shelf.archive_fails()
+    }
+
     /// Bytes of the log that the state does not have durably.
     pub fn backlog_bytes(&self) -> u64 {
         self.shelf.backlog()

@@ -159,7 +159,6 @@ fn assemble(
         segment_bytes: settings.segment_bytes,
         archive: settings.archive.clone(),
         min_free_bytes: settings.min_free_bytes,
-        is_archiving: true,
     };
     let snapshots = Snapshots { tables, recent, snapshot: None };
     let parts = Parts { log, applier, keeper, snapshots, settings };

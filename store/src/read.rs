@@ -144,7 +144,10 @@ impl Snapshot {
     ) -> Result<Option<Bytes>, Error> {
         if let Some(tail) = &self.tail {
             let found = tail.get(table, key);
-            let found = found.map_err(|source| Error::Io { path: tables.path.clone(), source })?;
+            let found = found.map_err(|(name, source)| Error::Io {
+                path: tables.path.with_file_name(name),
+                source,
+            })?;
             if let Some(value) = found {
                 return Ok(value);
             }

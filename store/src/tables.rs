@@ -99,7 +99,7 @@ impl Meta {
         let incarnation = number(INCARNATION_KEY)?
             .and_then(|wide| u32::try_from(wide).ok())
             .ok_or_else(|| tables.damaged("no incarnation"))?;
-        let store = number(STORE_KEY)?.ok_or_else(|| tables.damaged("no number of the store"))?;
+        let store = number(STORE_KEY)?.ok_or_else(|| foreign(&tables.path))?;
         let epoch = number(EPOCH_KEY)?.ok_or_else(|| tables.damaged("no epoch"))?;
         Ok(Meta { applied: Offset(applied), incarnation, store: StoreId(store), epoch })
     }

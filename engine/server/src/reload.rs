@@ -130,6 +130,7 @@ mod tests {
                 "\"text\"" => "\"json\"",
                 "\"local\"" => "\"spread\"",
                 "\"any\"" => "0",
+                "1073741824" => "1073741825",
                 text if text.ends_with(":7350\"") || text.ends_with(":7351\"") => "\"127.0.0.1:1\"",
                 "\"\"" => "\"https://a/\"",
                 text if text.starts_with('"') => "\"other\"",

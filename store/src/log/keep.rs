@@ -27,16 +27,16 @@ pub(crate) struct Keeper {
     pub(crate) segment_bytes: u64,
     pub(crate) archive: Option<Arc<dyn Disk>>,
     pub(crate) min_free_bytes: u64,
-    /// Whether the archive took what it was given last.
-    pub(crate) is_archiving: bool,
 }
 
 impl Keeper {
     pub(crate) fn run(mut self) -> Result<(), Error> {
-        while self.shelf.wait_for_chore(PERIOD, self.is_archiving) {
+        loop {
             self.work()?;
+            if !self.shelf.wait_for_chore(PERIOD, !self.shelf.archive_fails()) {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// Does what there is to do.
@@ -93,14 +93,15 @@ impl Keeper {
         if let Some(archive) = &self.archive {
             let name = archive_name(self.id, segment.number);
             if let Err(error) = archive_segment(&**archive, &name, &segment, used) {
-                if std::mem::replace(&mut self.is_archiving, false) {
+                if !self.shelf.archive_fails() {
                     let file = archive.path(&name).display().to_string();
                     tracing::error!(file, %error, "cannot archive; segments are kept meanwhile");
                 }
+                self.shelf.set_archive_fails(true);
                 self.shelf.put_back(segment, used);
                 return Ok(false);
             }
-            self.is_archiving = true;
+            self.shelf.set_archive_fails(false);
         }
         let failed = |source| Error::LogWrite { path: self.disk.path(&name), source };
         let number = self.shelf.number_for_reuse();

@@ -64,13 +64,11 @@ pub(crate) fn recover(
     entry_bytes_max: u64,
 ) -> Result<Recovered, Error> {
     remove_unborn(disk)?;
+    // Names that a kill has left in memory only: what is acknowledged from here on relies on them.
+    disk.sync().map_err(|source| Error::Io { path: disk.path(""), source })?;
     let Files { mut live, mut rest } = list(disk, id)?;
     let Some(oldest) = live.first() else {
-        if let Some((spare, Title::Damaged)) = rest.first() {
-            let path = disk.path(&segment::file_name(spare.number));
-            return Err(Error::LogDamaged { path, at: 0, offset: None });
-        }
-        return Err(Error::LogMissing { path: disk.path("") });
+        return Err(no_segment(disk, &rest));
     };
     let needed = Offset(applied.0 + 1);
     if oldest.link.next > needed {
@@ -128,6 +126,17 @@ pub(crate) fn recover(
     })
 }
 
+/// Why there is no segment in these files.
+pub(crate) fn no_segment(disk: &dyn Disk, rest: &[(Spare, Title)]) -> Error {
+    match rest.first() {
+        Some((spare, Title::Damaged)) => {
+            let path = disk.path(&segment::file_name(spare.number));
+            Error::LogDamaged { path, at: 0, offset: None }
+        }
+        _ => Error::LogMissing { path: disk.path("") },
+    }
+}
+
 /// Removes the segments that were never whole.
 fn remove_unborn(disk: &dyn Disk) -> Result<(), Error> {
     let failed = |source| Error::Io { path: disk.path(""), source };
@@ -146,8 +155,6 @@ pub(crate) fn list(disk: &dyn Disk, id: StoreId) -> Result<Files, Error> {
     for name in disk.list().map_err(folder)? {
         numbers.extend(segment::number_of(&name));
     }
-    // Names that a kill has left in memory only: what is acknowledged from here on relies on them.
-    disk.sync().map_err(folder)?;
     numbers.sort_unstable();
     let mut files = Files { live: Vec::new(), rest: Vec::new() };
     let mut expected = numbers.first().copied();

@@ -13,7 +13,7 @@ use super::segment::Segment;
 use crate::Pressure;
 use crate::disk::File;
 
-/// A file ready to become a segment: its name is durable, its bytes are allocated.
+/// A file ready to become a segment: its name is durable, and its size.
 #[derive(Debug)]
 pub(crate) struct Spare {
     pub(crate) number: u64,
@@ -44,6 +44,7 @@ pub(crate) struct Shelf {
     backlog_bytes_max: u64,
     has_long_backlog: AtomicBool,
     has_little_space: AtomicBool,
+    archive_fails: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -109,6 +110,7 @@ impl Shelf {
             backlog_bytes_max,
             has_long_backlog: AtomicBool::new(false),
             has_little_space: AtomicBool::new(false),
+            archive_fails: AtomicBool::new(false),
         }
     }
 
@@ -129,6 +131,14 @@ impl Shelf {
 
     pub(crate) fn has_little_space(&self) -> bool {
         self.has_little_space.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_archive_fails(&self, fails: bool) {
+        self.archive_fails.store(fails, Ordering::Relaxed);
+    }
+
+    pub(crate) fn archive_fails(&self) -> bool {
+        self.archive_fails.load(Ordering::Relaxed)
     }
 
     /// Newest offset that every snapshot taken from here on shows.

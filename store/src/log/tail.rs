@@ -10,7 +10,7 @@ use rustc_hash::FxBuildHasher;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::entry::StoreId;
-use super::segment::Segment;
+use super::segment::{self, Segment};
 
 /// Where the newest value of each row stands in the log.
 ///
@@ -63,14 +63,21 @@ impl Tail {
         self.rows.is_empty()
     }
 
-    /// A row's value, or that it is gone; `None` where the tail says nothing of it.
-    pub(crate) fn get(&self, table: Table, key: &[u8]) -> io::Result<Option<Option<Bytes>>> {
+    /// A row's value, or that it is gone; `None` where the tail says nothing of it. An error comes
+    /// with the name of the file.
+    pub(crate) fn get(
+        &self,
+        table: Table,
+        key: &[u8],
+    ) -> Result<Option<Option<Bytes>>, (String, io::Error)> {
         let Some(place) = self.rows.get(&self.hash(table, key)) else { return Ok(None) };
         if place.len == DELETED {
             return Ok(Some(None));
         }
         let mut value = vec![0; place.len as usize];
-        self.segments[place.segment as usize].file.read(place.at.into(), &mut value)?;
+        let segment = &self.segments[place.segment as usize];
+        let read = segment.file.read(place.at.into(), &mut value);
+        read.map_err(|error| (segment::file_name(segment.number), error))?;
         Ok(Some(Some(value.into())))
     }
 

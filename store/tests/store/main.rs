@@ -4,6 +4,7 @@
 #![allow(unreachable_pub, reason = "a test crate has no outside")]
 
 mod archive;
+mod check;
 mod crash;
 mod fixture;
 mod folder;

@@ -131,6 +131,11 @@ pub(super) static STORE_BACKLOG: Family = gauge(
 );
 pub(super) static STORE_LOG: Family =
     gauge("ringmaster_store_log_bytes", &[], "Size of the files of the log in the data folder.");
+pub(super) static STORE_ARCHIVE_FAILS: Family = gauge(
+    "ringmaster_store_archive_fails",
+    &[],
+    "1 while store.archive_dir does not take files of the log.",
+);
 pub(super) static STORE_REFUSES: Family = gauge(
     "ringmaster_store_refuses_writes",
     &["reason"],
@@ -335,7 +340,7 @@ pub(super) static CORE: [Row; 26] = [
 
 /// Those that are not in [`CORE`].
 #[cfg(test)]
-pub(super) static OTHERS: [&Family; 37] = [
+pub(super) static OTHERS: [&Family; 38] = [
     &BUILD_INFO,
     &START_TIME,
     &INCARNATION,
@@ -364,6 +369,7 @@ pub(super) static OTHERS: [&Family; 37] = [
     &STORE_CHECKPOINT_SECONDS,
     &STORE_BACKLOG,
     &STORE_LOG,
+    &STORE_ARCHIVE_FAILS,
     &STORE_REFUSES,
     &STORE_LOAD_SECONDS,
     &STORE_COMMIT_QUEUE,

@@ -11,10 +11,10 @@ use super::families::{
     ALLOCATED, BUILD_INFO, CORE, CORE_ALLOCATED, CPU, DATA, DESCRIPTORS, DESCRIPTORS_MAX,
     DISK_FREE, DISK_SIZE, INCARNATION, MAILBOX, MEMORY_LIMIT, PASSWORD_QUEUE, PASSWORDS_REFUSED,
     PROOFS, RATE_LIMITED, READY, REQUEST_SECONDS, REQUESTS, RESIDENT, SPANS, START_TIME,
-    STORE_APPLY_SECONDS, STORE_BACKLOG, STORE_CHECKPOINT_SECONDS, STORE_COMMIT_QUEUE,
-    STORE_COMMIT_SECONDS, STORE_ENTRY_BATCHES, STORE_ENTRY_BYTES, STORE_LOAD_QUEUE,
-    STORE_LOAD_SECONDS, STORE_LOG, STORE_REFUSES, STORE_SYNC_SECONDS, TICK_AGE, TICK_LATE_SECONDS,
-    TICK_SECONDS,
+    STORE_APPLY_SECONDS, STORE_ARCHIVE_FAILS, STORE_BACKLOG, STORE_CHECKPOINT_SECONDS,
+    STORE_COMMIT_QUEUE, STORE_COMMIT_SECONDS, STORE_ENTRY_BATCHES, STORE_ENTRY_BYTES,
+    STORE_LOAD_QUEUE, STORE_LOAD_SECONDS, STORE_LOG, STORE_REFUSES, STORE_SYNC_SECONDS, TICK_AGE,
+    TICK_LATE_SECONDS, TICK_SECONDS,
 };
 use super::{CODES, Core, Metrics, ROWS, process};
 use crate::allocator;
@@ -126,6 +126,7 @@ fn tell_store(text: &mut Text, store: &store::Handle) {
     text.histogram(&STORE_CHECKPOINT_SECONDS, &[], &stats.checkpoint_seconds());
     text.gauge(&STORE_BACKLOG, &[], store.backlog_bytes());
     text.gauge(&STORE_LOG, &[], store.log_bytes());
+    text.gauge(&STORE_ARCHIVE_FAILS, &[], u64::from(store.archive_fails()));
     let pressure = store.pressure();
     for (reason, is) in [("behind", Pressure::Behind), ("full", Pressure::Full)] {
         text.gauge(&STORE_REFUSES, &[reason], u64::from(pressure == is));

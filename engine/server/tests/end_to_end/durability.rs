@@ -3,7 +3,7 @@
 use std::sync::{Arc, Barrier};
 use std::thread;
 
-use crate::client::{Connection, Tokens, bearer};
+use crate::client::{Connection, LOGIN, SERVER_KEY, Tokens, bearer};
 use crate::process::Server;
 
 /// Rows 52, 81, 87 and 89 to 91.
@@ -91,4 +91,29 @@ fn parallel_first_logins_of_one_device_make_one_account() {
     let answers: Vec<_> = clients.into_iter().map(|client| client.join().unwrap()).collect();
     assert!(answers.iter().all(|(user, _)| *user == answers[0].0), "{answers:?}");
     assert_eq!(answers.iter().filter(|(_, is_new)| *is_new).count(), 1, "{answers:?}");
+}
+
+/// With too little space on the disk, what is there can be read, and nothing is written.
+#[test]
+fn a_disk_that_is_almost_full_refuses_writes_and_reads_go_on() {
+    let mut server = Server::start(2);
+    let tokens = Connection::open(server.address).login("device-of-a-reader");
+    // No disk has so much.
+    let config = format!("[store]\nmin_free_bytes = {}\n", 1_u64 << 50);
+    std::fs::write(server.config_file(), config).unwrap();
+    server.kill_and_start_again();
+    server.wait_for_log("the disk is almost full");
+    let mut connection = Connection::open(server.address);
+    // A shard hears of it with its next tick.
+    let mut newcomers = (0..).map(|number| {
+        let body = format!(r#"{{"id":"device-of-newcomer-{number}"}}"#);
+        connection.post(LOGIN, SERVER_KEY, &body)
+    });
+    let refused = newcomers.find(|answer| answer.status != 200).unwrap();
+    assert_eq!(refused.refusal(), (429, 8));
+    let message = refused.text(&["message"]);
+    assert_eq!(message, "The disk is almost full; only reads go on.");
+    drop(newcomers);
+    assert!(!connection.login("device-of-a-reader").is_new);
+    connection.user_id(&tokens.session);
 }
