@@ -171,4 +171,8 @@ impl<'a> Rows<'a> {
         written.map_err(|e| self.tables.write_error(e))?;
         Ok(())
     }
+
+    pub(crate) fn damaged(&self, what: &'static str) -> Error {
+        self.tables.damaged(what)
+    }
 }

@@ -2,7 +2,8 @@
 //!
 //! # Purpose
 //! Makes batches of changes durable in the order in which they were queued and says so, and answers
-//! loads of single keys from a snapshot.
+//! loads of single keys from a snapshot. Copies itself into backups while it serves, and is made
+//! again from them.
 //!
 //! # Owns
 //! `DATA_DIR/ringmaster.redb`, the lock on `DATA_DIR`, the threads `store-commit` and
@@ -21,6 +22,7 @@
 //! knows a feature. No other crate names redb.
 
 mod apply;
+mod backup;
 mod check;
 mod commit;
 mod disk;
@@ -38,6 +40,10 @@ use std::sync::Arc;
 use base::{BatchId, Frame, Offset, ShardId, Table};
 use bytes::Bytes;
 
+pub use backup::{
+    BackupOptions, Extra, FILE_BYTES, Key, Phase, Progress, RestoreOptions, Restored, Source,
+    Summary, Until, Watch, backup, restore, restore_on, verify,
+};
 pub use check::{Checked, Damage, TableSize, check, check_on, repair, repair_on};
 pub use disk::{Disk, File, OsDisk};
 pub use error::Error;
