@@ -111,10 +111,12 @@ impl Applier {
     /// Applies the entry under the cursor, if there is one.
     fn apply_entry(&mut self, rows: &mut Rows<'_>) -> Result<bool, Error> {
         let Cursor { segment: number, at, link } = self.cursor;
-        // The keeper may have taken a segment at whose end the cursor stands.
-        let rest = self.shelf.readable(number).filter(|(_, used)| at < *used);
-        let Some((segment, used)) = rest else {
-            let Some((next, _)) = self.shelf.readable(number + 1) else { return Ok(false) };
+        // The later one first: once it is there, the earlier one does not grow. That may be gone
+        // already: nobody waits for this thread to leave a segment of which the state has all.
+        let next = self.shelf.readable(number + 1);
+        let here = self.shelf.readable(number).filter(|(_, used)| at < *used);
+        let Some((segment, used)) = here else {
+            let Some((next, _)) = next else { return Ok(false) };
             self.cursor = Cursor { segment: next.number, at: entry::SECTOR, link };
             self.entries = None;
             return self.apply_entry(rows);
@@ -171,5 +173,9 @@ impl<'a> Rows<'a> {
         };
         written.map_err(|e| self.tables.write_error(e))?;
         Ok(())
+    }
+
+    pub(crate) fn damaged(&self, what: &'static str) -> Error {
+        self.tables.damaged(what)
     }
 }

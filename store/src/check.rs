@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use base::{Offset, Table};
 use redb::{ReadableDatabase, ReadableTable};
 
+use crate::backup::UNFINISHED;
 use crate::disk::{Disk, File};
 use crate::error::Error;
 use crate::log::entry::{self, HEADER_SIZE, Link, SECTOR, StoreId};
@@ -66,6 +67,11 @@ pub fn repair(dir: &Path) -> Result<Vec<PathBuf>, Error> {
 /// The same of a store on any disk.
 pub fn check_on(disk: &dyn Disk) -> Result<Checked, Error> {
     let mut checked = Checked::default();
+    let names = disk.list().map_err(|source| Error::Io { path: disk.path(""), source })?;
+    if names.iter().any(|name| name == UNFINISHED) {
+        checked.problems.push(Error::RestoreUnfinished { path: disk.path("") });
+        return Ok(checked);
+    }
     let state = catch_unwind(AssertUnwindSafe(|| check_state(disk, &mut checked)));
     let path = disk.path(FILE_NAME);
     let panicked = || Error::Damaged { path, what: "redb panicked over it", source: None };

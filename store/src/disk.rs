@@ -64,6 +64,7 @@ pub struct OsDisk {
     path: PathBuf,
     /// The folder, open: its lock is this file's.
     folder: fs::File,
+    is_read_only: bool,
 }
 
 impl OsDisk {
@@ -71,7 +72,14 @@ impl OsDisk {
     pub fn open(path: &Path) -> io::Result<OsDisk> {
         // Reading the names tells a file from a folder, and a folder that may not be listed.
         fs::read_dir(path)?;
-        Ok(OsDisk { path: path.to_owned(), folder: fs::File::open(path)? })
+        let (path, folder) = (path.to_owned(), fs::File::open(path)?);
+        Ok(OsDisk { path, folder, is_read_only: false })
+    }
+
+    /// A folder that is there, in which files are read only: it may be on a disk that permits no
+    /// more.
+    pub fn read_only(path: &Path) -> io::Result<OsDisk> {
+        Ok(OsDisk { is_read_only: true, ..OsDisk::open(path)? })
     }
 
     /// A folder that is made if it is not there, for this user only.
@@ -98,7 +106,7 @@ impl Disk for OsDisk {
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
         let mut options = fs::OpenOptions::new();
-        Ok(Arc::new(options.read(true).write(true).open(self.path.join(name))?))
+        Ok(Arc::new(options.read(true).write(!self.is_read_only).open(self.path.join(name))?))
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use base::Offset;
+use base::{Offset, UnixTime};
 
 /// What redb said. Boxed and without its type, so that nobody outside can depend on redb.
 pub(crate) type Source = Box<dyn std::error::Error + Send + Sync>;
@@ -86,6 +86,44 @@ pub enum Error {
     Thread { name: String, source: io::Error },
     #[error("the thread {name}, which keeps {path}, panicked", path = path.display())]
     Panicked { path: PathBuf, name: String },
+    #[error("{path} is no backup, or one that was not finished: it has no manifest", path = path.display())]
+    NoBackup { path: PathBuf },
+    #[error("{path} is damaged: {what}; the backup is not whole: use another one", path = path.display())]
+    BackupDamaged { path: PathBuf, what: &'static str },
+    #[error("{path} does not open with this key: it is another backup's, or the file is damaged", path = path.display())]
+    BackupKey { path: PathBuf },
+    #[error("{path} is encrypted: name the file of its key", path = path.display())]
+    BackupEncrypted { path: PathBuf },
+    #[error("{path} is not encrypted: leave out the key, if this is the backup you mean", path = path.display())]
+    BackupPlain { path: PathBuf },
+    #[error("{path} is not empty (it has {name}): name an empty folder, or a new one", path = path.display())]
+    NotEmpty { path: PathBuf, name: String },
+    #[error(
+        "a restore into {path} was not finished: do it again, or remove what is in the folder",
+        path = path.display()
+    )]
+    RestoreUnfinished { path: PathBuf },
+    #[error(
+        "the backup shows offset {offset}, {time}, and nothing before: use an earlier backup",
+        offset = last.0, time = moment(*time)
+    )]
+    TargetBefore { last: Offset, time: u64 },
+    #[error(
+        "backup and archive end at offset {offset}, {time}: name a moment up to there, or another \
+         archive",
+        offset = last.0, time = moment(*time)
+    )]
+    TargetBeyond { last: Offset, time: u64 },
+    #[error("given up: {path}", path = path.display())]
+    Abandoned { path: PathBuf },
     #[error("{path} is closed after an earlier fault", path = path.display())]
     Poisoned { path: PathBuf },
+}
+
+/// Milliseconds since 1970 as people read them.
+fn moment(time: u64) -> String {
+    match time {
+        0 => "of an unknown time".to_owned(),
+        _ => format!("of {}", UnixTime(time.saturating_mul(1_000_000))),
+    }
 }

@@ -12,6 +12,7 @@ use base::Offset;
 use crossbeam_channel::{Receiver, SendError, Sender, bounded, select, unbounded};
 
 use crate::apply::Applier;
+use crate::backup::Source;
 use crate::commit::Committer;
 use crate::disk::Disk;
 use crate::error::Error;
@@ -35,6 +36,7 @@ pub struct Handle {
     loads: Sender<Queued<Load>>,
     stats: Arc<Stats>,
     shelf: Arc<Shelf>,
+    source: Arc<Source>,
     /// Most items of each queue; several threads at once may go over it by one each.
     limit: usize,
 }
@@ -86,6 +88,11 @@ impl Handle {
     /// Whether the archive does not take what it is given.
     pub fn archive_fails(&self) -> bool {
         self.shelf.archive_fails()
+    }
+
+    /// For backups of the store.
+    pub fn source(&self) -> &Source {
+        &self.source
     }
 
     /// Bytes of the log that the state does not have durably.
@@ -161,8 +168,11 @@ impl Running {
         let (loads, load_queue) = unbounded();
         let stats = Arc::clone(&applier.stats);
         let tables = Arc::clone(&applier.tables);
+        let (shared, disk) = (Arc::clone(&tables), &*log.disk);
+        let source = Arc::new(Source::new(shared, Arc::clone(&shelf), disk, log.id));
+        let (stats_of_handle, limit) = (Arc::clone(&stats), settings.queue);
         let mut running = Running {
-            handle: Handle { commits, loads, stats: stats.clone(), shelf, limit: settings.queue },
+            handle: Handle { commits, loads, stats: stats_of_handle, shelf, source, limit },
             threads: Vec::with_capacity(settings.readers + 2),
             keeper: None,
             fate: Arc::clone(&fate),
@@ -248,6 +258,7 @@ impl Running {
             let _ = thread.join();
         }
         self.handle.shelf.stop();
+        self.handle.source.close();
         let _ = self.keeper.take().map(JoinHandle::join);
     }
 }

@@ -3,7 +3,7 @@
 //! # Purpose
 //! Makes batches of changes durable in the order in which they were queued and says so, and answers
 //! loads of single keys from a snapshot. What is acknowledged stands in a log; a state in redb
-//! follows it.
+//! follows it. Copies itself into backups while it serves, and is made again from them.
 //!
 //! # Owns
 //! `DATA_DIR/ringmaster.redb`, `DATA_DIR/*.log`, the lock on `DATA_DIR`, the offsets of batches, the
@@ -25,6 +25,7 @@
 //! knows a feature. No other crate names redb.
 
 mod apply;
+mod backup;
 mod check;
 mod commit;
 mod disk;
@@ -42,6 +43,10 @@ use std::sync::Arc;
 use base::{BatchId, Frame, Offset, ShardId, Table};
 use bytes::Bytes;
 
+pub use backup::{
+    BackupOptions, Extra, FILE_BYTES, Key, Phase, Progress, RestoreOptions, Restored, Source,
+    Summary, Until, Watch, backup, restore, restore_on, verify,
+};
 pub use check::{Checked, Damage, TableSize, check, check_on, repair, repair_on};
 pub use disk::{Disk, File, OsDisk};
 pub use error::Error;

@@ -13,6 +13,7 @@ use redb::{DatabaseError, ReadableDatabase, StorageError, TableError};
 use ring::rand::SecureRandom as _;
 
 use crate::apply::Applier;
+use crate::backup::UNFINISHED;
 use crate::disk::{Backend, Disk, File, OsDisk};
 use crate::error::Error;
 use crate::handle::{Parts, Running};
@@ -28,7 +29,7 @@ use crate::{Settings, Sink};
 
 pub const FILE_NAME: &str = "ringmaster.redb";
 /// Size of the first segment of a new store: small, so that the first start is quick.
-const FIRST_SEGMENT_BYTES: u64 = 1024 * 1024;
+pub(crate) const FIRST_SEGMENT_BYTES: u64 = 1024 * 1024;
 
 /// An open data folder whose threads have not been started.
 #[derive(Debug)]
@@ -74,6 +75,9 @@ impl Store {
     fn try_open(disk: &Arc<dyn Disk>, settings: Settings) -> Result<Opened, Error> {
         let failed = |source| io_error(&disk.path(""), source);
         let names = disk.list().map_err(failed)?;
+        if names.iter().any(|name| name == UNFINISHED) {
+            return Err(Error::RestoreUnfinished { path: disk.path("") });
+        }
         if !names.iter().any(|name| name == FILE_NAME) {
             create(&**disk, &names, &settings)?;
         }
@@ -221,10 +225,7 @@ fn create(disk: &dyn Disk, names: &[String], settings: &Settings) -> Result<(), 
             disk.remove(name).map_err(|e| failed(name, e))?;
         }
     }
-    let mut random = [0; 8];
-    let random_failed = |_| failed("", io::Error::other("the system gives no random numbers"));
-    ring::rand::SystemRandom::new().fill(&mut random).map_err(random_failed)?;
-    let store = StoreId(u64::from_le_bytes(random));
+    let store = draw_id(disk)?;
     let size = FIRST_SEGMENT_BYTES.min(settings.segment_bytes);
     let link = Link { next: Offset(1), previous: 0 };
     keep::make_first(disk, store, link, size).map_err(|e| failed(&segment::file_name(1), e))?;
@@ -239,6 +240,15 @@ fn create(disk: &dyn Disk, names: &[String], settings: &Settings) -> Result<(), 
     tables.redb.close().map_err(|e| database_error(&disk.path(&unborn), e))?;
     disk.rename(&unborn, FILE_NAME).map_err(|e| failed(FILE_NAME, e))?;
     disk.sync().map_err(|e| failed(FILE_NAME, e))
+}
+
+/// The number of a new store.
+pub(crate) fn draw_id(disk: &dyn Disk) -> Result<StoreId, Error> {
+    let mut random = [0; 8];
+    let failed = |_| io::Error::other("the system gives no random numbers");
+    let drawn = ring::rand::SystemRandom::new().fill(&mut random).map_err(failed);
+    drawn.map_err(|source| io_error(&disk.path(""), source))?;
+    Ok(StoreId(u64::from_le_bytes(random)))
 }
 
 /// Whether anything was written to a segment, of whatever store, behind its title.
@@ -288,7 +298,7 @@ fn io_error(path: &Path, source: io::Error) -> Error {
     Error::Io { path: path.to_owned(), source }
 }
 
-fn database_error(path: &Path, error: DatabaseError) -> Error {
+pub(crate) fn database_error(path: &Path, error: DatabaseError) -> Error {
     let path = path.to_owned();
     match error {
         DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {

@@ -1,10 +1,12 @@
 //! The store without threads: for a driver that decides itself what happens when.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use base::{Offset, ShardId};
 
 use crate::apply::Applier;
+use crate::backup::Source;
 use crate::commit::announcements;
 use crate::error::Error;
 use crate::handle::Parts;
@@ -22,13 +24,16 @@ pub struct Steps {
     keeper: Keeper,
     snapshots: Snapshots,
     opened: Instant,
+    source: Arc<Source>,
 }
 
 impl Store {
     /// Gives up threads. The lock on the folder, if there is one, is given up too.
     pub fn into_steps(self) -> Steps {
         let Parts { log, applier, keeper, snapshots, .. } = self.into_parts();
-        Steps { log, applier, keeper, snapshots, opened: Instant::now() }
+        let (tables, shelf) = (Arc::clone(&applier.tables), Arc::clone(&log.shelf));
+        let source = Arc::new(Source::new(tables, shelf, &*log.disk, log.id));
+        Steps { log, applier, keeper, snapshots, opened: Instant::now(), source }
     }
 }
 
@@ -38,6 +43,15 @@ impl Steps {
     ///
     /// Where a thread would wait for the state to come closer, this brings it there first.
     pub fn commit(&mut self, group: &[Commit]) -> Result<Vec<(ShardId, Event)>, Error> {
+        self.commit_at(group, 0)
+    }
+
+    /// The same at a time, in milliseconds since 1970.
+    pub fn commit_at(
+        &mut self,
+        group: &[Commit],
+        time: u64,
+    ) -> Result<Vec<(ShardId, Event)>, Error> {
         if !self.log.shelf.has_room(entry::span(entry::size(group))) {
             while self.apply()? {}
             self.checkpoint()?;
@@ -45,7 +59,8 @@ impl Steps {
         if !self.log.shelf.has_spare() {
             self.keeper.make_spare()?;
         }
-        let appended = self.log.append(group, 0)?.expect("nothing stops a store without threads");
+        let appended =
+            self.log.append(group, time)?.expect("nothing stops a store without threads");
         Ok(announcements(group, appended.first, self.log.shelf.applied()).collect())
     }
 
@@ -71,6 +86,11 @@ impl Steps {
     /// Puts away segments that are not needed any more, and makes new ones.
     pub fn keep(&mut self) -> Result<(), Error> {
         self.keeper.work()
+    }
+
+    /// For backups of the store, while steps are done.
+    pub fn source(&self) -> Arc<Source> {
+        Arc::clone(&self.source)
     }
 
     /// Newest offset that an answer to a load may be asked for.

@@ -34,6 +34,49 @@ impl UnixTime {
         self.0 / 1_000_000_000
     }
 
+    /// Reads RFC 3339, with an offset from UTC or `Z`, at any number of digits of fraction.
+    pub fn parse(text: &str) -> Option<UnixTime> {
+        fn number(text: &str, from: usize, to: usize) -> Option<u64> {
+            let digits = text.get(from..to)?;
+            digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
+        }
+        let separators = [(4, "-"), (7, "-"), (10, "Tt "), (13, ":"), (16, ":")];
+        for (at, allowed) in separators {
+            allowed.contains(text.get(at..=at)?).then_some(())?;
+        }
+        let (year, month, day) = (number(text, 0, 4)?, number(text, 5, 7)?, number(text, 8, 10)?);
+        let days = days_from_civil(year, month, day)?;
+        let (hour, minute, second) =
+            (number(text, 11, 13)?, number(text, 14, 16)?, number(text, 17, 19)?);
+        if hour > 23 || minute > 59 || second > 59 {
+            return None;
+        }
+        let mut rest = &text[19..];
+        let mut nanos = 0;
+        if let Some(fraction) = rest.strip_prefix('.') {
+            let count = fraction.bytes().take_while(u8::is_ascii_digit).count();
+            let kept = count.min(9);
+            nanos = number(fraction, 0, kept).filter(|_| count > 0)?;
+            nanos *= 10_u64.pow(9 - u32::try_from(kept).ok()?);
+            rest = &fraction[count..];
+        }
+        let local = days * 86_400 + hour * 3600 + minute * 60 + second;
+        let secs = match rest {
+            "Z" | "z" => local,
+            _ => {
+                let (hours, minutes) = (number(rest, 1, 3)?, number(rest, 4, 6)?);
+                let shift = hours * 3600 + minutes * 60;
+                let is_offset = rest.len() == 6 && &rest[3..4] == ":" && hours < 24 && minutes < 60;
+                match &rest[..1] {
+                    "+" if is_offset => local.checked_sub(shift)?,
+                    "-" if is_offset => local + shift,
+                    _ => return None,
+                }
+            }
+        };
+        Some(UnixTime(secs.checked_mul(1_000_000_000)?.checked_add(nanos)?))
+    }
+
     fn subsec_nanos(self) -> u64 {
         self.0 % 1_000_000_000
     }
@@ -65,6 +108,19 @@ impl fmt::Display for UnixTime {
 pub struct Now {
     pub monotonic: Instant,
     pub wall: UnixTime,
+}
+
+/// The day, counted from 1970-01-01, of a date that is one. The inverse of [`civil_from_days`].
+fn days_from_civil(year: u64, month: u64, day: u64) -> Option<u64> {
+    if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return None;
+    }
+    let shifted_year = if month > 2 { year } else { year - 1 };
+    let (era, year_of_era) = (shifted_year / 400, shifted_year % 400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    let days = era * 146_097 + day_of_era - 719_468;
+    (civil_from_days(days) == (year, month, day)).then_some(days)
 }
 
 /// (year, month, day) of a day counted from 1970-01-01, in the proleptic Gregorian calendar.
@@ -104,5 +160,37 @@ mod tests {
     fn deadlines_do_not_overflow() {
         assert_eq!(Instant(u64::MAX - 1).after(Duration::from_secs(1)), Instant(u64::MAX));
         assert_eq!(Instant(1).since(Instant(2)), Duration::ZERO);
+    }
+
+    #[test]
+    fn times_are_read_from_rfc_3339() {
+        for nanos in [0, 1, 951_782_399_000_000_000, 951_782_400_123_456_789, 1 << 62] {
+            assert_eq!(UnixTime::parse(&UnixTime(nanos).to_string()), Some(UnixTime(nanos)));
+        }
+        let noon = UnixTime::from_secs(1_767_225_600 + 12 * 3600);
+        for text in [
+            "2026-01-01T12:00:00Z",
+            "2026-01-01 12:00:00.0z",
+            "2026-01-01T14:30:00+02:30",
+            "2026-01-01T07:00:00.0000000000-05:00",
+        ] {
+            assert_eq!(UnixTime::parse(text), Some(noon), "{text}");
+        }
+        for text in [
+            "",
+            "2026-01-01",
+            "2026-02-29T12:00:00Z",
+            "2026-13-01T12:00:00Z",
+            "2026-01-01T24:00:00Z",
+            "2026-01-01T12:00:00",
+            "2026-01-01T12:00:00.Z",
+            "2026-01-01T12:00:00+2:30",
+            "2026-01-01T12:00:00Zx",
+            "1969-12-31T23:59:59Z",
+            "2026-01-01T12:00:0\u{e9}",
+            "+026-01-01T12:00:00Z",
+        ] {
+            assert_eq!(UnixTime::parse(text), None, "{text:?}");
+        }
     }
 }

@@ -14,10 +14,12 @@
 
 mod address;
 mod allocator;
+mod backup;
 mod bus;
 mod certificate;
 mod check;
 mod config;
+mod control;
 mod driver;
 mod executor;
 mod gateway;
@@ -27,6 +29,7 @@ mod metrics;
 mod operator_key;
 mod password;
 mod process;
+mod progress;
 mod reload;
 mod reporter;
 mod server_key;
@@ -60,6 +63,8 @@ fn main() -> ExitCode {
         },
         Some(("token", matches)) => token(matches),
         Some(("check", matches)) => check_folder(matches),
+        Some(("backup", matches)) => back_up(matches),
+        Some(("restore", matches)) => restore(matches),
         Some((name, _)) => unreachable!("the command {name} is not in the list"),
     }
 }
@@ -121,6 +126,32 @@ fn check_folder(matches: &ArgMatches) -> ExitCode {
             Err(error) => fail(&error),
         },
         Err(problems) => refuse(&problems),
+    }
+}
+
+fn back_up(matches: &ArgMatches) -> ExitCode {
+    if let Some(("verify", matches)) = matches.subcommand() {
+        let (dir, key_file) = command_line::backup_request(matches);
+        return end(backup::verify(&dir, key_file.as_deref()));
+    }
+    let (dir, key_file) = command_line::backup_request(matches);
+    match Sources::new(matches).data_dir() {
+        Ok(data_dir) => end(backup::make(&data_dir, &dir, key_file.as_deref())),
+        Err(problems) => refuse(&problems),
+    }
+}
+
+fn restore(matches: &ArgMatches) -> ExitCode {
+    match Sources::new(matches).data_dir() {
+        Ok(data_dir) => end(backup::restore(&data_dir, &command_line::restore_request(matches))),
+        Err(problems) => refuse(&problems),
+    }
+}
+
+fn end(outcome: anyhow::Result<()>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
     }
 }
 

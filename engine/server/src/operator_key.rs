@@ -10,7 +10,7 @@ use domain::operator::Bearer;
 
 use crate::{key_file, whole_file};
 
-const FILE: &str = "operator.key";
+pub(crate) const FILE: &str = "operator.key";
 /// Hexadecimal digits of 32 bytes.
 const LENGTH: usize = 64;
 const SIZE_MAX: u64 = 4096;

@@ -23,6 +23,7 @@ use signal_hook::iterator::Signals;
 use crate::bus::{self, Bus, Mail, mailbox};
 use crate::certificate::Certificate;
 use crate::config::{Config, Loaded, Mode, Shown, Sources, escape};
+use crate::control;
 use crate::executor::{self, Core};
 use crate::logger::Logger;
 use crate::metrics::Metrics;
@@ -147,6 +148,10 @@ pub(crate) fn run(loaded: Loaded, sources: Sources, logger: Logger) -> Result<()
     }
     watch(shared.clone())?;
     reporter::start(shared.clone(), jobs)?;
+    let control = control::start(&shared.config.data_dir, shared.store.clone());
+    let control = control.inspect_err(|error| {
+        tracing::warn!(error = format!("{error:#}"), "this server cannot be asked for backups");
+    });
     let banner = Banner { address, admin_address, first_token, incarnation: opened.incarnation };
     let config = loaded.config.clone();
     let bus = shared.bus.clone();
@@ -157,6 +162,9 @@ pub(crate) fn run(loaded: Loaded, sources: Sources, logger: Logger) -> Result<()
 
     for thread in threads {
         executor::join(thread)?;
+    }
+    if let Ok(control) = control {
+        control.stop();
     }
     store.shutdown()?;
     tracing::info!("stopped");

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::{key_file, whole_file};
 
 /// The key of a data folder whose configuration names none.
-const FILE: &str = "server-token.pem";
+pub(crate) const FILE: &str = "server-token.pem";
 const KEY: &str = "session.server_token_key_files";
 const SIZE_MAX: u64 = 64 << 10;
 const LABEL: &str = "PRIVATE KEY";

@@ -191,6 +191,18 @@ pub(crate) fn each_change<'a>(
     Some(())
 }
 
+/// The bytes of the first so many batches, or `None` when there are not so many.
+pub(crate) fn first_batches(batches: &[u8], count: u64) -> Option<&[u8]> {
+    let mut rest = batches;
+    for _ in 0..count {
+        for _ in 0..take_u32(&mut rest)? {
+            let len = take_u32(&mut rest)? as usize;
+            rest = rest.get(len..)?;
+        }
+    }
+    Some(&batches[..batches.len() - rest.len()])
+}
+
 pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
 }

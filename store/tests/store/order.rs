@@ -7,6 +7,7 @@ use base::{BatchId, Offset, ShardId};
 use store::{Commit, Error, Event, KEY_MAX, Refused, Settings, Store};
 
 use crate::fixture::{HOME, OTHER, Rig, SETTINGS, commit, frame, load};
+use crate::timeline::{History, SMALL};
 
 #[test]
 fn what_is_written_is_read_and_what_is_deleted_is_gone() {
@@ -203,4 +204,17 @@ fn a_load_from_the_future_is_reported_as_a_panic_of_its_thread() {
     assert!(matches!(rig.fault(), Error::Panicked { name, .. } if name.starts_with("store-read-")));
     assert!(matches!(rig.running.shutdown(), Err(Error::Poisoned { .. })));
     assert_eq!(rig.events.try_iter().count(), 0);
+}
+
+/// The applier stands at the end of a segment that is put away before it goes on.
+#[test]
+fn a_segment_is_put_away_though_the_applier_still_points_at_it() {
+    let mut history = History::new(1, 20, SMALL);
+    for _ in 0..50 {
+        history.write();
+        history.steps.keep().unwrap();
+        while history.steps.apply().unwrap() {}
+        history.steps.checkpoint().unwrap();
+    }
+    assert_eq!(history.steps.applied(), history.last());
 }

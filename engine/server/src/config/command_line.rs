@@ -4,14 +4,17 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use base::{Offset, UnixTime};
 use clap::error::ErrorKind;
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command, value_parser};
 use domain::operator::Role;
+use store::Until;
 
 use super::problem::escape;
 use super::setting::Kind;
 use super::source::{FILE_VARIABLE, PREFIX};
 use super::{KEYS, Key, Sources};
+use crate::backup::RestoreRequest;
 
 const CONFIG: &str = "config";
 
@@ -32,6 +35,8 @@ pub(crate) fn command() -> Command {
         .subcommand(config)
         .subcommand(token())
         .subcommand(check_folder())
+        .subcommand(backup())
+        .subcommand(restore())
 }
 
 fn check_folder() -> Command {
@@ -43,6 +48,87 @@ fn check_folder() -> Command {
         .about("Read everything in the data folder and say whether it is whole; no server may run")
         .args([repair, file()])
         .args(data_dir())
+}
+
+fn backup() -> Command {
+    let verify = Command::new("verify")
+        .about("Read all of a backup and say whether it is whole; needs no server")
+        .args([backup_dir(), key_file()]);
+    Command::new("backup")
+        .about("Have the server that runs on the data folder write a backup, and verify it")
+        .args_conflicts_with_subcommands(true)
+        .subcommand_negates_reqs(true)
+        .args([backup_dir(), key_file(), file()])
+        .args(data_dir())
+        .subcommand(verify)
+}
+
+fn restore() -> Command {
+    let archive = Arg::new("archive")
+        .long("archive")
+        .value_name("DIR")
+        .action(ArgAction::Append)
+        .requires("moment")
+        .value_parser(value_parser!(PathBuf))
+        .help("Folder with the log after the backup: archive_dir, or an old data folder");
+    let offset = Arg::new("to-offset")
+        .long("to-offset")
+        .value_name("N")
+        .value_parser(value_parser!(u64))
+        .help("Restore everything up to this offset");
+    let time = Arg::new("to-time")
+        .long("to-time")
+        .value_name("TIME")
+        .value_parser(parse_time)
+        .help("Restore everything up to this time: 2026-01-31T12:00:00Z, or ms since 1970");
+    Command::new("restore")
+        .about("Make an empty data folder what it was in a backup; no server may run on it")
+        .args([backup_dir(), key_file(), archive, offset, time, file()])
+        .args(data_dir())
+        .group(ArgGroup::new("moment").args(["to-offset", "to-time"]))
+}
+
+fn backup_dir() -> Arg {
+    Arg::new("dir")
+        .value_name("DIR")
+        .required(true)
+        .value_parser(value_parser!(PathBuf))
+        .help("Folder of the backup")
+}
+
+fn key_file() -> Arg {
+    Arg::new("key-file")
+        .long("key-file")
+        .value_name("FILE")
+        .value_parser(value_parser!(PathBuf))
+        .help("File with the key of an encrypted backup: 64 hexadecimal digits")
+}
+
+/// Milliseconds since 1970.
+fn parse_time(text: &str) -> Result<u64, String> {
+    let time = match text.parse() {
+        Ok(millis) => Some(millis),
+        Err(_) => UnixTime::parse(text).map(|time| time.0 / 1_000_000),
+    };
+    time.ok_or_else(|| "want a time as 2026-01-31T12:00:00Z, or ms since 1970".to_owned())
+}
+
+/// The folder of a backup, and the file with its key.
+pub(crate) fn backup_request(matches: &ArgMatches) -> (PathBuf, Option<PathBuf>) {
+    let dir = matches.get_one::<PathBuf>("dir").expect("clap wants it");
+    (dir.clone(), matches.get_one::<PathBuf>("key-file").cloned())
+}
+
+pub(crate) fn restore_request(matches: &ArgMatches) -> RestoreRequest {
+    let (dir, key_file) = backup_request(matches);
+    let offset = matches.get_one("to-offset").map(|offset| Until::Offset(Offset(*offset)));
+    let time = matches.get_one("to-time").map(|time| Until::Time(*time));
+    RestoreRequest {
+        dir,
+        key_file,
+        archives: matches.get_many("archive").into_iter().flatten().cloned().collect(),
+        until: offset.or(time).unwrap_or_default(),
+    }
 }
 
 /// The flag of the data folder, for commands that need nothing else.

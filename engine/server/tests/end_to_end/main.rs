@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper of tests may panic as a test may")]
 
+mod backup;
 mod client;
 mod configuration;
 mod drain;

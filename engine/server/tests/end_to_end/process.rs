@@ -34,8 +34,14 @@ impl Server {
 
     /// Starts a server with the text of a configuration file.
     pub(crate) fn start_with(shards: usize, config: &str) -> Server {
+        Server::start_after(shards, config, |_| ())
+    }
+
+    /// The same on a data folder that is made before.
+    pub(crate) fn start_after(shards: usize, config: &str, make: impl FnOnce(&Path)) -> Server {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("config.toml"), config).unwrap();
+        make(&folder.path().join("data"));
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let (process, banner, [address, operators]) = launch(folder.path(), shards, any);
         Server { folder, shards, process, banner, address, operators }
