@@ -5,7 +5,7 @@
 //! takes what has gathered.
 //!
 //! - `store`: the store, through its public interface.
-//! - `redb`: redb alone, one transaction with one sync for each group.
+//! - `tree`: redb alone, one transaction with one sync for each group.
 //! - `log`: a bare log, one write and one fdatasync for each group, over and over the same file of
 //!   zeros.
 //! - `apply`: redb alone without a sync, with a checkpoint each second: what a store can keep up.
@@ -77,7 +77,7 @@ trait Side {
 fn write(side: &str, folder: &Path, load: &Run) -> Result<(), Failure> {
     let mut side: Box<dyn Side> = match side {
         "store" => Box::new(OfStore::start(folder)?),
-        "redb" => Box::new(OfThread::start(folder, Kind::Redb)?),
+        "tree" => Box::new(OfThread::start(folder, Kind::Redb)?),
         "log" => Box::new(OfThread::start(folder, Kind::Log)?),
         "apply" => return apply(folder, load.seconds),
         other => return Err(format!("{other}: no such side").into()),

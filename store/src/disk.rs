@@ -31,9 +31,9 @@ pub trait Disk: Debug + Send + Sync + 'static {
     /// Bytes that can still be written.
     fn free(&self) -> io::Result<u64>;
 
-    /// Called when a store ends by a fault, which may be a failed write or sync: the system may have
-    /// marked as clean what it could not write, and a process started next has to see what is on the
-    /// disk, not that.
+    /// Called when a store ends by a fault, which may be a failed write or sync: the system may
+    /// have marked as clean what it could not write, and a process started next has to see what is
+    /// on the disk, not that.
     fn forget_cached(&self) {}
 
     /// What errors call a file.

@@ -6,10 +6,10 @@
 //! follows it. Copies itself into backups while it serves, and is made again from them.
 //!
 //! # Owns
-//! `DATA_DIR/ringmaster.redb`, `DATA_DIR/*.log`, the lock on `DATA_DIR`, the offsets of batches, the
-//! incarnation of the process, and the threads: `store-log` writes, syncs and announces,
-//! `store-apply` brings entries of the log into the state and checkpoints, `store-keep` makes, puts
-//! away and archives segments, `store-read-N` answer loads.
+//! `DATA_DIR/ringmaster.redb`, `DATA_DIR/*.log`, the lock on `DATA_DIR`, the offsets of batches,
+//! the incarnation of the process, and the threads: `store-log` writes, syncs and announces,
+//! `store-apply` brings entries of the log into the state and checkpoints, `store-keep` makes,
+//! puts away and archives segments, `store-read-N` answer loads.
 //!
 //! # Invariants
 //! - A batch is on disk wholly or not at all, and none is there without all of lower offsets.

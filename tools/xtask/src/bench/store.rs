@@ -45,11 +45,11 @@ fn bursts(runner: &Runner, report: &mut Report) -> Result<()> {
     for flying in FLYING {
         let mut sides = [const { Vec::new() }; 3];
         for _ in 0..ROUNDS {
-            for (side, runs) in ["log", "redb", "store"].into_iter().zip(&mut sides) {
+            for (side, runs) in ["log", "tree", "store"].into_iter().zip(&mut sides) {
                 runs.push(write(runner, side, flying, BURST)?);
             }
         }
-        let [log, redb, store] = sides.map(Runs);
+        let [log, tree, store] = sides.map(Runs);
         let mut add = |name, value, unit, goal| report.add(flying, name, value, unit, goal);
         let ours = store.median("writes_per_s")?;
         add("writes_per_s", ours, "1/s", None);
@@ -57,13 +57,13 @@ fn bursts(runner: &Runner, report: &mut Report) -> Result<()> {
             add(name, store.median(name)?, "us", None);
         }
         let judged = |goal| (flying == JUDGED).then_some(goal);
-        let (log_writes, redb_writes) = (log.median("writes_per_s")?, redb.median("writes_per_s")?);
+        let (log_writes, tree_writes) = (log.median("writes_per_s")?, tree.median("writes_per_s")?);
         add("log_writes_per_s", log_writes, "1/s", None);
         add("log_p99", log.median("ack_p99")?, "us", None);
-        add("redb_writes_per_s", redb_writes, "1/s", None);
-        add("redb_p99", redb.median("ack_p99")?, "us", None);
+        add("redb_writes_per_s", tree_writes, "1/s", None);
+        add("redb_p99", tree.median("ack_p99")?, "us", None);
         add("of_log", ours / log_writes, "", judged(Goal::AtLeast(0.6)));
-        add("over_redb", ours / redb_writes, "", judged(Goal::AtLeast(5.0)));
+        add("over_redb", ours / tree_writes, "", judged(Goal::AtLeast(5.0)));
     }
     Ok(())
 }
