@@ -4,7 +4,7 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 
 use crate::client::{Connection, LOGIN, SERVER_KEY, Tokens, bearer};
-use crate::process::Server;
+use crate::process::{Process, Server, ringmaster};
 
 /// Rows 52, 81, 87 and 89 to 91.
 #[test]
@@ -116,4 +116,25 @@ fn a_disk_that_is_almost_full_refuses_writes_and_reads_go_on() {
     drop(newcomers);
     assert!(!connection.login("device-of-a-reader").is_new);
     connection.user_id(&tokens.session);
+}
+
+#[test]
+fn a_check_says_what_is_there_and_wants_the_folder_for_itself() {
+    let mut server = Server::start(2);
+    Connection::open(server.address).login("device-of-somebody");
+    let data = server.data_folder();
+    let check = || {
+        let arguments = ["check".as_ref(), "--data-dir".as_ref(), data.as_os_str()];
+        Process::start(&mut ringmaster(arguments)).end()
+    };
+    let refused = check();
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.stderr.contains("is in use by another process"), "{}", refused.stderr);
+    server.signal(libc::SIGTERM);
+    server.end();
+    let whole = check();
+    assert_eq!(whole.code, Some(0), "{}{}", whole.stdout, whole.stderr);
+    let lines: Vec<_> = whole.stdout.lines().collect();
+    assert!(lines.iter().any(|line| line.starts_with("table          1  1 rows, ")), "{lines:?}");
+    assert_eq!(lines.last(), Some(&"whole"));
 }
