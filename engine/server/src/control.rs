@@ -273,6 +273,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_folder_with_a_long_path_has_a_socket_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("d".repeat(200));
+        fs::create_dir(&data).unwrap();
+        assert!(connect(&data).is_err());
+        let first = listen(&data).unwrap();
+        connect(&data).unwrap();
+        drop(first);
+        let left = connect(&data).unwrap_err();
+        assert_eq!(left.kind(), io::ErrorKind::ConnectionRefused);
+        let _second = listen(&data).unwrap();
+        connect(&data).unwrap();
+    }
+
+    #[test]
     fn any_bytes_are_a_word_and_no_word_breaks_a_line() {
         let all: Vec<u8> = (0..=255).collect();
         let word = encode(&all);

@@ -45,8 +45,7 @@ fn small(seed: u64) -> History {
 fn a_backup_that_others_write_under_shows_the_state_at_its_end() {
     for seed in 0..2 {
         for key in protections() {
-            let mut history =
-                History::new(seed, 5000, Settings { batch_bytes: 8192, ..SMALL_FILL });
+            let mut history = History::new(seed, 5000, SMALL_FILL);
             history.fill(5000);
             let (source, to) = (history.steps.source(), FaultDisk::default());
             let mut calls = 0;
@@ -72,6 +71,24 @@ fn a_backup_that_others_write_under_shows_the_state_at_its_end() {
             history.check_restored(&restored_from(&to, key), made.last);
         }
     }
+}
+
+#[test]
+fn no_more_of_the_log_is_held_than_is_written_between_two_chunks() {
+    let mut history = History::new(1, 8000, SMALL_FILL);
+    history.fill(8000);
+    let (source, disk) = (history.steps.source(), history.disk.clone());
+    let segments = || disk.names().iter().filter(|name| name.ends_with(".log")).count();
+    let (mut most, mut written) = (0, 0);
+    let mut watch = |_| {
+        (0..40).for_each(|_| history.write());
+        history.settle();
+        (most, written) = (segments().max(most), written + 40);
+        ControlFlow::Continue(())
+    };
+    store::backup(&source, &FaultDisk::default().boot(), &options(None), &mut watch).unwrap();
+    assert!(written >= 320, "{written} entries of at least a sector, 34 of which fill a segment");
+    assert!(most <= 7, "{most} segments");
 }
 
 const SMALL_FILL: Settings =
