@@ -38,6 +38,10 @@ pub enum Console {
     AccountDelete {
         id: String,
     },
+    /// A backup into a folder of this name, below the configured one.
+    BackupStart {
+        name: String,
+    },
     Report(Report),
 }
 
@@ -61,13 +65,17 @@ pub struct OperatorUpdate {
 }
 
 /// What the process, not a shard, can tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Report {
     /// Whether clients should be sent here.
     Ready,
     Metrics,
     Config,
     Status,
+    /// The backup under way, or the last one.
+    Backup,
+    /// Begin one, of this name.
+    StartBackup(String),
 }
 
 pub(crate) const AUDIT_DEFAULT: Wanted = Wanted {

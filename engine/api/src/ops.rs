@@ -762,6 +762,22 @@ pub static OPERATIONS: &[Operation] = &[
         }),
         realtime: None,
     },
+    Operation {
+        name: "console_backup_start",
+        doc: "Begins a backup into a folder of store.backup_dir.",
+        auth: Auth::Operator(Role::Admin),
+        rate: Rate::Write,
+        http: http("POST", "/v2/console/backup", console::backup_start),
+        realtime: None,
+    },
+    Operation {
+        name: "console_backup_get",
+        doc: "How far the backup under way is, or what became of the last one.",
+        auth: Auth::Operator(Role::Viewer),
+        rate: Rate::Read,
+        http: http("GET", "/v2/console/backup", |_| report(Report::Backup)),
+        realtime: None,
+    },
 ];
 
 fn report(report: Report) -> Result<Request, Error> {

@@ -73,6 +73,8 @@ pub const FAILURES_REMEMBERED_MAX: usize = 4096;
 pub const AUDIT_PAGE_MAX: usize = 100;
 pub const AUDIT_PAGE_DEFAULT: usize = 20;
 pub const AUDIT_LOOKED_AT_MAX: u64 = 512;
+/// Name of a backup's folder.
+pub const BACKUP_NAME_MAX: usize = 64;
 /// Reports that wait for the thread that writes them, such as `/metrics`; over it, code 8.
 pub const REPORTS_MAX: usize = 64;
 

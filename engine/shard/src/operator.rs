@@ -2,11 +2,11 @@
 //! batch with its entry of the audit trail.
 
 use api::Error;
-use api::console::{Console, Login, OperatorUpdate};
+use api::console::{Console, Login, OperatorUpdate, Report};
 use api::convert::console as convert;
 use api::ops::{Auth, Door, Operation};
 use api::reply::Reply;
-use base::limits::EDIT_TRIES_MAX;
+use base::limits::{BACKUP_NAME_MAX, EDIT_TRIES_MAX};
 use base::{ClientAddress, Code, Secret, UserId};
 use domain::identity::account::{self, Edit as AccountChange};
 use domain::identity::password::{self, Password};
@@ -67,6 +67,14 @@ pub(crate) struct Operated {
     kick: Option<(UserId, Option<notification::Code>)>,
     /// What to do again when the account changed meanwhile.
     again: Option<(Box<Change>, UserId, u32)>,
+    /// What the process is asked then, whose answer is the reply.
+    report: Option<Report>,
+}
+
+impl Operated {
+    fn replying(reply: Reply) -> Operated {
+        Operated { reply, kick: None, again: None, report: None }
+    }
 }
 
 impl Shard {
@@ -96,7 +104,8 @@ impl Shard {
             | Console::AccountExport { .. }
             | Console::AccountBan { .. }
             | Console::AccountUnban { .. }
-            | Console::AccountDelete { .. } => Step::Fail(dead_token()),
+            | Console::AccountDelete { .. }
+            | Console::BackupStart { .. } => Step::Fail(dead_token()),
         }
     }
 
@@ -239,7 +248,7 @@ impl Shard {
         let change =
             |target: String| change(row, bearer.clone(), needed(row), request.clone(), target);
         match request {
-            Console::Report(report) => self.report(task, *report),
+            Console::Report(report) => self.report(task, report.clone()),
             Console::OperatorsList => {
                 self.ask_operators(task, OperatorQuery::List);
                 Step::Wait(State::Operator(Operating::Read))
@@ -293,7 +302,7 @@ impl Shard {
                 let Some(user) = UserId::parse(id) else { return Step::Fail(invalid_user_id()) };
                 let is_disabled = matches!(request, Console::AccountBan { .. });
                 let kick = is_disabled.then_some((user, Some(notification::Code::Banned)));
-                let operated = Operated { reply: Reply::Empty, kick, again: None };
+                let operated = Operated { kick, ..Operated::replying(Reply::Empty) };
                 let claims = vec![Claim::SetDisabled { user, is_disabled }];
                 self.commit_change(task, &change(user.to_string()), None, claims, operated)
             }
@@ -302,6 +311,16 @@ impl Shard {
             | Console::AccountDelete { id } => {
                 let Some(user) = UserId::parse(id) else { return Step::Fail(invalid_user_id()) };
                 self.ask_account(task, Box::new(change(user.to_string())), user, 0)
+            }
+            Console::BackupStart { name } => {
+                if !is_backup_name(name) {
+                    return Step::Fail(Error::invalid(
+                        "Name must be 1-64 letters, digits, '.', '_' or '-', and not begin with '.'.",
+                    ));
+                }
+                let report = Some(Report::StartBackup(name.clone()));
+                let operated = Operated { report, ..Operated::replying(Reply::Empty) };
+                self.commit_change(task, &change(name.clone()), None, Vec::new(), operated)
             }
             Console::Healthcheck | Console::Login(_) => Step::Fail(Error::internal()),
         }
@@ -325,8 +344,7 @@ impl Shard {
             // Whoever takes personal data away leaves a trace of it.
             Console::AccountExport { .. } => {
                 let json = api::convert::account::export(view).into();
-                let operated =
-                    Operated { reply: Reply::Document { json }, kick: None, again: None };
+                let operated = Operated::replying(Reply::Document { json });
                 self.commit_change(task, change, None, Vec::new(), operated)
             }
             Console::AccountDelete { .. } => {
@@ -339,7 +357,8 @@ impl Shard {
                 let edit = AccountChange::Delete;
                 claims.push(Claim::Edit(Box::new(AccountEdit { user, bearer: None, edit, plan })));
                 let again = Some((Box::new(change.clone()), user, tries));
-                let operated = Operated { reply: Reply::Empty, kick: Some((user, None)), again };
+                let kick = Some((user, None));
+                let operated = Operated { kick, again, ..Operated::replying(Reply::Empty) };
                 self.commit_change(task, change, None, claims, operated)
             }
             _ => document(convert::account_view(view)),
@@ -358,7 +377,7 @@ impl Shard {
     }
 
     fn change_operators(&mut self, task: u64, change: &Change, edit: Edit) -> Step {
-        let operated = Operated { reply: Reply::Empty, kick: None, again: None };
+        let operated = Operated::replying(Reply::Empty);
         self.commit_change(task, change, Some(edit), Vec::new(), operated)
     }
 
@@ -383,7 +402,10 @@ impl Shard {
             let home = self.config.placement.of_user(user);
             self.send(home, Message::Kick { user, notice }, &depends);
         }
-        Step::Done(operated.reply)
+        match operated.report {
+            Some(report) => self.report(task, report),
+            None => Step::Done(operated.reply),
+        }
     }
 
     pub(crate) fn resolve_operated(
@@ -403,7 +425,7 @@ impl Shard {
         }
     }
 
-    fn report(&mut self, task: u64, report: api::console::Report) -> Step {
+    fn report(&mut self, task: u64, report: Report) -> Step {
         self.output_of(task, Output::Report { call: task, report });
         Step::Wait(State::Operator(Operating::Report))
     }
@@ -453,6 +475,14 @@ fn needed(row: &Operation) -> Role {
 
 fn parse_role(name: &str) -> Result<Role, Error> {
     Role::parse(name).ok_or_else(|| Error::invalid("Role must be viewer, operator or admin."))
+}
+
+/// Whether a folder may be called so.
+fn is_backup_name(name: &str) -> bool {
+    let is_plain = |letter: u8| letter.is_ascii_alphanumeric() || b"._-".contains(&letter);
+    (1..=BACKUP_NAME_MAX).contains(&name.len())
+        && name.bytes().all(is_plain)
+        && !name.starts_with('.')
 }
 
 fn wrong_password() -> Error {

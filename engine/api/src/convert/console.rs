@@ -78,6 +78,13 @@ pub(crate) fn audit_list(call: &Call<'_>) -> Result<Request, Error> {
     Ok(Request::Console(Console::AuditList(wanted)))
 }
 
+pub(crate) fn backup_start(call: &Call<'_>) -> Result<Request, Error> {
+    let mut body = call.message()?;
+    let name = body.text("name")?;
+    body.finish()?;
+    Ok(Request::Console(Console::BackupStart { name }))
+}
+
 /// A request about the account in the path.
 pub(crate) fn account(call: &Call<'_>, request: fn(String) -> Console) -> Result<Request, Error> {
     Ok(Request::Console(request(call.part("id").to_owned())))
@@ -142,6 +149,7 @@ pub fn detail(request: &Console) -> String {
         | Console::AccountBan { .. }
         | Console::AccountUnban { .. }
         | Console::AccountDelete { .. }
+        | Console::BackupStart { .. }
         | Console::Report(_) => {}
     })
 }
