@@ -135,7 +135,7 @@ fn open(dir: &Path) -> Result<OsDisk> {
     OsDisk::read_only(dir).with_context(|| format!("cannot use {}", dir.display()))
 }
 
-fn read_key(file: &Path) -> Result<Key> {
+pub(crate) fn read_key(file: &Path) -> Result<Key> {
     let text =
         whole_file::read_text(file, KEY_SIZE_MAX).with_context(|| file.display().to_string())?;
     let key = Key::parse(text.trim_end());

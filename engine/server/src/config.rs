@@ -110,6 +110,8 @@ pub(crate) struct Password {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Store {
     pub archive_dir: PathBuf,
+    pub backup_dir: PathBuf,
+    pub backup_key_file: PathBuf,
     pub backlog_bytes: u64,
     pub min_free_bytes: u64,
 }

@@ -9,15 +9,13 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
-use store::{BackupOptions, Disk, Extra, Key, OsDisk, Phase, Progress, Summary};
+use anyhow::{Context as _, Result, bail, ensure};
+use store::{Key, Phase, Progress, Summary};
 
-use crate::config::escape;
-use crate::{operator_key, server_key, whole_file};
+use crate::backups::{Backups, phase_name};
 
 const FILE: &str = "control.sock";
 /// Longest line.
@@ -28,46 +26,30 @@ const CONNECTIONS_MAX: usize = 4;
 const TOLD_EVERY: Duration = Duration::from_millis(200);
 /// Longer paths do not fit into the address of a socket.
 const PATH_MAX: usize = 100;
-const EXTRA_MAX: u64 = 64 << 10;
 
 /// The thread that answers. It ends with [`Control::stop`].
 #[derive(Debug)]
 pub(crate) struct Control {
     data_dir: PathBuf,
-    stops: Arc<AtomicBool>,
+    backups: Arc<Backups>,
     thread: JoinHandle<()>,
 }
 
-/// What all connections share.
-#[derive(Debug)]
-struct Served {
-    data_dir: PathBuf,
-    store: store::Handle,
-    stops: Arc<AtomicBool>,
-    is_backing_up: AtomicBool,
-}
-
 /// Listens in a data folder, whose lock this process holds.
-pub(crate) fn start(data_dir: &Path, store: store::Handle) -> Result<Control> {
+pub(crate) fn start(data_dir: &Path, backups: Arc<Backups>) -> Result<Control> {
     let listener = listen(data_dir);
     let listener =
         listener.with_context(|| format!("cannot use {}", socket(data_dir).display()))?;
-    let stops = Arc::new(AtomicBool::new(false));
-    let served = Arc::new(Served {
-        data_dir: data_dir.to_owned(),
-        store,
-        stops: Arc::clone(&stops),
-        is_backing_up: AtomicBool::new(false),
-    });
-    let run = move || accept(&listener, &served);
+    let thread_backups = Arc::clone(&backups);
+    let run = move || accept(&listener, &thread_backups);
     let thread = std::thread::Builder::new().name("control".into()).spawn(run)?;
-    Ok(Control { data_dir: data_dir.to_owned(), stops, thread })
+    Ok(Control { data_dir: data_dir.to_owned(), backups, thread })
 }
 
 impl Control {
     /// Gives up what is under way, waits for its end, and removes the socket.
     pub(crate) fn stop(self) {
-        self.stops.store(true, Ordering::SeqCst);
+        self.backups.stop();
         // Wakes the thread. If nobody can connect, the end of the process ends it.
         if connect(&self.data_dir).is_ok() {
             let _ = self.thread.join();
@@ -110,10 +92,10 @@ fn at<T>(data_dir: &Path, act: impl FnOnce(&Path) -> io::Result<T>) -> io::Resul
     act(&Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(FILE))
 }
 
-fn accept(listener: &UnixListener, served: &Arc<Served>) {
+fn accept(listener: &UnixListener, backups: &Arc<Backups>) {
     let mut threads: Vec<JoinHandle<()>> = Vec::new();
     for stream in listener.incoming() {
-        if served.stops.load(Ordering::SeqCst) {
+        if backups.is_stopping() {
             break;
         }
         let Ok(stream) = stream else {
@@ -125,8 +107,8 @@ fn accept(listener: &UnixListener, served: &Arc<Served>) {
             let _ = writeln!(&stream, "failed {}", encode(b"too many ask this server at once"));
             continue;
         }
-        let served = Arc::clone(served);
-        let run = move || serve(&stream, &served);
+        let backups = Arc::clone(backups);
+        let run = move || serve(&stream, &backups);
         threads.extend(std::thread::Builder::new().name("control-client".into()).spawn(run));
     }
     for thread in threads {
@@ -134,13 +116,13 @@ fn accept(listener: &UnixListener, served: &Arc<Served>) {
     }
 }
 
-fn serve(stream: &UnixStream, served: &Served) {
-    let answer = answer(stream, served)
+fn serve(stream: &UnixStream, backups: &Arc<Backups>) {
+    let answer = answer(stream, backups)
         .unwrap_or_else(|error| format!("failed {}", encode(format!("{error:#}").as_bytes())));
     let _ = writeln!(&*stream, "{answer}"); // whoever asked may be gone
 }
 
-fn answer(stream: &UnixStream, served: &Served) -> Result<String> {
+fn answer(stream: &UnixStream, backups: &Arc<Backups>) -> Result<String> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut line = String::new();
@@ -150,82 +132,39 @@ fn answer(stream: &UnixStream, served: &Served) -> Result<String> {
     let words = words.context("a word of the request is not encoded")?;
     let words: Vec<_> = words.iter().map(Vec::as_slice).collect();
     match words.as_slice() {
-        [b"backup", dir] => back_up(stream, served, dir, None),
+        [b"backup", dir] => back_up(stream, backups, dir, None),
         [b"backup", dir, key] => {
             let key = std::str::from_utf8(key).ok().and_then(Key::parse);
-            back_up(stream, served, dir, Some(key.context("the key is none")?))
+            back_up(stream, backups, dir, Some(key.context("the key is none")?))
         }
         _ => bail!("this server does not know the request"),
     }
 }
 
-fn back_up(stream: &UnixStream, served: &Served, dir: &[u8], key: Option<Key>) -> Result<String> {
+fn back_up(
+    mut stream: &UnixStream,
+    backups: &Arc<Backups>,
+    dir: &[u8],
+    key: Option<Key>,
+) -> Result<String> {
     let dir = PathBuf::from(std::ffi::OsString::from_vec(dir.to_vec()));
     ensure!(dir.is_absolute(), "{} is no absolute path", dir.display());
-    let data_dir = fs::canonicalize(&served.data_dir)?;
-    ensure!(!dir.starts_with(&data_dir), "{} is in the data folder: name another", dir.display());
-    let flag = &served.is_backing_up;
-    ensure!(!flag.swap(true, Ordering::SeqCst), "another backup is under way: wait for its end");
-    let shown = escape(&dir.to_string_lossy());
-    tracing::info!(folder = shown, encrypted = key.is_some(), "a backup begins");
-    let made = make(stream, served, &dir, key);
-    flag.store(false, Ordering::SeqCst);
-    match made {
-        Ok(made) => {
-            let (offset, rows, bytes) = (made.last.0, made.rows, made.bytes);
-            tracing::info!(folder = shown, offset, rows, bytes, "a backup is whole");
-            let Summary { first, last, time, rows, entries, files, bytes, .. } = made;
-            Ok(format!("done {} {} {time} {rows} {entries} {files} {bytes}", first.0, last.0))
-        }
-        Err(error) => {
-            tracing::warn!(folder = shown, error = format!("{error:#}"), "a backup was not made");
-            Err(error)
-        }
-    }
-}
-
-fn make(mut stream: &UnixStream, served: &Served, dir: &Path, key: Option<Key>) -> Result<Summary> {
-    let options = BackupOptions { key, extras: extras(&served.data_dir)?, ..Default::default() };
-    let disk = OsDisk::make(dir).with_context(|| format!("cannot use {}", dir.display()))?;
-    let disk: Arc<dyn Disk> = Arc::new(disk);
     let mut told: Option<(Phase, Instant)> = None;
-    let mut watch = |progress: Progress| {
-        if served.stops.load(Ordering::SeqCst) {
-            return ControlFlow::Break(());
-        }
+    let turn = backups.begin(&dir)?;
+    let made = turn.make(key, |progress: Progress| {
         let Progress { phase, done, total, bytes } = progress;
         if told.is_some_and(|(last, at)| last == phase && at.elapsed() < TOLD_EVERY) {
             return ControlFlow::Continue(());
         }
         told = Some((phase, Instant::now()));
-        let phase = if phase == Phase::Copy { "copy" } else { "verify" };
         // Whoever closed the socket does not want it any more.
-        match writeln!(stream, "progress {phase} {done} {total} {bytes}") {
+        match writeln!(stream, "progress {} {done} {total} {bytes}", phase_name(phase)) {
             Ok(()) => ControlFlow::Continue(()),
             Err(_) => ControlFlow::Break(()),
         }
-    };
-    let made = store::backup(served.store.source(), &disk, &options, &mut watch);
-    made.map_err(|error| match error {
-        store::Error::Abandoned { .. } if served.stops.load(Ordering::SeqCst) => {
-            anyhow!("the server stops")
-        }
-        error => error.into(),
-    })
-}
-
-/// The keys that belong to the data folder.
-fn extras(data_dir: &Path) -> Result<Vec<Extra>> {
-    let mut extras = Vec::new();
-    for name in [operator_key::FILE, server_key::FILE] {
-        let path = data_dir.join(name);
-        if path.exists() {
-            let bytes = whole_file::read(&path, EXTRA_MAX);
-            let bytes = bytes.with_context(|| path.display().to_string())?;
-            extras.push(Extra { name: name.to_owned(), bytes });
-        }
-    }
-    Ok(extras)
+    })?;
+    let Summary { first, last, time, rows, entries, files, bytes, .. } = made;
+    Ok(format!("done {} {} {time} {rows} {entries} {files} {bytes}", first.0, last.0))
 }
 
 /// A word of a line.

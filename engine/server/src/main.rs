@@ -15,6 +15,7 @@
 mod address;
 mod allocator;
 mod backup;
+mod backups;
 mod bus;
 mod certificate;
 mod check;

@@ -20,6 +20,7 @@ use domain::record::operator::{self, Operators};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use crate::backups::Backups;
 use crate::bus::{self, Bus, Mail, mailbox};
 use crate::certificate::Certificate;
 use crate::config::{Config, Loaded, Mode, Shown, Sources, escape};
@@ -54,6 +55,7 @@ pub(crate) struct Shared {
     pub passwords: Passwords,
     pub sidecar: sidecar::Handle,
     pub store: store::Handle,
+    pub backups: Arc<Backups>,
     pub metrics: Metrics,
     pub reports: Sender<reporter::Job>,
     /// The configuration in force, as operators may see it.
@@ -114,6 +116,7 @@ pub(crate) fn run(loaded: Loaded, sources: Sources, logger: Logger) -> Result<()
         passwords: start_passwords(config, bus.clone())?,
         sidecar: sidecar.handle(),
         store: store.handle(),
+        backups: Backups::new(config, store.handle()),
         metrics: Metrics::new(shards, opened.incarnation),
         reports,
         shown: Mutex::new(Shown::of(&loaded)),
@@ -148,7 +151,7 @@ pub(crate) fn run(loaded: Loaded, sources: Sources, logger: Logger) -> Result<()
     }
     watch(shared.clone())?;
     reporter::start(shared.clone(), jobs)?;
-    let control = control::start(&shared.config.data_dir, shared.store.clone());
+    let control = control::start(&shared.config.data_dir, shared.backups.clone());
     let control = control.inspect_err(|error| {
         tracing::warn!(error = format!("{error:#}"), "this server cannot be asked for backups");
     });

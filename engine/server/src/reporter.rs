@@ -36,7 +36,7 @@ pub(crate) fn start(shared: Arc<Shared>, jobs: Receiver<Job>) -> std::io::Result
         let mut scraped: Option<(Instant, Arc<str>)> = None;
         for Job { shard, call, report } in jobs {
             let kept = scraped.take().filter(|(at, _)| at.elapsed() < SCRAPE_LIFE);
-            let outcome = match (report, &kept) {
+            let outcome = match (&report, &kept) {
                 (Report::Metrics, Some((_, text))) => Ok(Reply::Metrics { text: text.clone() }),
                 _ => answer(&shared, report),
             };
@@ -78,6 +78,10 @@ fn answer(shared: &Shared, report: Report) -> Result<Reply, Error> {
             });
             o.text("server_version", env!("CARGO_PKG_VERSION"));
         }),
+        Report::Backup => Ok(Reply::Document { json: shared.backups.status().into() }),
+        Report::StartBackup(name) => {
+            shared.backups.start(&name).map(|json| Reply::Document { json: json.into() })
+        }
         Report::Status => document(|o| o.list("nodes", [shared], status)),
     }
 }

@@ -591,6 +591,20 @@ pub(crate) static KEYS: &[Key] = &[
         "Folder that full files of the log are copied to before they are used again; empty for none.",
     ),
     Key::new(
+        "store.backup_dir",
+        "\"\"",
+        Kind::Path { is_optional: true },
+        |config| &mut config.store.backup_dir,
+        "Folder below which operators may have backups made; empty for nowhere.",
+    ),
+    Key::new(
+        "store.backup_key_file",
+        "\"\"",
+        Kind::Path { is_optional: true },
+        |config| &mut config.store.backup_key_file,
+        "File with the key, 64 hexadecimal digits, that operators' backups are encrypted with.",
+    ),
+    Key::new(
         "store.backlog_bytes",
         "1073741824",
         whole(64 << 20, 64 << 30, "bytes"),

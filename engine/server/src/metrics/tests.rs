@@ -8,6 +8,7 @@ use metrics::{Family, Kind};
 
 use super::families::OTHERS;
 use super::*;
+use crate::backups::Backups;
 use crate::config::{Config, Shown};
 use crate::process::Shared;
 use crate::{bus, reporter};
@@ -32,6 +33,7 @@ fn rig(cores: usize) -> Rig {
     let passwords = crate::password::start(0, &(Arc::new(|_, _, _| {}) as _)).unwrap();
     let config = Config { shards: cores, data_dir, ..Config::default() };
     let sidecar = sidecar::Sidecar::start(config.social.settings()).unwrap();
+    let backups = Backups::new(&config, running.handle());
     let shared = Shared {
         config,
         tls: None,
@@ -39,6 +41,7 @@ fn rig(cores: usize) -> Rig {
         passwords,
         sidecar: sidecar.handle(),
         store: running.handle(),
+        backups,
         metrics: Metrics::new(cores, 7),
         reports: reporter::queue().0,
         shown: Mutex::new(Shown { text: String::new(), default_keys: Vec::new() }),

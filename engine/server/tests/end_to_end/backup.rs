@@ -269,3 +269,58 @@ fn whoever_asks_the_socket_is_answered_or_gives_up() {
     assert!(fs::read_dir(&backup).unwrap().next().is_none(), "nothing is left of it");
     succeed(["backup", text(&backup), "--data-dir", text(&data)]);
 }
+
+#[test]
+fn an_admin_has_a_backup_made_by_its_name_and_it_is_audited() {
+    let folder = Folder::new();
+    let backups = folder.path("backups");
+    fs::create_dir(&backups).unwrap();
+    let key = folder.key("b");
+    let config =
+        format!("[store]\nbackup_dir = {:?}\nbackup_key_file = {:?}\n", text(&backups), text(&key));
+    let server = Server::start_with(2, &config);
+    Connection::open(server.address).login("device-of-a-copied-one");
+    let token = operator(&server);
+    let mut operators = Connection::open(server.operators);
+    let path = "/v2/console/backup";
+    assert_eq!(operators.get(path, &bearer(&token)).body, "{}");
+    for name in ["", ".", "../up", "a/b", ".hidden", &"x".repeat(65)] {
+        let body = format!(r#"{{"name":"{name}"}}"#);
+        assert_eq!(operators.post(path, &bearer(&token), &body).refusal(), (400, 3), "{name}");
+    }
+    let body = r#"{"name":"first"}"#;
+    assert_eq!(operators.post(path, &bearer(&token), body).status, 200);
+    let begun = Instant::now();
+    let told = loop {
+        let told = operators.get(path, &bearer(&token));
+        if told.text(&["backup", "state"]) != "running" {
+            break told;
+        }
+        assert!(begun.elapsed() < DEADLINE);
+    };
+    assert_eq!(told.text(&["backup", "state"]), "whole", "{}", told.body);
+    let dir = backups.join("first");
+    let verified = succeed(["backup", "verify", text(&dir), "--key-file", text(&key)]);
+    assert!(verified.contains(", encrypted"), "{verified}");
+    // It is there: not once more.
+    assert_eq!(operators.post(path, &bearer(&token), body).status, 200);
+    let again = loop {
+        let told = operators.get(path, &bearer(&token));
+        if told.text(&["backup", "state"]) != "running" {
+            break told;
+        }
+        assert!(begun.elapsed() < DEADLINE);
+    };
+    assert_eq!(again.text(&["backup", "state"]), "failed", "{}", again.body);
+    let audit = operators.get("/v2/console/audit/log", &bearer(&token)).body;
+    assert_eq!(audit.matches("console_backup_start").count(), 2, "{audit}");
+}
+
+#[test]
+fn without_a_folder_for_them_operators_have_no_backups_made() {
+    let server = Server::start(1);
+    let token = operator(&server);
+    let mut operators = Connection::open(server.operators);
+    let refused = operators.post("/v2/console/backup", &bearer(&token), r#"{"name":"first"}"#);
+    assert_eq!(refused.refusal(), (400, 9));
+}
