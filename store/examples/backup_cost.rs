@@ -105,7 +105,7 @@ impl Load {
             let number = (1 << 40) + sent;
             // From when it was due, so that a stall counts for all that it holds up.
             self.queued.lock().expect("no panic").insert(number, due);
-            send(handle, number, vec![row(rng.below(rows).into(), 300)]);
+            send(handle, number, &vec![row(rng.below(rows).into(), 300)]);
         }
     }
 
@@ -136,7 +136,7 @@ impl Load {
 fn fill(handle: &Handle, rows: u64) {
     for first in (0..rows).step_by(100) {
         let changes = (first..(first + 100).min(rows)).map(|number| row(number, VALUE)).collect();
-        send(handle, first, changes);
+        send(handle, first, &changes);
     }
 }
 
@@ -146,8 +146,8 @@ fn row(number: u64, size: usize) -> Change {
     Change { table: 1, key, value: Some(vec![number as u8; size]) }
 }
 
-fn send(handle: &Handle, number: u64, changes: Vec<Change>) {
-    let frames = vec![Frame::encode(&changes)];
+fn send(handle: &Handle, number: u64, changes: &Vec<Change>) {
+    let frames = vec![Frame::encode(changes)];
     let batch = BatchId { shard: HOME, number };
     let mut commit = Commit { batch, frames, holders: vec![HOME] };
     while let Err(refused) = handle.commit(commit) {

@@ -44,11 +44,13 @@ pub struct BackupOptions {
     pub extras: Vec<Extra>,
     /// As [`FILE_BYTES`].
     pub file_bytes: u64,
+    /// With less than this on the disk the backup is given up: the store may need the rest.
+    pub min_free_bytes: u64,
 }
 
 impl Default for BackupOptions {
     fn default() -> BackupOptions {
-        BackupOptions { key: None, extras: Vec::new(), file_bytes: FILE_BYTES }
+        BackupOptions { key: None, extras: Vec::new(), file_bytes: FILE_BYTES, min_free_bytes: 0 }
     }
 }
 

@@ -109,6 +109,12 @@ pub enum Error {
         offset = last.0, time = moment(*time)
     )]
     TargetBeyond { last: Offset, time: u64 },
+    #[error(
+        "the disk of {path} has {free} bytes left, and the server needs {least} of them: use another \
+         disk, or make room",
+        path = path.display()
+    )]
+    BackupSpace { path: PathBuf, free: u64, least: u64 },
     #[error("given up: {path}", path = path.display())]
     Abandoned { path: PathBuf },
     #[error("{path} is closed after an earlier fault", path = path.display())]

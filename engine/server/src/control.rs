@@ -6,6 +6,7 @@ use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::ops::ControlFlow;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use store::{BackupOptions, Disk, Extra, Key, OsDisk, Phase, Progress, Summary};
 
-use crate::config::escape;
+use crate::config::{Config, escape};
 use crate::{operator_key, server_key, whole_file};
 
 const FILE: &str = "control.sock";
@@ -29,6 +30,8 @@ const TOLD_EVERY: Duration = Duration::from_millis(200);
 /// Longer paths do not fit into the address of a socket.
 const PATH_MAX: usize = 100;
 const EXTRA_MAX: u64 = 64 << 10;
+/// Room for the log to grow while a backup is made on the disk of the data folder.
+const SPARE_BYTES: u64 = 256 << 20;
 
 /// The thread that answers. It ends with [`Control::stop`].
 #[derive(Debug)]
@@ -43,12 +46,15 @@ pub(crate) struct Control {
 struct Served {
     data_dir: PathBuf,
     store: store::Handle,
+    /// What the disk of the data folder has to keep.
+    min_free_bytes: u64,
     stops: Arc<AtomicBool>,
     is_backing_up: AtomicBool,
 }
 
 /// Listens in a data folder, whose lock this process holds.
-pub(crate) fn start(data_dir: &Path, store: store::Handle) -> Result<Control> {
+pub(crate) fn start(config: &Config, store: store::Handle) -> Result<Control> {
+    let data_dir = config.data_dir.as_path();
     let listener = listen(data_dir);
     let listener =
         listener.with_context(|| format!("cannot use {}", socket(data_dir).display()))?;
@@ -56,6 +62,7 @@ pub(crate) fn start(data_dir: &Path, store: store::Handle) -> Result<Control> {
     let served = Arc::new(Served {
         data_dir: data_dir.to_owned(),
         store,
+        min_free_bytes: config.store.min_free_bytes.saturating_add(SPARE_BYTES),
         stops: Arc::clone(&stops),
         is_backing_up: AtomicBool::new(false),
     });
@@ -185,8 +192,14 @@ fn back_up(stream: &UnixStream, served: &Served, dir: &[u8], key: Option<Key>) -
 }
 
 fn make(mut stream: &UnixStream, served: &Served, dir: &Path, key: Option<Key>) -> Result<Summary> {
-    let options = BackupOptions { key, extras: extras(&served.data_dir)?, ..Default::default() };
     let disk = OsDisk::make(dir).with_context(|| format!("cannot use {}", dir.display()))?;
+    let is_shared = fs::metadata(dir)?.dev() == fs::metadata(&served.data_dir)?.dev();
+    let options = BackupOptions {
+        key,
+        extras: extras(&served.data_dir)?,
+        min_free_bytes: if is_shared { served.min_free_bytes } else { 0 },
+        ..BackupOptions::default()
+    };
     let disk: Arc<dyn Disk> = Arc::new(disk);
     let mut told: Option<(Phase, Instant)> = None;
     let mut watch = |progress: Progress| {

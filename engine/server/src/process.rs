@@ -148,7 +148,7 @@ pub(crate) fn run(loaded: Loaded, sources: Sources, logger: Logger) -> Result<()
     }
     watch(shared.clone())?;
     reporter::start(shared.clone(), jobs)?;
-    let control = control::start(&shared.config.data_dir, shared.store.clone());
+    let control = control::start(&shared.config, shared.store.clone());
     let control = control.inspect_err(|error| {
         tracing::warn!(error = format!("{error:#}"), "this server cannot be asked for backups");
     });

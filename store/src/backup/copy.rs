@@ -52,6 +52,11 @@ fn write(
     let mut log = source.log_behind(meta.applied, segments)?;
     let begins = log.link;
     loop {
+        let free = to.free().map_err(io_error(to, ""))?;
+        if free < options.min_free_bytes {
+            let (path, least) = (to.path(""), options.min_free_bytes);
+            return Err(Error::BackupSpace { path, free, least });
+        }
         copying.take_rows(&chunk)?;
         // So that no more of the log is held than was written meanwhile.
         copying.take_entries(&mut log, source)?;

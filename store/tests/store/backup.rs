@@ -19,7 +19,7 @@ const KEY: [u8; 32] = [7; 32];
 
 fn options(key: Option<Key>) -> BackupOptions {
     let extras = vec![Extra { name: "a.key".to_owned(), bytes: b"secret".to_vec() }];
-    BackupOptions { key, extras, file_bytes: 16 * 1024 }
+    BackupOptions { key, extras, file_bytes: 16 * 1024, min_free_bytes: 0 }
 }
 
 fn protections() -> [Option<Key>; 2] {
@@ -205,6 +205,37 @@ fn a_backup_that_is_given_up_leaves_nothing() {
         }
     }
     assert!(calls >= 2);
+}
+
+#[test]
+fn a_backup_leaves_the_store_the_space_that_it_needs() {
+    let (mut history, to) = (History::new(1, 5000, SMALL_FILL), FaultDisk::default());
+    history.fill(5000);
+    to.set_free(Some(100_000));
+    let with = |min_free_bytes| BackupOptions { min_free_bytes, ..options(None) };
+    let refused = history.backup(&to, &with(60_000));
+    assert!(matches!(refused, Err(Error::BackupSpace { least: 60_000, .. })), "{refused:?}");
+    assert!(to.names().is_empty());
+    to.set_free(Some(200_000));
+    history.backup(&to, &with(60_000)).unwrap();
+    let full = FaultDisk::default();
+    full.set_free(Some(50_000));
+    assert!(matches!(history.backup(&full, &with(0)), Err(Error::Io { .. })));
+    assert!(full.names().is_empty());
+}
+
+/// A start serves before the state has what the log has.
+#[test]
+fn a_backup_begins_before_a_start_has_applied_everything() {
+    let mut history = small(12);
+    (0..5).for_each(|_| history.write());
+    history.disk.kill();
+    let opened = Store::open_on(history.disk.boot(), SMALL).unwrap();
+    assert!(opened.backlog_bytes > 0);
+    let (steps, to) = (opened.store.into_steps(), FaultDisk::default());
+    let made = store::backup(&steps.source(), &to.boot(), &options(None), &mut go_on).unwrap();
+    assert!(made.first < made.last && made.last == history.last(), "{made:?}");
+    history.check_restored(&restored_from(&to, None), history.last());
 }
 
 #[test]
