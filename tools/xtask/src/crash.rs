@@ -273,6 +273,8 @@ impl Campaign {
             outcome.map_err(|why| anyhow!(why))?;
             self.writers.push(writer);
         }
+        // The comparison may have taken longer than the server keeps an idle connection.
+        let mut api = Api::new(server, &self.operator_token)?;
         self.runtime.block_on(self.verify_names(&mut api, &reader))?;
         let expected = self.writers.iter_mut().flat_map(|writer| writer.audited.drain(..));
         let expected = expected.collect();
