@@ -16,9 +16,6 @@ use crate::read::Recent;
 use crate::stats::Stats;
 use crate::tables::{self, ROWS, Tables};
 
-/// Bytes of entries that one transaction takes, if so many are there. The more rows there are, the
-/// more of them share a page, which is written once.
-const APPLY_BYTES: u64 = 16 * 1024 * 1024;
 /// How long so many are waited for: readers need what is applied only when memory is short.
 const GATHER: Duration = Duration::from_millis(20);
 /// How long what is applied waits for a checkpoint at the most. A checkpoint writes all pages that
@@ -41,6 +38,8 @@ pub(crate) struct Applier {
     /// Bytes of entries that were applied, and those up to the last checkpoint.
     pub(crate) read: u64,
     pub(crate) saved: u64,
+    /// Bytes of entries that one transaction takes, if so many are there.
+    pub(crate) apply_bytes: u64,
     /// So many bytes are worth a checkpoint before its time.
     pub(crate) checkpoint_bytes: u64,
 }
@@ -56,7 +55,7 @@ impl Applier {
                 return Ok(());
             }
             if work == Work::Apply {
-                self.shelf.gather(self.read, APPLY_BYTES, GATHER);
+                self.shelf.gather(self.read, self.apply_bytes, GATHER);
                 self.apply()?;
             }
             let is_due = last.elapsed() >= CHECKPOINT_PERIOD
@@ -85,7 +84,7 @@ impl Applier {
         let transaction = tables.begin_apply()?;
         {
             let mut rows = Rows::open(&tables, &transaction)?;
-            while self.read - before < APPLY_BYTES && self.apply_entry(&mut rows)? {}
+            while self.read - before < self.apply_bytes && self.apply_entry(&mut rows)? {}
         }
         tables::write_applied(&tables, &transaction, self.applied())?;
         transaction.commit().map_err(|e| tables.write_error(e))?;

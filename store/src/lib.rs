@@ -72,6 +72,9 @@ pub struct Settings {
     /// Most bytes of the log that the state does not have durably; beyond it the log waits. A start
     /// reads so many.
     pub backlog_bytes: u64,
+    /// Bytes of the log that one transaction brings into the state, if so many are there. The more
+    /// rows it has, the more of them share a page, which is written once.
+    pub apply_bytes: u64,
     /// Where closed segments are copied to before they are used again.
     pub archive: Option<Arc<dyn Disk>>,
     /// With less than this on the disk, [`Pressure::Full`]; 0 never looks.
@@ -100,6 +103,7 @@ impl Default for Settings {
             commit_bytes: 2 * 1024 * 1024,
             segment_bytes: 64 * 1024 * 1024,
             backlog_bytes: 1024 * 1024 * 1024,
+            apply_bytes: 16 * 1024 * 1024,
             archive: None,
             min_free_bytes: 0,
             cache_bytes: 64 * 1024 * 1024,

@@ -154,6 +154,7 @@ fn assemble(
         entries: None,
         read: 0,
         saved: 0,
+        apply_bytes: settings.apply_bytes,
         checkpoint_bytes: settings.backlog_bytes / 4,
     };
     let keeper = Keeper {

@@ -22,6 +22,7 @@ pub const SETTINGS: Settings = Settings {
     commit_bytes: 1024 * 1024,
     segment_bytes: 1024 * 1024 + 64 * 1024,
     backlog_bytes: 16 * 1024 * 1024,
+    apply_bytes: 16 * 1024 * 1024,
     archive: None,
     min_free_bytes: 0,
     cache_bytes: 1024 * 1024,

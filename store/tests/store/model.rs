@@ -15,6 +15,7 @@ pub const TINY: Settings = Settings {
     commit_bytes: 3000,
     segment_bytes: 4096,
     backlog_bytes: 1024 * 1024,
+    apply_bytes: 1024,
     archive: None,
     min_free_bytes: 0,
     cache_bytes: 64 * 1024,

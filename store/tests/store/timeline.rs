@@ -24,6 +24,7 @@ pub const SMALL: Settings = Settings {
     commit_bytes: 2048,
     segment_bytes: 512 + 2560 * 2,
     backlog_bytes: 1024 * 1024,
+    apply_bytes: 1024,
     archive: None,
     min_free_bytes: 0,
     cache_bytes: 1024 * 1024,
