@@ -23,7 +23,7 @@ const SETTINGS: Settings = Settings {
     commit_bytes: 10 * 1024,
     segment_bytes: 12 * 1024,
     backlog_bytes: 1 << 30,
-    apply_bytes: 2 * 1024,
+    apply_bytes: 512,
     archive: None,
     min_free_bytes: 0,
     cache_bytes: 64 * 1024,
