@@ -95,7 +95,8 @@ impl Meta {
             }
             Some(_) | None => return Err(foreign(&tables.path)),
         }
-        let applied = number(APPLIED_KEY)?.ok_or_else(|| tables.damaged("no applied offset"))?;
+        let applied = number(APPLIED_KEY)?.filter(|applied| *applied < u64::MAX);
+        let applied = applied.ok_or_else(|| tables.damaged("no applied offset"))?;
         let incarnation = number(INCARNATION_KEY)?
             .and_then(|wide| u32::try_from(wide).ok())
             .ok_or_else(|| tables.damaged("no incarnation"))?;

@@ -82,7 +82,8 @@ pub(crate) fn make(data_dir: &Path, dir: &Path, key_file: Option<&Path>) -> Resu
     let (first, last) = (Offset(first), Offset(last));
     let is_encrypted = key.is_some();
     let made = Summary { first, last, time, rows, entries, files, bytes, is_encrypted };
-    println!(
+    let _ = writeln!(
+        std::io::stdout(),
         "backed up {}: {} in {:.1} s",
         shown(&dir),
         text(&made),
@@ -100,7 +101,7 @@ pub(crate) fn verify(dir: &Path, key_file: Option<&Path>) -> Result<()> {
         ControlFlow::Continue(())
     });
     bar.clear();
-    println!("whole: {}", text(&verified?));
+    let _ = writeln!(std::io::stdout(), "whole: {}", text(&verified?));
     Ok(())
 }
 
@@ -121,7 +122,8 @@ pub(crate) fn restore(data_dir: &Path, request: &RestoreRequest) -> Result<()> {
     });
     bar.clear();
     let Restored { offset, time, epoch } = restored?;
-    println!(
+    let _ = writeln!(
+        std::io::stdout(),
         "restored {}: everything up to offset {}{}, epoch {epoch}, in {:.1} s",
         shown(data_dir),
         offset.0,

@@ -2,6 +2,7 @@
 
 use std::error::Error as _;
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -12,26 +13,20 @@ use crate::config::escape;
 /// Checks the folder, and cuts the damaged end of its log if so wished.
 pub(crate) fn run(data_dir: &Path, repairs: bool) -> anyhow::Result<ExitCode> {
     let checked = store::check(data_dir)?;
-    print!("{}", escape_lines(&text(&checked)));
-    if checked.problems.is_empty() {
-        println!("whole");
-        return Ok(ExitCode::SUCCESS);
+    let mut told = escape_lines(&text(&checked));
+    let mut is_whole = checked.problems.is_empty();
+    if let Some(damage) = checked.damage.filter(|_| repairs) {
+        for copy in store::repair(data_dir)? {
+            told += &format!("saved {}\n", shown(&copy));
+        }
+        let (path, at, lost) = (shown(&damage.path), damage.at, damage.offset.0);
+        told += &format!("cut {path} at byte {at}: everything from offset {lost} on is gone\n");
+        is_whole = store::check(data_dir)?.problems.is_empty();
+        told += if is_whole { "" } else { "still not whole\n" };
     }
-    let Some(damage) = checked.damage.filter(|_| repairs) else {
-        return Ok(ExitCode::FAILURE);
-    };
-    for copy in store::repair(data_dir)? {
-        println!("saved {}", escape(&copy.to_string_lossy()));
-    }
-    let lost = damage.offset.0;
-    println!(
-        "cut {} at byte {}: everything from offset {lost} on is gone",
-        shown(&damage.path),
-        damage.at
-    );
-    let again = store::check(data_dir)?;
-    let is_whole = again.problems.is_empty();
-    println!("{}", if is_whole { "whole" } else { "still not whole" });
+    told += if is_whole { "whole\n" } else { "" };
+    // Whoever listened may be gone: what was found is the exit status, too.
+    let _ = std::io::stdout().write_all(told.as_bytes());
     Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -81,7 +81,11 @@ impl Header {
     }
 
     pub(crate) fn follows(&self, link: Link) -> bool {
-        self.first == link.next && self.previous == link.previous && self.batches > 0
+        let next = self.first.0.checked_add(self.batches.into());
+        self.first == link.next
+            && self.previous == link.previous
+            && self.batches > 0
+            && next.is_some()
     }
 
     /// Header and batches.

@@ -12,7 +12,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tempfile::TempDir;
 
-use crate::client::{Connection, bearer};
+use crate::client::{Connection, Response, bearer};
 use crate::process::{DEADLINE, Ended, Process, Server, ringmaster};
 
 /// Runs a command to its end.
@@ -270,6 +270,18 @@ fn whoever_asks_the_socket_is_answered_or_gives_up() {
     succeed(["backup", text(&backup), "--data-dir", text(&data)]);
 }
 
+/// What became of the operators' backup, once it is over.
+fn ended(operators: &mut Connection, token: &str) -> Response {
+    let begun = Instant::now();
+    loop {
+        let told = operators.get("/v2/console/backup", &bearer(token));
+        if told.text(&["backup", "state"]) != "running" {
+            return told;
+        }
+        assert!(begun.elapsed() < DEADLINE);
+    }
+}
+
 #[test]
 fn an_admin_has_a_backup_made_by_its_name_and_it_is_audited() {
     let folder = Folder::new();
@@ -290,27 +302,14 @@ fn an_admin_has_a_backup_made_by_its_name_and_it_is_audited() {
     }
     let body = r#"{"name":"first"}"#;
     assert_eq!(operators.post(path, &bearer(&token), body).status, 200);
-    let begun = Instant::now();
-    let told = loop {
-        let told = operators.get(path, &bearer(&token));
-        if told.text(&["backup", "state"]) != "running" {
-            break told;
-        }
-        assert!(begun.elapsed() < DEADLINE);
-    };
+    let told = ended(&mut operators, &token);
     assert_eq!(told.text(&["backup", "state"]), "whole", "{}", told.body);
     let dir = backups.join("first");
     let verified = succeed(["backup", "verify", text(&dir), "--key-file", text(&key)]);
     assert!(verified.contains(", encrypted"), "{verified}");
     // It is there: not once more.
     assert_eq!(operators.post(path, &bearer(&token), body).status, 200);
-    let again = loop {
-        let told = operators.get(path, &bearer(&token));
-        if told.text(&["backup", "state"]) != "running" {
-            break told;
-        }
-        assert!(begun.elapsed() < DEADLINE);
-    };
+    let again = ended(&mut operators, &token);
     assert_eq!(again.text(&["backup", "state"]), "failed", "{}", again.body);
     let audit = operators.get("/v2/console/audit/log", &bearer(&token)).body;
     assert_eq!(audit.matches("console_backup_start").count(), 2, "{audit}");
