@@ -128,6 +128,8 @@ ids! {
     MatchId,
     /// Something that a user was told.
     NotificationId,
+    /// A party; it carries its birth.
+    PartyId,
     /// One realtime session, of version 1 as in Nakama.
     SessionId,
     /// One waiting matchmaker ticket.
@@ -150,6 +152,17 @@ impl MatchId {
 
     /// The birth that the id carries, if it is of version 4. Anybody can write such an id, so
     /// compare the incarnation before trusting the shard.
+    pub fn birth(&self) -> Option<Birth> {
+        birth_of(&self.0)
+    }
+}
+
+impl PartyId {
+    pub fn born(birth: Birth, rng: &mut Rng) -> PartyId {
+        PartyId(born(birth, rng))
+    }
+
+    /// As that of a match: compare the incarnation before trusting the shard.
     pub fn birth(&self) -> Option<Birth> {
         birth_of(&self.0)
     }
