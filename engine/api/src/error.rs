@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 
+use base::limits::{PARTY_LABEL_MAX, PARTY_SIZE_MAX};
 use base::{Code, json};
 use domain::identity::alias::{self, Kind};
 use domain::identity::{account, password, session};
 use domain::operator;
-use domain::play::relay;
+use domain::play::{party, relay};
 
 /// A refusal on its way to a client: the code is the contract, the text helps a human.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -196,6 +197,28 @@ impl From<relay::Error> for Error {
         Error::new(error.code(), message)
     }
 }
+
+impl From<party::Error> for Error {
+    fn from(error: party::Error) -> Error {
+        use party::Error as Why;
+        let message = match error {
+            Why::NotFound => "Party not found.",
+            Why::MaxSize => "The party's size must be 0 to 256.",
+            Why::Label => "The label must be a JSON object of at most 2048 bytes.",
+            Why::HiddenLabel => "A hidden party has no label.",
+            Why::Full => "The party is full.",
+            Why::Requested => "The party has been asked already.",
+            Why::TooManyRequests => "Too many ask to join the party.",
+            Why::NotMember => "Only a member of the party can do this.",
+            Why::NotLeader => "Only the party's leader can do this.",
+            Why::NotThere => "Nobody of the party is this presence.",
+            Why::Oneself => "The leader cannot remove itself.",
+        };
+        Error::new(error.code(), message)
+    }
+}
+
+const _: () = assert!(PARTY_SIZE_MAX == 256 && PARTY_LABEL_MAX == 2048, "named in texts above");
 
 #[cfg(test)]
 mod tests {

@@ -7,7 +7,7 @@ use std::fmt;
 use domain::operator::Role;
 
 use crate::console::{Console, Report};
-use crate::convert::{account, console, identity, matchmaking, play, status};
+use crate::convert::{account, console, identity, matchmaking, party, play, status};
 use crate::error::Error;
 use crate::http::{Call, Router};
 use crate::json::{Malformed, Message};
@@ -605,6 +605,110 @@ pub static OPERATIONS: &[Operation] = &[
         rate: Rate::Stream,
         http: None,
         realtime: realtime("match_data_send", play::match_data_send),
+    },
+    Operation {
+        name: "party_create",
+        doc: "Creates a party and leads it.",
+        auth: Auth::Session,
+        rate: Rate::Write,
+        http: None,
+        realtime: realtime("party_create", party::party_create),
+    },
+    Operation {
+        name: "party_join",
+        doc: "Joins an open party, or asks the leader of a closed one.",
+        auth: Auth::Session,
+        rate: Rate::Write,
+        http: None,
+        realtime: realtime("party_join", party::party_join),
+    },
+    Operation {
+        name: "party_leave",
+        doc: "Leaves a party.",
+        auth: Auth::Session,
+        rate: Rate::Write,
+        http: None,
+        realtime: realtime("party_leave", party::party_leave),
+    },
+    Operation {
+        name: "party_promote",
+        doc: "Makes another member the leader of a party.",
+        auth: Auth::Session,
+        rate: Rate::Write,
+        http: None,
+        realtime: realtime("party_promote", party::party_promote),
+    },
+    Operation {
+        name: "party_accept",
+        doc: "Lets somebody into a party who has asked for it.",
+        auth: Auth::Session,
+        rate: Rate::Write,
+        http: None,
+        realtime: realtime("party_accept", party::party_accept),
+    },
+    Operation {
+        name: "party_remove",
+        doc: "Puts a member out of a party, or refuses a request.",
+        auth: Auth::Session,
+        rate: Rate::Write,
+        http: None,
+        realtime: realtime("party_remove", party::party_remove),
+    },
+    Operation {
+        name: "party_close",
+        doc: "Ends a party.",
+        auth: Auth::Session,
+        rate: Rate::Write,
+        http: None,
+        realtime: realtime("party_close", party::party_close),
+    },
+    Operation {
+        name: "party_join_request_list",
+        doc: "Lists who asks to be let into a party.",
+        auth: Auth::Session,
+        rate: Rate::Read,
+        http: None,
+        realtime: realtime("party_join_request_list", party::party_join_request_list),
+    },
+    Operation {
+        name: "party_update",
+        doc: "Changes whether a party is open, hidden, and its label.",
+        auth: Auth::Session,
+        rate: Rate::Write,
+        http: None,
+        realtime: realtime("party_update", party::party_update),
+    },
+    Operation {
+        name: "party_matchmaker_add",
+        doc: "Waits for a match with the whole party.",
+        auth: Auth::Session,
+        rate: Rate::Write,
+        http: None,
+        realtime: realtime("party_matchmaker_add", party::party_matchmaker_add),
+    },
+    Operation {
+        name: "party_matchmaker_remove",
+        doc: "Waits no longer.",
+        auth: Auth::Session,
+        rate: Rate::Write,
+        http: None,
+        realtime: realtime("party_matchmaker_remove", party::party_matchmaker_remove),
+    },
+    Operation {
+        name: "party_data_send",
+        doc: "Sends data to the other members of a party.",
+        auth: Auth::Session,
+        rate: Rate::Stream,
+        http: None,
+        realtime: realtime("party_data_send", party::party_data_send),
+    },
+    Operation {
+        name: "party_list",
+        doc: "Lists parties, by a query over their labels.",
+        auth: Auth::Session,
+        rate: Rate::Read,
+        http: http("GET", "/v2/party", party::party_list),
+        realtime: None,
     },
     Operation {
         name: "console_healthcheck",

@@ -7,7 +7,7 @@ use domain::play::relay::Data;
 use domain::presence::Presence;
 use matchmaker::Ticket;
 
-use crate::convert::{matchmaking, play, status};
+use crate::convert::{matchmaking, party, play, status};
 use crate::error::Error;
 use crate::json::{Malformed, Message, Unknown, names};
 use crate::ops::{Operation, Operations};
@@ -137,7 +137,8 @@ pub fn reply(cid: &str, reply: &Reply) -> String {
         | Reply::ServerToken { .. }
         | Reply::PublicKeys { .. }
         | Reply::Metrics { .. }
-        | Reply::Document { .. } => {}
+        | Reply::Document { .. }
+        | Reply::Parties { .. } => {}
         Reply::Pong => o.object("pong", |_| {}),
         Reply::Status { presences } => {
             o.object("status", |o| {
@@ -147,6 +148,13 @@ pub fn reply(cid: &str, reply: &Reply) -> String {
         Reply::Match { joined, size } => o.object("match", |o| play::joined(joined, *size, o)),
         Reply::MatchmakerTicket { ticket } => {
             o.object("matchmaker_ticket", |o| o.shown("ticket", ticket));
+        }
+        Reply::Party { view } => o.object("party", |o| party::view(view, o)),
+        Reply::PartyRequests { address, presences } => {
+            o.object("party_join_request", |o| party::requests(address, presences, o));
+        }
+        Reply::PartyTicket { address, ticket } => {
+            o.object("party_matchmaker_ticket", |o| party::ticket(address, *ticket, o));
         }
     })
 }
@@ -182,6 +190,7 @@ pub fn event(event: &Event) -> String {
             o.list("notifications", [notification], status::notification);
         }),
         Event::MatchData { match_id, sender, data } => match_data(*match_id, sender, data, o),
+        Event::Party { address, event } => party::event(address, event, o),
     })
 }
 

@@ -1,10 +1,13 @@
 //! What operations answer, before it is written in a wire format.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
-use base::{Secret, TicketId, UserId};
+use base::{PartyId, Secret, TicketId, UnixTime, UserId};
 use domain::identity::account::User;
+use domain::play::party::{Address, MaxSize, View};
 use domain::play::relay::Joined;
+use domain::presence::Presence;
 use domain::social::status::StatusPresence;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -51,6 +54,43 @@ pub enum Reply {
     MatchmakerTicket {
         ticket: TicketId,
     },
+    /// A new party.
+    Party {
+        view: Box<View>,
+    },
+    /// Who asks to be let into a party.
+    PartyRequests {
+        address: Address,
+        presences: Vec<Presence>,
+    },
+    PartyTicket {
+        address: Address,
+        ticket: TicketId,
+    },
+    Parties {
+        parties: Vec<ListedParty>,
+        /// Where the next page begins, if there is one.
+        cursor: Option<String>,
+    },
+}
+
+/// A party as it is listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedParty {
+    pub place: PartyPlace,
+    pub address: Address,
+    pub open: bool,
+    pub max_size: MaxSize,
+    pub label: Arc<str>,
+}
+
+/// Where a party stands in a list: the best hits first, of those the newest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PartyPlace {
+    /// The bits of a score that is not negative, which are in the order of the numbers.
+    pub score: Reverse<u64>,
+    pub created: Reverse<UnixTime>,
+    pub id: PartyId,
 }
 
 /// A user together with what their sessions say of them.

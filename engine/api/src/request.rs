@@ -76,6 +76,13 @@ pub enum Request {
         match_id: String,
     },
     MatchDataSend(MatchDataSend),
+    PartyCreate(PartyCreate),
+    /// Something done to a party that may be there.
+    Party {
+        party_id: String,
+        act: PartyAct,
+    },
+    PartyList(PartyList),
     /// Of an operator.
     Console(Console),
 }
@@ -151,7 +158,54 @@ pub struct MatchDataSend {
     pub match_id: String,
     pub op_code: i64,
     pub data: Bytes,
-    /// (user id, session id) of each presence that the data is for; empty: for all others.
-    pub presences: Vec<(String, String)>,
+    /// Whom the data is for; empty: for all others.
+    pub presences: Vec<UserPresence>,
     pub reliable: bool,
+}
+
+/// A session as a client names it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UserPresence {
+    pub user_id: String,
+    pub session_id: String,
+    pub username: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartyCreate {
+    pub max_size: i32,
+    pub settings: PartySettings,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartySettings {
+    pub open: bool,
+    pub hidden: bool,
+    pub label: String,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum PartyAct {
+    Join,
+    Leave,
+    Promote(UserPresence),
+    Accept(UserPresence),
+    Remove(UserPresence),
+    Close,
+    Requests,
+    Update(PartySettings),
+    MatchmakerAdd(MatchmakerAdd),
+    MatchmakerRemove { ticket: String },
+    Send { op_code: i64, data: Bytes },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartyList {
+    /// Parties of one page, from 1 to [`base::limits::PARTY_PAGE_MAX`].
+    pub limit: usize,
+    pub open: Option<bool>,
+    /// Over what is known of a party; empty for all.
+    pub query: String,
+    /// Where an earlier page ended; empty for the first one.
+    pub cursor: String,
 }

@@ -90,6 +90,14 @@ pub const MATCHES_PER_SESSION_MAX: usize = 64;
 pub const MATCH_PRESENCES_MAX: usize = 1024;
 /// Name of a match.
 pub const MATCH_NAME_MAX: usize = 1024;
+/// Parties that one session is in, or asks to be let into, at a time; over it, error 3.
+pub const PARTIES_PER_SESSION_MAX: usize = 64;
+/// Members of one party, as many as in Nakama.
+pub const PARTY_SIZE_MAX: usize = 256;
+pub const PARTY_LABEL_MAX: usize = 2048;
+/// Parties of one page.
+pub const PARTY_PAGE_MAX: usize = 100;
+pub const PARTY_PAGE_DEFAULT: usize = 10;
 /// Envelopes of one session that wait for an earlier one; over it the connection is read no
 /// further.
 pub const SESSION_QUEUE_MAX: usize = 64;

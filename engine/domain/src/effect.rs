@@ -1,8 +1,8 @@
 //! What a feature wants done. What is not here cannot happen.
 
-use base::{Change, MatchId, SessionId};
+use base::{Change, MatchId, PartyId, SessionId};
 
-use crate::play::relay;
+use crate::play::{party, relay};
 use crate::presence::Presence;
 use crate::social::notification::Notification;
 use crate::social::status::StatusPresence;
@@ -14,6 +14,8 @@ pub enum Effect {
     Change(Change),
     /// A push to realtime sessions, wherever they live.
     Push { to: Vec<SessionId>, event: Event },
+    /// What a party's shard has to do besides.
+    Party { id: PartyId, notice: party::Notice },
 }
 
 /// What a push tells.
@@ -23,4 +25,5 @@ pub enum Event {
     MatchPresence { match_id: MatchId, joins: Vec<Presence>, leaves: Vec<Presence> },
     Notification(Notification),
     MatchData { match_id: MatchId, sender: Presence, data: relay::Data },
+    Party { address: party::Address, event: party::Event },
 }

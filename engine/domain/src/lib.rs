@@ -1,7 +1,7 @@
 //! The features: what a game backend knows and decides, free of wire, disk and threads.
 //!
 //! # Purpose
-//! Accounts, sessions, statuses, relayed matches and operators as state machines over a
+//! Accounts, sessions, statuses, relayed matches, parties and operators as state machines over a
 //! [`ctx::View`].
 //!
 //! # Owns

@@ -67,6 +67,7 @@ pub(crate) struct Session {
     pub earlier_refresh_encryption_keys: Vec<Secret>,
     pub single_session: bool,
     pub single_socket: bool,
+    pub single_party: bool,
     pub server_token_key_files: Vec<PathBuf>,
     pub server_token_expiry_sec: u64,
 }

@@ -258,6 +258,7 @@ pub(crate) fn shard_config(config: &Config, fixed: &Fixed) -> shard::Config {
         operator_token_life: secs(config.console.token_expiry_sec),
         single_session: session.single_session,
         single_socket: session.single_socket,
+        single_party: session.single_party,
         providers: shard::Providers {
             apple: sidecar.is_apple_configured(),
             steam: sidecar.is_steam_configured(),

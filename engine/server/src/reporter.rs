@@ -94,6 +94,7 @@ fn status(shared: &Shared, o: &mut Object<'_>) {
     for (name, figure) in [
         ("session_count", "ringmaster_sessions"),
         ("match_count", "ringmaster_matches"),
+        ("party_count", "ringmaster_parties"),
         ("ticket_count", "ringmaster_tickets"),
         ("connection_count", "ringmaster_connections"),
     ] {

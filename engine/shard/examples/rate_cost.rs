@@ -168,6 +168,7 @@ fn config(rates: Rates) -> Config {
         operator_token_life: TOKEN_LIFE,
         single_session: false,
         single_socket: false,
+        single_party: false,
         rates,
         providers: Providers::default(),
         ping_period: Duration::from_secs(15),

@@ -54,6 +54,9 @@ impl<E: Into<Error>> From<E> for Refusal {
 
 impl Shard {
     pub(crate) fn handle_ask(&mut self, task: TaskId, query: Query, mut depends: Depends) {
+        if let Query::Party(query) = query {
+            return self.answer_party(task, query, &depends);
+        }
         if let Some(answer) = self.answer_transient(&query, &depends) {
             let answered = Message::Answer { task: task.number, answer };
             self.send(task.shard, answered, &depends);
@@ -163,6 +166,7 @@ impl Shard {
             | Query::SignedIn { .. }
             | Query::SetDisabled { .. }
             | Query::Operator(_)
+            | Query::Party(_)
             | Query::Prepare(_) => return None,
         })
     }
@@ -353,7 +357,7 @@ pub(crate) struct Formed {
 fn change(effect: Effect) -> Option<base::Change> {
     match effect {
         Effect::Change(change) => Some(change),
-        Effect::Push { .. } => None,
+        Effect::Push { .. } | Effect::Party { .. } => None,
     }
 }
 
@@ -414,6 +418,7 @@ fn answer_durable(
         | Query::Unfollow { .. }
         | Query::MatchJoin { .. }
         | Query::MatchLeave { .. }
+        | Query::Party(_)
         | Query::TicketAdd(_)
         | Query::TicketRemove { .. } => Ok(Answer::Done),
     }

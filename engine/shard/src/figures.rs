@@ -16,6 +16,7 @@ pub struct Figures {
     /// Users who live here and have a session, or followers.
     pub statuses: usize,
     pub matches: usize,
+    pub parties: usize,
     pub tickets: usize,
     /// Requests under way.
     pub tasks: usize,
@@ -39,6 +40,7 @@ impl Shard {
             sessions: self.sessions.len(),
             statuses: self.statuses.len(),
             matches: self.relays.len(),
+            parties: self.parties.len(),
             tickets: self.pool.len(),
             tasks: self.tasks.len(),
             parked: self.parked.len(),

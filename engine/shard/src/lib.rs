@@ -4,8 +4,8 @@
 //! Dispatches requests, keeps the entities of one core and speaks with the other cores' shards.
 //!
 //! # Owns
-//! The durable entities whose slot falls to this shard, and the sessions, matches and tickets born
-//! here.
+//! The durable entities whose slot falls to this shard, and the sessions, matches, parties and
+//! tickets born here.
 //!
 //! # Invariants
 //! - The same inputs at the same times give the same outputs.
@@ -30,6 +30,7 @@ mod input;
 mod message;
 mod operator;
 mod output;
+mod party;
 mod placement;
 mod rate;
 mod session;
@@ -48,13 +49,14 @@ use api::ops::Operations;
 use base::collections::IdMap;
 use base::id::SessionIds;
 use base::timer::Timers;
-use base::{ConnectionId, Instant, MatchId, Now, Rng, Secret, SessionId, ShardId, UserId};
+use base::{ConnectionId, Instant, MatchId, Now, PartyId, Rng, Secret, SessionId, ShardId, UserId};
 use bytes::Bytes;
 use domain::ctx::Ctx;
 use domain::effect::Effect;
 use domain::identity::server_token::ServerKeys;
 use domain::identity::token;
 use domain::operator::lockout::Lockouts;
+use domain::play::party::{Command, Party};
 use domain::play::relay::Relay;
 use domain::social::status::Status;
 
@@ -97,6 +99,8 @@ pub struct Config {
     pub single_session: bool,
     /// A new socket closes the older ones of its user.
     pub single_socket: bool,
+    /// Who becomes a member of a party leaves all others.
+    pub single_party: bool,
     pub providers: Providers,
     pub rates: Rates,
     /// A WebSocket is pinged this often, and closed when no answer came for so long.
@@ -167,6 +171,7 @@ pub struct Shard {
     lockouts: Lockouts,
     statuses: BTreeMap<UserId, Status>,
     relays: IdMap<MatchId, Relay>,
+    parties: BTreeMap<PartyId, Party>,
     /// Their names may be clients' choice: no map with a hash that can be met on purpose.
     traced_matches: BTreeMap<MatchId, MatchTrace>,
     pool: matchmaker::Pool,
@@ -228,6 +233,7 @@ impl Shard {
             lockouts: Lockouts::default(),
             statuses: BTreeMap::new(),
             relays: IdMap::default(),
+            parties: BTreeMap::new(),
             traced_matches: BTreeMap::new(),
             pool: matchmaker::Pool::new(config.matchmaker.clone()),
             local: VecDeque::new(),
@@ -376,6 +382,11 @@ impl Shard {
                 relay.send(ctx, from, &receivers, data);
                 self.deliver(effects, &depends);
             }
+            Message::PartyLeave { id, by } => {
+                self.apply_to_party(None, id, &by, Command::Leave, &depends);
+            }
+            Message::PartyEntered { id, session } => self.enter_party(id, session),
+            Message::PartyOut { id, session, number } => self.forget_party(id, session, number),
             Message::TicketsDrop { session } => {
                 self.pool.remove_session(session);
             }
@@ -393,6 +404,7 @@ impl Shard {
                     let text = Bytes::from(api::realtime::event(&event));
                     self.push(to, &text, depends);
                 }
+                Effect::Party { id, notice } => self.heed_party(id, &notice, depends),
             }
         }
     }
@@ -406,11 +418,7 @@ impl Shard {
             }
         }
         for (home, to) in by_home {
-            if home == self.id {
-                self.push_local(&to, text, depends);
-            } else {
-                self.send(home, Message::Push { to, text: text.clone() }, depends);
-            }
+            self.send(home, Message::Push { to, text: text.clone() }, depends);
         }
     }
 

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use api::reply::UserView;
+use api::reply::{ListedParty, UserView};
 use base::{
-    BatchId, ClientAddress, ConnectionId, Frame, MatchId, Secret, SessionId, ShardId, TicketId,
-    UserId,
+    BatchId, ClientAddress, ConnectionId, Frame, MatchId, PartyId, Secret, SessionId, ShardId,
+    TicketId, UserId,
 };
 use bytes::Bytes;
 use domain::identity::account::{Edit, NewAccount, Plan, SignedIn, User};
@@ -15,10 +15,13 @@ use domain::identity::session::{Bearer, Check};
 use domain::identity::token::Claims;
 use domain::operator::audit::{AuditEntry, Page, Wanted};
 use domain::operator::{self, Role};
+use domain::play::party;
 use domain::play::relay::{self, Joined, Receivers};
 use domain::presence::Presence;
 use domain::social::notification;
 use domain::social::status::{self, StatusPresence};
+
+use crate::party::PartyQuery;
 
 /// A task on the shard that dispatched it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -120,6 +123,23 @@ pub enum Message {
         receivers: Receivers,
         data: relay::Data,
     },
+    /// The session is in the party no more.
+    PartyLeave {
+        id: PartyId,
+        by: Presence,
+    },
+    /// To the session's shard: it is a member.
+    PartyEntered {
+        id: PartyId,
+        session: SessionId,
+    },
+    /// To the session's shard: it is out, though it did not leave. The number is that of its newest
+    /// request to come in, as the party knew it.
+    PartyOut {
+        id: PartyId,
+        session: SessionId,
+        number: u64,
+    },
     /// The session ended: its tickets go.
     TicketsDrop {
         session: SessionId,
@@ -182,6 +202,7 @@ pub enum Query {
         id: MatchId,
         session: SessionId,
     },
+    Party(PartyQuery),
     TicketAdd(Box<matchmaker::Ticket>),
     TicketRemove {
         ticket: TicketId,
@@ -315,6 +336,9 @@ pub enum Answer {
     Changed,
     Statuses(Vec<StatusPresence>),
     Joined(Joined),
+    PartyCreated(Box<party::View>),
+    PartyRequests(party::Address, Vec<Presence>),
+    Parties(Vec<ListedParty>),
     Ticket(TicketId),
     Operators(Vec<operator::account::Operator>),
     Audit(Page),

@@ -1,7 +1,7 @@
 //! Which shard is home to what.
 
 use base::id::Birth;
-use base::{MatchId, SessionId, ShardId, UserId};
+use base::{MatchId, PartyId, SessionId, ShardId, UserId};
 
 /// The same on every shard of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +43,13 @@ impl Placement {
         let birth = id.birth()?;
         let is_ours =
             birth.incarnation == self.incarnation % 64 && birth.shard.index() < self.count;
+        is_ours.then_some(birth.shard)
+    }
+
+    /// The shard that drew the id; `None` for ids of another run, or from elsewhere.
+    pub fn of_party(&self, id: PartyId) -> Option<ShardId> {
+        let birth = id.birth()?;
+        let is_ours = birth.incarnation == self.incarnation && birth.shard.index() < self.count;
         is_ours.then_some(birth.shard)
     }
 

@@ -1,19 +1,19 @@
 //! Realtime sessions: one envelope at a time, in the order in which they came.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use api::Error;
 use api::convert::play::{WireMatchId, parse_filter, parse_match_id};
 use api::realtime::{self, Envelope, Fatal};
 use api::reply::Reply;
-use api::request::{MatchDataSend, MatchTarget, MatchmakerAdd, Request};
+use api::request::{MatchDataSend, MatchTarget, MatchmakerAdd, PartyAct, Request};
 use base::limits::{
     FOLLOWS_MAX, MATCH_NAME_MAX, MATCHED_BYTES_MAX, MATCHES_PER_SESSION_MAX,
     MATCHMAKER_PROPERTIES_MAX, MATCHMAKER_QUERY_MAX, SESSION_QUEUE_BYTES_MAX, SESSION_QUEUE_MAX,
     STATUS_MAX,
 };
-use base::{Code, ConnectionId, MatchId, SessionId, TicketId, UserId};
+use base::{Code, ConnectionId, MatchId, PartyId, SessionId, TicketId, UserId};
 use bytes::Bytes;
 use domain::identity::session::Bearer;
 use domain::play::relay::{Data, Receivers};
@@ -35,11 +35,11 @@ pub(crate) const KICKED: &str = "server-side session disconnect";
 
 /// One realtime session. Lives on its home shard, which its id names.
 ///
-/// Invariant: it is a member of no match outside `matches` and a follower of nobody outside
-/// `follows`.
+/// Invariant: it is a member of no match outside `matches`, in no party outside `parties`, and a
+/// follower of nobody outside `follows`.
 #[derive(Debug)]
 pub(crate) struct Session {
-    me: Presence,
+    pub(crate) me: Presence,
     connection: ConnectionId,
     /// Envelopes that wait for the one under way, and their bytes.
     queue: VecDeque<Bytes>,
@@ -52,6 +52,9 @@ pub(crate) struct Session {
     /// The connection is lost: the session ends with its last envelope.
     is_detached: bool,
     pub(crate) matches: BTreeSet<MatchId>,
+    /// The parties that it is in or asks to be let into, and the task of its newest request to come
+    /// in: what a party says of an earlier one is out of date.
+    pub(crate) parties: BTreeMap<PartyId, u64>,
     follows: BTreeSet<UserId>,
     has_tickets: bool,
     /// What its questions depended on: whatever undoes their effect must not pass them.
@@ -80,6 +83,7 @@ impl Shard {
             is_paused: false,
             is_detached: false,
             matches: BTreeSet::new(),
+            parties: BTreeMap::new(),
             follows: BTreeSet::from([user_id]),
             has_tickets: false,
             asked: depends.clone(),
@@ -165,7 +169,11 @@ impl Shard {
             }
             Request::Pong if !has_hook => Some(Ok(())),
             // Nothing begins for a player who has left.
-            Request::MatchmakerAdd(_) | Request::MatchCreate { .. } | Request::MatchJoin { .. }
+            Request::MatchmakerAdd(_)
+            | Request::MatchCreate { .. }
+            | Request::MatchJoin { .. }
+            | Request::PartyCreate(_)
+            | Request::Party { act: PartyAct::Join, .. }
                 if self.sessions.get(&id).is_none_or(|session| session.is_detached) =>
             {
                 Some(Err(Code::Canceled))
@@ -227,6 +235,8 @@ impl Shard {
             Request::MatchDataSend(send) => {
                 self.send_match_data(id, send).map(|()| Step::Ended(Ok(())))
             }
+            Request::PartyCreate(create) => self.create_party(task, me, &create),
+            Request::Party { party_id, act } => self.act_on_party(task, me, &party_id, act),
             _ => Err(Error::internal()),
         };
         step.unwrap_or_else(Step::Fail)
@@ -290,6 +300,7 @@ impl Shard {
             let leave = Message::MatchLeave { id: match_id, session: id };
             self.send(placement.of_match(match_id), leave, &depends);
         }
+        self.leave_parties(session.parties.into_keys(), &session.me, &depends);
         let own = session.me.user_id;
         for user in session.follows {
             let command = match user == own {

@@ -1,7 +1,9 @@
 //! What a task waits for.
 
+use std::sync::Arc;
+
 use api::Error;
-use api::reply::UserView;
+use api::reply::{ListedParty, UserView};
 use api::request::{Request, SocketOpen};
 use base::{MatchId, Secret, SessionId, UserId};
 use domain::identity::alias::{Alias, Kind as AliasKind};
@@ -12,6 +14,7 @@ use domain::social::status::StatusPresence;
 use crate::batch::Batch;
 use crate::edit::{Editing, Then, Wanted};
 use crate::operator::Operating;
+use crate::party::Listing;
 use crate::sign_in::{Proven, SignIn};
 
 #[derive(Debug)]
@@ -122,6 +125,14 @@ pub(crate) enum State {
         is_create: bool,
     },
     MatchLeave,
+    /// Something is done to a party.
+    Party,
+    /// Is the token of whoever wants a list of parties still good?
+    PartiesGuard(Arc<Listing>),
+    Parties {
+        listing: Arc<Listing>,
+        found: Vec<ListedParty>,
+    },
     TicketAdd,
     TicketRemove,
     /// A call of an operator.
@@ -137,6 +148,7 @@ impl State {
             | State::EditGuard { .. }
             | State::UsersGuard { .. }
             | State::SocketGuard { .. }
+            | State::PartiesGuard(_)
             | State::Refusal { .. } => "check token",
             State::Hook { .. } => "run hook",
             State::Proof(_) | State::EditProof { .. } => "ask provider",
@@ -160,6 +172,8 @@ impl State {
             State::Follow { .. } | State::Unfollow | State::SetStatus => "change status",
             State::MatchJoin { .. } => "join match",
             State::MatchLeave => "leave match",
+            State::Party => "ask party",
+            State::Parties { .. } => "list parties",
             State::TicketAdd | State::TicketRemove => "ask matchmaker",
             State::Operator(_) => "serve operator",
         }

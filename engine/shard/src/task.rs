@@ -26,6 +26,7 @@ use crate::identity::{invalid_user_id, parse_names, parse_users};
 use crate::message::{Answer, Errand, Message, Query, TaskId};
 use crate::operator::Operating;
 use crate::output::{Done, Output, PasswordOutcome, PasswordWork};
+use crate::party::page;
 use crate::session::KICKED;
 use crate::sign_in::{rejected, user_not_found};
 use crate::state::State;
@@ -280,6 +281,7 @@ impl Shard {
                 self.ask_guarded(task, bearer, Errand::Nothing);
                 Step::Wait(State::UsersGuard { ids, aliases })
             }
+            Request::PartyList(list) => self.list_parties(task, bearer, list),
             Request::Console(request) => self.begin_operating(task, request),
             Request::StatusFollow { .. }
             | Request::StatusUnfollow { .. }
@@ -289,7 +291,9 @@ impl Shard {
             | Request::MatchCreate { .. }
             | Request::MatchJoin { .. }
             | Request::MatchLeave { .. }
-            | Request::MatchDataSend(_) => match self.origin(task) {
+            | Request::MatchDataSend(_)
+            | Request::PartyCreate(_)
+            | Request::Party { .. } => match self.origin(task) {
                 Some(Origin::Session { session, .. }) => self.session_step(task, session, request),
                 _ => Step::Fail(Error::new(Code::Unimplemented, "Only a socket can ask for this.")),
             },
@@ -368,7 +372,11 @@ impl Shard {
             }
             (State::Account, Answer::Account(Some(user))) => Step::Done(Reply::Account { user }),
             (
-                State::Logout | State::SetStatus | State::MatchLeave | State::TicketRemove,
+                State::Logout
+                | State::SetStatus
+                | State::MatchLeave
+                | State::Party
+                | State::TicketRemove,
                 Answer::Done,
             ) => Step::Done(Reply::Empty),
             (State::Unfollow, Answer::Done) if is_last => Step::Done(Reply::Empty),
@@ -420,6 +428,19 @@ impl Shard {
             }
             (State::Operator(operating), answer) => {
                 self.operating_step(number, row, operating, answer)
+            }
+            (State::Party, Answer::PartyCreated(view)) => Step::Done(Reply::Party { view }),
+            (State::Party, Answer::PartyRequests(address, presences)) => {
+                Step::Done(Reply::PartyRequests { address, presences })
+            }
+            (State::PartiesGuard(listing), Answer::Done) => self.ask_for_parties(number, listing),
+            (State::Parties { listing, mut found }, Answer::Parties(more)) => {
+                found.extend(more);
+                if is_last {
+                    Step::Done(page(&listing, found))
+                } else {
+                    Step::Wait(State::Parties { listing, found })
+                }
             }
             (State::TicketAdd, Answer::Ticket(ticket)) => {
                 Step::Done(Reply::MatchmakerTicket { ticket })

@@ -146,6 +146,7 @@ fn config(session_keys: token::Keys, rates: Rates) -> Config {
         server_token_life: life,
         single_session: false,
         single_socket: false,
+        single_party: false,
         rates,
         providers: Providers::default(),
         ping_period: Duration::from_secs(15),

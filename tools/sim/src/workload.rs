@@ -162,6 +162,7 @@ impl Workload {
         let options = Options {
             single_session,
             single_socket: has_single_socket,
+            single_party: has_single_socket,
             rates: Rates::default(),
             seed,
             shards,

@@ -7,16 +7,20 @@ use crate::json::{Malformed, Message};
 use crate::request::{MatchmakerAdd, Request};
 
 pub(crate) fn matchmaker_add(mut message: Message) -> Result<Request, Malformed> {
-    let request = MatchmakerAdd {
+    let request = Request::MatchmakerAdd(add(&mut message)?);
+    message.finish()?;
+    Ok(request)
+}
+
+pub(crate) fn add(message: &mut Message) -> Result<MatchmakerAdd, Malformed> {
+    Ok(MatchmakerAdd {
         min_count: message.int32("min_count")?,
         max_count: message.int32("max_count")?,
         count_multiple: message.int32_wrapper("count_multiple")?,
         query: message.text("query")?,
         string_properties: message.text_map("string_properties")?,
         numeric_properties: message.double_map("numeric_properties")?,
-    };
-    message.finish()?;
-    Ok(Request::MatchmakerAdd(request))
+    })
 }
 
 pub(crate) fn matchmaker_remove(mut message: Message) -> Result<Request, Malformed> {

@@ -4,5 +4,6 @@ pub mod account;
 pub mod console;
 pub mod identity;
 pub mod matchmaking;
+pub mod party;
 pub mod play;
 pub mod status;

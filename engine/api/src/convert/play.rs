@@ -9,7 +9,7 @@ use domain::presence::Presence;
 
 use super::status::presence;
 use crate::json::{Malformed, Message};
-use crate::request::{MatchDataSend, MatchTarget, Request};
+use crate::request::{MatchDataSend, MatchTarget, Request, UserPresence};
 
 /// A relayed match's id on the wire: the node part behind the dot is empty.
 pub fn match_id_text(id: MatchId) -> String {
@@ -69,14 +69,16 @@ pub(crate) fn match_data_send(mut message: Message) -> Result<Request, Malformed
     Ok(Request::MatchDataSend(request))
 }
 
-/// Reads a whole `UserPresence` and keeps the two ids.
-fn user_presence(mut message: Message) -> Result<(String, String), Malformed> {
-    let ids = (message.text("user_id")?, message.text("session_id")?);
-    message.text("username")?;
+pub(crate) fn user_presence(mut message: Message) -> Result<UserPresence, Malformed> {
+    let presence = UserPresence {
+        user_id: message.text("user_id")?,
+        session_id: message.text("session_id")?,
+        username: message.text("username")?,
+    };
     message.flag("persistence")?;
     message.text_wrapper("status")?;
     message.finish()?;
-    Ok(ids)
+    Ok(presence)
 }
 
 pub(crate) fn joined(joined: &Joined, size: usize, o: &mut Object<'_>) {
@@ -106,10 +108,10 @@ pub(crate) fn match_data(id: MatchId, sender: &Presence, data: &Data, o: &mut Ob
 }
 
 /// The presences of a filter as sessions; `None` when one of them has an id that is none.
-pub fn parse_filter(presences: &[(String, String)]) -> Option<Vec<SessionId>> {
-    let parse = |(user, session): &(String, String)| {
-        base::UserId::parse(user)?;
-        SessionId::parse(session)
+pub fn parse_filter(presences: &[UserPresence]) -> Option<Vec<SessionId>> {
+    let parse = |presence: &UserPresence| {
+        base::UserId::parse(&presence.user_id)?;
+        SessionId::parse(&presence.session_id)
     };
     presences.iter().map(parse).collect()
 }

@@ -1,3 +1,4 @@
 //! Playing together.
 
+pub mod party;
 pub mod relay;

@@ -161,7 +161,7 @@ mod tests {
             told.into_iter()
                 .flat_map(|effect| match effect {
                     Effect::Push { to, .. } => to,
-                    Effect::Change(change) => panic!("data changes nothing: {change:?}"),
+                    other => panic!("data is only passed on: {other:?}"),
                 })
                 .collect::<Vec<_>>()
         };

@@ -63,6 +63,10 @@ impl Loaded {
             let what = format!("{ping} has to be less than socket.pong_wait_ms, {pong}");
             refuse("socket.ping_period_ms", &what, &["socket.pong_wait_ms"]);
         }
+        if config.session.single_party && !config.session.single_socket {
+            let what = "goes together with session.single_socket, which is false";
+            refuse("session.single_party", what, &["session.single_socket"]);
+        }
         let has_key = !socket.ssl_private_key.as_os_str().is_empty();
         if config.has_tls() != has_key {
             let (set, empty) = match has_key {

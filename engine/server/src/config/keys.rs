@@ -356,6 +356,14 @@ pub(crate) static KEYS: &[Key] = &[
     )
     .live(),
     Key::new(
+        "session.single_party",
+        "false",
+        Kind::Flag,
+        |config| &mut config.session.single_party,
+        "Whoever becomes a member of a party leaves all others; needs `session.single_socket`.",
+    )
+    .live(),
+    Key::new(
         "session.server_token_key_files",
         "[]",
         Kind::List(&Kind::Path { is_optional: false }),

@@ -462,6 +462,11 @@ fn keys_that_contradict_each_other_are_told() {
         "[socket]\npong_wait_ms = 15000",
         &["socket.ping_period_ms: 15000 has to be less than socket.pong_wait_ms, 15000"],
     );
+    check(
+        "[session]\nsingle_party = true",
+        &["f:2: session.single_party: goes together with session.single_socket, which is false"],
+    );
+    check("[session]\nsingle_party = true\nsingle_socket = true", &[]);
     for (key, other) in [("certificate", "private_key"), ("private_key", "certificate")] {
         check(
             &format!("socket.ssl_{key} = \"a\""),

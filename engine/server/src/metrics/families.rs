@@ -193,7 +193,7 @@ const fn row(family: Family, read: fn(&CoreFigures<'_>) -> u64) -> Row {
 
 const BY_CORE: Labels = &["core"];
 
-pub(super) static CORE: [Row; 26] = [
+pub(super) static CORE: [Row; 27] = [
     row(
         gauge("ringmaster_connections", BY_CORE, "Open TCP connections, WebSockets among them."),
         |core| core.connections as u64,
@@ -217,6 +217,7 @@ pub(super) static CORE: [Row; 26] = [
     row(gauge("ringmaster_matches", BY_CORE, "Matches in progress."), |core| {
         core.shard.matches as u64
     }),
+    row(gauge("ringmaster_parties", BY_CORE, "Parties."), |core| core.shard.parties as u64),
     row(gauge("ringmaster_tickets", BY_CORE, "Matchmaker tickets that wait."), |core| {
         core.shard.tickets as u64
     }),

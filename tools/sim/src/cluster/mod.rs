@@ -64,6 +64,7 @@ pub struct Options {
     pub answers_hooks: bool,
     pub single_session: bool,
     pub single_socket: bool,
+    pub single_party: bool,
     pub rates: Rates,
     /// Home of the ticket pool.
     pub queue: Option<ShardId>,
@@ -107,6 +108,7 @@ impl Default for Options {
             answers_hooks: false,
             single_session: false,
             single_socket: false,
+            single_party: false,
             rates: Rates::default(),
             queue: None,
             stale_loads: 20,
@@ -680,6 +682,7 @@ fn config(options: &Options, incarnation: u32) -> Config {
         operator_token_life: Duration::from_secs(TOKEN_LIFE),
         single_session: options.single_session,
         single_socket: options.single_socket,
+        single_party: options.single_party,
         rates: options.rates,
         providers: Providers { apple: true, steam: false, oidc: true },
         ping_period: Duration::from_secs(15),

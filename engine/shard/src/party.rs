@@ -1,0 +1,331 @@
+//! Parties: what a session does to one, what its home makes of it, and the list of all.
+
+use std::sync::Arc;
+
+use api::Error;
+use api::convert::party::{parse_party_id, parse_presence, read_cursor, write_cursor};
+use api::reply::{ListedParty, PartyPlace, Reply};
+use api::request::{PartyAct, PartyCreate, PartyList, PartySettings, UserPresence};
+use base::limits::PARTIES_PER_SESSION_MAX;
+use base::{Code, PartyId, SessionId, ShardId};
+use domain::ctx::Ctx;
+use domain::effect::Effect;
+use domain::identity::session::Bearer;
+use domain::play::party::{
+    self, Address, Command, Data, Label, MaxSize, NewParty, Notice, Party, Settings,
+};
+use domain::presence::Presence;
+
+use crate::Shard;
+use crate::message::{Answer, Errand, Message, Query, TaskId};
+use crate::state::State;
+use crate::task::{Step, invalid_token};
+use crate::view::Depends;
+
+/// What a party's home is asked, or what each shard is asked of the parties that live there.
+#[derive(Clone, Debug)]
+pub enum PartyQuery {
+    Create(Box<NewParty>),
+    Act { id: PartyId, by: Presence, command: Command },
+    List(Arc<Listing>),
+}
+
+/// Which parties are wanted.
+#[derive(Debug)]
+pub struct Listing {
+    list: PartyList,
+    after: Option<PartyPlace>,
+}
+
+impl Listing {
+    /// Nakama calls what is wrong with a query or a cursor an error of its own.
+    fn new(list: PartyList) -> Result<Listing, Error> {
+        let internal = |message: String| Error::new(Code::Internal, message);
+        matchmaker::Query::parse(&list.query).map_err(|error| internal(error.to_string()))?;
+        let after = match list.cursor.is_empty() {
+            true => None,
+            false => {
+                let place = read_cursor(&list);
+                Some(place.ok_or_else(|| internal("The cursor is not of this list.".into()))?)
+            }
+        };
+        Ok(Listing { list, after })
+    }
+
+    /// Where the party stands in the list, if it does.
+    fn place(&self, party: &Party) -> Option<PartyPlace> {
+        let Settings { open, hidden, .. } = party.settings();
+        if *hidden || self.list.open.is_some_and(|wanted| wanted != *open) {
+            return None;
+        }
+        let score = 1.0_f64;
+        let place = PartyPlace {
+            score: std::cmp::Reverse(score.to_bits()),
+            created: std::cmp::Reverse(party.created()),
+            id: party.address().id,
+        };
+        self.after.is_none_or(|after| after < place).then_some(place)
+    }
+}
+
+// On the session's shard.
+
+impl Shard {
+    pub(crate) fn create_party(
+        &mut self,
+        task: u64,
+        me: Presence,
+        create: &PartyCreate,
+    ) -> Result<Step, Error> {
+        let max_size = MaxSize::new(create.max_size)?;
+        let settings = parse_settings(&create.settings)?;
+        let id = PartyId::born(self.config.placement.birth(self.id), &mut self.rng);
+        if !self.note_party(me.session_id, id, task)? {
+            return Ok(Step::Ended(Err(Code::Canceled)));
+        }
+        let address = self.party_address(id);
+        let new = NewParty { address, max_size, settings, me, number: task };
+        self.ask(task, self.id, Query::Party(PartyQuery::Create(Box::new(new))));
+        Ok(Step::Wait(State::Party))
+    }
+
+    pub(crate) fn act_on_party(
+        &mut self,
+        task: u64,
+        me: Presence,
+        party_id: &str,
+        act: PartyAct,
+    ) -> Result<Step, Error> {
+        let (id, node) =
+            parse_party_id(party_id).ok_or_else(|| Error::invalid("The party id is not valid."))?;
+        let home = self.config.placement.of_party(id).filter(|_| node == self.config.name);
+        if act == PartyAct::Leave {
+            let session = self.sessions.get_mut(&me.session_id);
+            if session.is_none_or(|session| session.parties.remove(&id).is_none()) {
+                return Ok(Step::Done(Reply::Empty));
+            }
+        }
+        let home = home.ok_or(party::Error::NotFound)?;
+        let command = match act {
+            PartyAct::Join => {
+                if !self.note_party(me.session_id, id, task)? {
+                    return Ok(Step::Ended(Err(Code::Canceled)));
+                }
+                Command::Join { number: task }
+            }
+            PartyAct::Leave => Command::Leave,
+            PartyAct::Promote(who) => Command::Promote(whom(&who)?),
+            PartyAct::Accept(who) => Command::Accept(whom(&who)?),
+            PartyAct::Remove(who) => Command::Remove(whom(&who)?),
+            PartyAct::Close => Command::Close,
+            PartyAct::Requests => Command::Requests,
+            PartyAct::Update(settings) => Command::Update(parse_settings(&settings)?),
+            PartyAct::Send { op_code, data } => Command::Send(Data { op_code, bytes: data }),
+            PartyAct::MatchmakerAdd(_) | PartyAct::MatchmakerRemove { .. } => {
+                return Err(Error::new(Code::Unimplemented, "Parties wait for no match yet."));
+            }
+        };
+        self.ask(task, home, Query::Party(PartyQuery::Act { id, by: me, command }));
+        Ok(Step::Wait(State::Party))
+    }
+
+    /// Notes that the session may be in this party from here on; `false` when there is no session.
+    fn note_party(&mut self, session: SessionId, id: PartyId, task: u64) -> Result<bool, Error> {
+        let Some(session) = self.sessions.get_mut(&session) else { return Ok(false) };
+        let is_known = session.parties.contains_key(&id);
+        if !is_known && session.parties.len() >= PARTIES_PER_SESSION_MAX {
+            return Err(Error::invalid("The session is in too many parties."));
+        }
+        session.parties.insert(id, task);
+        Ok(true)
+    }
+
+    /// The session is a member: with `single_party`, of no other.
+    pub(crate) fn enter_party(&mut self, id: PartyId, session: SessionId) {
+        let Some(session) = self.sessions.get_mut(&session) else { return };
+        if !session.parties.contains_key(&id) {
+            return;
+        }
+        let others = session.parties.extract_if(.., |other, _| *other != id);
+        let others: Vec<_> = others.map(|(other, _)| other).collect();
+        let (me, depends) = (session.me.clone(), session.asked.clone());
+        self.leave_parties(others, &me, &depends);
+    }
+
+    pub(crate) fn leave_parties(
+        &mut self,
+        parties: impl IntoIterator<Item = PartyId>,
+        me: &Presence,
+        depends: &Depends,
+    ) {
+        for id in parties {
+            if let Some(home) = self.config.placement.of_party(id) {
+                self.send(home, Message::PartyLeave { id, by: me.clone() }, depends);
+            }
+        }
+    }
+
+    /// The session is out, unless it has asked to come in again since.
+    pub(crate) fn forget_party(&mut self, id: PartyId, session: SessionId, number: u64) {
+        if let Some(session) = self.sessions.get_mut(&session)
+            && session.parties.get(&id) == Some(&number)
+        {
+            session.parties.remove(&id);
+        }
+    }
+
+    fn party_address(&self, id: PartyId) -> Address {
+        Address { id, node: self.config.name.as_str().into() }
+    }
+}
+
+// On the party's home.
+
+impl Shard {
+    pub(crate) fn answer_party(&mut self, task: TaskId, query: PartyQuery, depends: &Depends) {
+        match query {
+            PartyQuery::Create(new) => {
+                let mut effects = Vec::new();
+                let ctx = &mut Ctx::new(self.now, &mut self.rng, &mut self.view, &mut effects);
+                let (party, view) = Party::create(ctx, *new);
+                self.parties.insert(view.address.id, party);
+                self.answer(task, Answer::PartyCreated(Box::new(view)), depends);
+                self.deliver(effects, depends);
+            }
+            PartyQuery::Act { id, by, command } => {
+                self.apply_to_party(Some(task), id, &by, command, depends);
+            }
+            PartyQuery::List(listing) => {
+                let found = self.parties_of(&listing);
+                self.answer(task, Answer::Parties(found), depends);
+            }
+        }
+    }
+
+    pub(crate) fn apply_to_party(
+        &mut self,
+        task: Option<TaskId>,
+        id: PartyId,
+        by: &Presence,
+        command: Command,
+        depends: &Depends,
+    ) {
+        // As Nakama does: who comes and goes is answered before the members are told.
+        let is_told_first =
+            matches!(command, Command::Promote(_) | Command::Update(_) | Command::Close);
+        let number = if let Command::Join { number } = command { Some(number) } else { None };
+        let mut effects = Vec::new();
+        let result = match self.parties.get_mut(&id) {
+            None if command == Command::Leave => Ok(party::Reply::Done),
+            None => Err(party::Error::NotFound),
+            Some(party) => {
+                if let Some(number) = number {
+                    party.renumber(by.session_id, number);
+                }
+                let ctx = &mut Ctx::new(self.now, &mut self.rng, &mut self.view, &mut effects);
+                party.apply(ctx, by, command)
+            }
+        };
+        let is_known = || self.parties.get(&id).is_some_and(|party| party.knows(by.session_id));
+        if let (Some(number), false) = (number, is_known()) {
+            let notice = Notice::Out { session: by.session_id, number };
+            effects.push(Effect::Party { id, notice });
+        }
+        let answer = match result {
+            Ok(party::Reply::Done) => Answer::Done,
+            Ok(party::Reply::Requests(presences)) => {
+                Answer::PartyRequests(self.party_address(id), presences)
+            }
+            Err(error) => Answer::Refused(error.into()),
+        };
+        if is_told_first {
+            self.deliver(std::mem::take(&mut effects), depends);
+        }
+        if let Some(task) = task {
+            self.answer(task, answer, depends);
+        }
+        self.deliver(effects, depends);
+        if self.parties.get(&id).is_some_and(Party::is_over) {
+            self.parties.remove(&id);
+        }
+    }
+
+    pub(crate) fn heed_party(&mut self, id: PartyId, notice: &Notice, depends: &Depends) {
+        let (session, message) = match *notice {
+            Notice::Changed => return,
+            Notice::Entered(_) if !self.config.single_party => return,
+            Notice::Entered(session) => (session, Message::PartyEntered { id, session }),
+            Notice::Out { session, number } => (session, Message::PartyOut { id, session, number }),
+        };
+        if let Some(home) = self.config.placement.of_session(session) {
+            self.send(home, message, depends);
+        }
+    }
+
+    fn answer(&mut self, task: TaskId, answer: Answer, depends: &Depends) {
+        self.send(task.shard, Message::Answer { task: task.number, answer }, depends);
+    }
+}
+
+// The list.
+
+impl Shard {
+    pub(crate) fn list_parties(
+        &mut self,
+        task: u64,
+        bearer: Option<Bearer>,
+        list: PartyList,
+    ) -> Step {
+        let Some(bearer) = bearer else { return Step::Fail(invalid_token()) };
+        match Listing::new(list) {
+            Err(error) => self.refuse_after_guard(task, bearer, error),
+            Ok(listing) => {
+                self.ask_guarded(task, bearer, Errand::Nothing);
+                Step::Wait(State::PartiesGuard(Arc::new(listing)))
+            }
+        }
+    }
+
+    pub(crate) fn ask_for_parties(&mut self, task: u64, listing: Arc<Listing>) -> Step {
+        for shard in ShardId::all(self.config.placement.count) {
+            self.ask(task, shard, Query::Party(PartyQuery::List(listing.clone())));
+        }
+        Step::Wait(State::Parties { listing, found: Vec::new() })
+    }
+
+    /// The first parties of the list that live here, one more than it shows.
+    fn parties_of(&self, listing: &Listing) -> Vec<ListedParty> {
+        let place = |party| Some((listing.place(party)?, party));
+        let mut found: Vec<_> = self.parties.values().filter_map(place).collect();
+        found.sort_unstable_by_key(|(place, _)| *place);
+        found.truncate(listing.list.limit + 1);
+        let listed = |(place, party): (_, &Party)| ListedParty {
+            place,
+            address: party.address().clone(),
+            open: party.settings().open,
+            max_size: party.max_size(),
+            label: party.settings().label.object_text().into(),
+        };
+        found.into_iter().map(listed).collect()
+    }
+}
+
+/// The first page of what all shards have found.
+pub(crate) fn page(listing: &Listing, mut parties: Vec<ListedParty>) -> Reply {
+    let list = &listing.list;
+    parties.sort_unstable_by_key(|party| party.place);
+    let is_more = parties.len() > list.limit;
+    parties.truncate(list.limit);
+    let last = parties.last().filter(|_| is_more);
+    let cursor = last.map(|last| write_cursor(list, last.place));
+    Reply::Parties { parties, cursor }
+}
+
+fn parse_settings(settings: &PartySettings) -> Result<Settings, Error> {
+    let label = Label::parse(&settings.label)?;
+    Ok(Settings { open: settings.open, hidden: settings.hidden, label })
+}
+
+fn whom(presence: &UserPresence) -> Result<Presence, Error> {
+    parse_presence(presence).ok_or_else(|| Error::invalid("The presence is not complete."))
+}
