@@ -12,7 +12,9 @@ globalThis.WebSocket ??= WebSocket;
 export const [host, port] = process.argv.slice(2);
 const DEADLINE_MS = 10_000;
 const EVENTS = [
-    'ondisconnect', 'onmatchdata', 'onmatchmakermatched', 'onmatchpresence', 'onstatuspresence',
+    'ondisconnect', 'onmatchdata', 'onmatchmakermatched', 'onmatchpresence', 'onparty',
+    'onpartyclose', 'onpartydata', 'onpartyjoinrequest', 'onpartyleader', 'onpartymatchmakerticket',
+    'onpartypresence', 'onstatuspresence',
 ];
 
 export const newClient = () => new Client('defaultkey', host, port);

@@ -89,6 +89,21 @@ fn check_across_cores(matchmaker: &str) {
     assert_eq!(homes, [0, 1, 2, 3], "{output}");
 }
 
+/// Rows 300, 404, 406, 408 to 428.
+#[test]
+fn parties_live_across_cores_with_the_stock_sdk() {
+    let config = "[placement]\nsessions = \"spread\"\nqueue = 2\n";
+    run("engine/server/tests/parties.mjs", &Server::start_with(3, config));
+}
+
+/// Row 429.
+#[test]
+fn with_single_party_the_stock_sdk_is_in_one_at_a_time() {
+    let config = "[session]\nsingle_socket = true\nsingle_party = true\n\
+                  [placement]\nsessions = \"spread\"\n";
+    run("engine/server/tests/single_party.mjs", &Server::start_with(2, config));
+}
+
 /// Rows 306, 308, 314, 317 to 319, 322 and 326.
 #[test]
 fn messages_that_are_none_close_their_socket_and_no_other() {
