@@ -22,6 +22,7 @@
 mod index;
 mod packed;
 mod pool;
+pub mod query;
 mod select;
 mod ticket;
 

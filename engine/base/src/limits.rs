@@ -109,6 +109,12 @@ pub const SESSION_QUEUE_BYTES_MAX: usize = 512 * 1024;
 /// Players of one ticket's `max_count`; over it, error 3.
 pub const MATCHMAKER_COUNT_MAX: u32 = 1024;
 pub const MATCHMAKER_QUERY_MAX: usize = 2048;
+pub const QUERY_CLAUSES_MAX: usize = 128;
+/// Memory of all compiled patterns of one query, in equal shares; and of what they remember of
+/// texts that they were matched with.
+pub const QUERY_PATTERNS_SIZE_MAX: usize = 256 * 1024;
+/// Size of a boost, far from where sums of squares end being finite.
+pub const QUERY_BOOST_MAX: f64 = 1e100;
 /// What one player of a full match is told: all players with their properties. A ticket whose
 /// properties and `max_count` could lead there is refused with error 3.
 pub const MATCHED_BYTES_MAX: usize = 512 * 1024;

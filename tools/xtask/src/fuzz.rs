@@ -21,7 +21,8 @@ pub(crate) fn run(root: &Path, krate: &str, target: &str, rest: &[&str]) -> Resu
     let folder = match krate {
         "net" => root.join("net/fuzz"),
         "api" => root.join("engine/api/fuzz"),
-        other => bail!("no crate {other:?} is fuzzed: net, api"),
+        "matchmaker" => root.join("matchmaker/fuzz"),
+        other => bail!("no crate {other:?} is fuzzed: net, api, matchmaker"),
     };
     let (seconds, keep) = match rest {
         [] => ("60", false),

@@ -20,7 +20,7 @@ usage: cargo xtask COMMAND
   crash  --cycles N [--seed S] [--json]: kills the released server under load, and
          looks whether everything it has acknowledged is there
   fuzz   CRATE TARGET [SECONDS | --keep]: net http, net ws, net tls,
-         api request, api envelope, api token
+         api request, api envelope, api token, matchmaker query
   sim    --seed N | --seeds A..B | --seconds S | --replay FILE: whole clusters from a seed
   sim-faults   plants faults, each of which the simulator has to find
   tidy   the rules of the tree and of its text
