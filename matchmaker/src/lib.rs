@@ -1,30 +1,36 @@
 //! Waiting players brought together.
 //!
 //! # Purpose
-//! Tickets of single players that accept anybody, and the matches they form: at once when a full
-//! one exists ([`Mode::Immediate`]), or in passes exactly as Nakama forms them
-//! ([`Mode::Compatible`]).
+//! Tickets of players and parties, each with a query that says whom it accepts, and the matches
+//! they form: at once when a full one exists ([`Mode::Immediate`]), or in passes exactly as Nakama
+//! forms them ([`Mode::Compatible`]).
 //!
 //! # Owns
-//! The waiting tickets of one pool, their indexes, the progress of a pass, and the matches formed
-//! but not yet taken.
+//! The waiting tickets of one pool, their indexes, the searches under way, and the matches formed
+//! but not yet taken. The query language, which other lists speak, too.
 //!
 //! # Invariants
 //! - A ticket is in at most one match, and in none after its removal.
 //! - Every member of a match accepts its size: inside its bounds, a multiple of its multiple.
+//! - The one that searched accepts all others by its query; with `rev_precision`, all accept all.
 //! - No two members of a match are of the same session.
-//! - In immediate mode, no full match could be formed from the tickets that wait.
-//! - The same calls give the same matches, however a pass is cut into steps.
+//! - The same calls give the same matches.
 //!
 //! # Never
-//! Reads a clock, does IO, iterates over a map without order, scans the pool for one search.
+//! Reads a clock, does IO, iterates over a map without order, does more in one step than its budget
+//! says.
 
+mod arrival;
 mod index;
-mod packed;
+mod line;
+mod plan;
 mod pool;
 pub mod query;
-mod select;
+mod row;
+mod search;
+mod terms;
 mod ticket;
 
 pub use pool::{Match, Mode, Pool, Settings};
-pub use ticket::{Counts, Error, Presence, Query, Ticket};
+pub use query::Query;
+pub use ticket::{Counts, Error, Owner, Presence, Ticket};

@@ -1,14 +1,17 @@
 //! A pool of tickets: they wait, they search, they form matches.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound::{Excluded, Included};
 use std::time::Duration;
 
-use base::{SessionId, TicketId, UnixTime, limits};
+use base::{Instant, PartyId, SessionId, TicketId, UnixTime, limits};
 
-use crate::index::{Index, Slot, Waiting};
-use crate::select::{Search, Step};
-use crate::ticket::{Error, Ticket};
+use crate::arrival::Arrival;
+use crate::index::{Index, Slot};
+use crate::line::Entry;
+use crate::query::Query;
+use crate::search::{Aim, Search, Step};
+use crate::ticket::{Error, Owner, Ticket};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -25,51 +28,71 @@ pub struct Settings {
     pub interval: Duration,
     /// Passes in which a ticket searches; in the last one it accepts its min count.
     pub max_intervals: u32,
-    /// Tickets of one session.
+    /// Tickets of one session, and of one party.
     pub max_tickets: usize,
+    /// Whether the queries of all members of a match have to accept each other, or only that of
+    /// the one that searched the others.
+    pub rev_precision: bool,
+    /// Intervals after which a pass that still runs asks for it no more; 0: never.
+    pub rev_threshold: u32,
 }
 
 /// Tickets that play together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Match {
-    /// The found ones in the order of their age, then the one that searched.
+    /// The found ones in the order in which they joined, then the one that searched.
     pub tickets: Vec<Ticket>,
 }
 
 /// Lives on the shard that owns the queue. Drain [`Pool::poll_match`] after every call; while
 /// [`Pool::has_work`], call [`Pool::step`].
 ///
-/// Invariants: a ticket is in at most one match, and in none after its removal; in immediate mode
-/// no full match could be formed from the tickets that wait.
+/// Invariants: a ticket is in at most one match, and in none after its removal.
 #[derive(Debug)]
 pub struct Pool {
-    settings: Settings,
-    index: Index,
-    /// Tickets that still search by themselves, by age. The others wait to be found.
-    active: BTreeMap<UnixTime, Slot>,
+    pub(crate) settings: Settings,
+    pub(crate) index: Index,
+    /// Tickets that still search by themselves in passes, by age. The others wait to be found.
+    active: BTreeMap<u64, Slot>,
     pass: Option<Pass>,
     /// An interval ended while a pass was under way: the next one follows it.
-    pass_due: bool,
+    pass_due: Option<Instant>,
+    /// New tickets, in immediate mode, that were not tried yet.
+    arrivals: VecDeque<Arrival>,
+    /// Those that need more than a [`QUANTUM`]: they take turns.
+    long: VecDeque<Arrival>,
+    /// Those whose cells are being built.
+    unbuilt: VecDeque<Arrival>,
+    is_paused: bool,
     formed: VecDeque<Match>,
 }
 
+/// Candidates that one arrival looks at before others get their turn.
+const QUANTUM: usize = 512;
+
 #[derive(Debug)]
 struct Pass {
+    begun: Instant,
     /// The creation of the ticket that searched last.
-    walked: UnixTime,
+    walked: u64,
     /// The newest ticket that belongs to the pass.
-    until: UnixTime,
+    until: u64,
     search: Option<Search>,
 }
 
 impl Pool {
-    pub fn new(settings: Settings) -> Pool {
+    /// The seed keeps clients from making texts and numbers collide.
+    pub fn new(settings: Settings, seed: u64) -> Pool {
         Pool {
             settings,
-            index: Index::default(),
+            index: Index::new(seed),
             active: BTreeMap::new(),
             pass: None,
-            pass_due: false,
+            pass_due: None,
+            arrivals: VecDeque::new(),
+            long: VecDeque::new(),
+            unbuilt: VecDeque::new(),
+            is_paused: false,
             formed: VecDeque::new(),
         }
     }
@@ -92,76 +115,124 @@ impl Pool {
         self.active.len()
     }
 
-    pub fn add(&mut self, ticket: Ticket) -> Result<(), Error> {
-        let of_session = self.index.session(ticket.presence.session_id).count();
-        if of_session >= self.settings.max_tickets {
+    /// A paused pool takes tickets and forms no match.
+    pub fn is_paused(&self) -> bool {
+        self.is_paused
+    }
+
+    pub fn set_paused(&mut self, is_paused: bool) {
+        self.is_paused = is_paused;
+    }
+
+    /// When the oldest ticket was created.
+    pub fn oldest(&self) -> Option<UnixTime> {
+        self.index.oldest().map(UnixTime)
+    }
+
+    /// Adds a ticket; in immediate mode, [`Pool::step`] tries it. Its creation is moved behind that
+    /// of the newest one where needed.
+    pub fn add(&mut self, ticket: Ticket, query: &Query) -> Result<(), Error> {
+        self.check(&ticket)?;
+        let counts = ticket.counts;
+        let entry = self.index.insert(ticket, query);
+        match self.settings.mode {
+            Mode::Compatible => {
+                self.active.insert(entry.created, entry.slot);
+            }
+            Mode::Immediate => {
+                if counts.min() < counts.max() {
+                    self.active.insert(entry.created, entry.slot);
+                }
+                self.arrivals.push_back(Arrival::new(entry));
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&self, ticket: &Ticket) -> Result<(), Error> {
+        let mut sessions: Vec<SessionId> = ticket.entries.iter().map(|e| e.session_id).collect();
+        sessions.sort_unstable();
+        if sessions.is_empty() || sessions.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err(Error::Presences);
+        }
+        let most = self.settings.max_tickets;
+        let of_party = ticket.party.map_or(0, |party| self.index.of_party(party).len());
+        if of_party >= most || sessions.iter().any(|s| self.index.of_session(*s).len() >= most) {
             return Err(Error::TooManyTickets);
         }
         if self.len() >= limits::MATCHMAKER_TICKETS_MAX {
             return Err(Error::PoolFull);
         }
-        let max = ticket.counts.max();
-        let slot = self.index.insert(ticket);
-        self.active.insert(self.index.newest(), slot);
-        match self.settings.mode {
-            Mode::Immediate => self.form_full(max),
-            Mode::Compatible => {}
-        }
         Ok(())
     }
 
-    /// Removes a ticket of this session.
-    pub fn remove(&mut self, id: TicketId, owner: SessionId) -> Result<(), Error> {
-        let slot = self.index.find(id, owner).ok_or(Error::NotFound)?;
+    /// Removes a ticket of this owner.
+    pub fn remove(&mut self, id: TicketId, owner: Owner) -> Result<(), Error> {
+        let slot = self.index.find(id).ok_or(Error::NotFound)?;
+        let waiting = self.index.waiting(slot);
+        let is_owner = match owner {
+            Owner::Session(session) => {
+                waiting.party.is_none() && waiting.entries[0].session_id == session
+            }
+            Owner::Party(party) => waiting.party == Some(party),
+        };
+        if !is_owner {
+            return Err(Error::NotFound);
+        }
         self.take(slot);
         Ok(())
     }
 
-    /// Removes all tickets of a session, and says how many there were.
-    pub fn remove_session(&mut self, session: SessionId) -> usize {
-        let slots: Vec<Slot> = self.index.session(session).collect();
-        for slot in &slots {
-            self.take(*slot);
-        }
-        slots.len()
+    /// Removes a ticket, whoever owns it.
+    pub fn expel(&mut self, id: TicketId) -> Result<Ticket, Error> {
+        let slot = self.index.find(id).ok_or(Error::NotFound)?;
+        let ticket = self.index.ticket(slot);
+        self.take(slot);
+        Ok(ticket)
     }
 
-    /// An interval ended: every active ticket searches once, oldest first, in [`Pool::step`].
-    /// Tickets added later are not part of the pass.
-    pub fn begin_pass(&mut self) {
+    /// Removes all tickets that a session is in, those of parties too, and says how many there
+    /// were.
+    pub fn remove_session(&mut self, session: SessionId) -> usize {
+        let slots = self.index.of_session(session).to_vec();
+        self.take_all(&slots)
+    }
+
+    /// Removes all tickets of a party, and says how many there were.
+    pub fn remove_party(&mut self, party: PartyId) -> usize {
+        let slots = self.index.of_party(party).to_vec();
+        self.take_all(&slots)
+    }
+
+    /// An interval ended: in [`Pool::step`], every active ticket searches, oldest first. Tickets
+    /// added later are not part of the pass.
+    pub fn begin_pass(&mut self, now: Instant) {
         if self.pass.is_some() {
-            self.pass_due = true;
+            self.pass_due = Some(now);
         } else if !self.active.is_empty() {
             self.pass =
-                Some(Pass { walked: UnixTime(0), until: self.index.newest(), search: None });
+                Some(Pass { begun: now, walked: 0, until: self.index.newest(), search: None });
         }
     }
 
-    /// Whether a pass is under way.
+    /// Whether there is something for [`Pool::step`] to do.
     pub fn has_work(&self) -> bool {
-        self.pass.is_some()
+        let has_arrivals =
+            !(self.arrivals.is_empty() && self.long.is_empty() && self.unbuilt.is_empty());
+        self.pass.is_some() || self.index.is_building() || (has_arrivals && !self.is_paused)
     }
 
-    /// Goes on with a pass for `budget` units of work (one is a class or a ticket looked at), and
-    /// says whether there is more.
-    pub fn step(&mut self, budget: usize) -> bool {
-        for _ in 0..budget {
-            let Some(pass) = &mut self.pass else {
-                return false;
-            };
-            let Some(search) = &mut pass.search else {
-                self.search_next();
-                continue;
-            };
-            match search.step(&self.index) {
-                Step::Going => {}
-                Step::Ended => pass.search = None,
-                Step::Found(mut members) => {
-                    members.push(search.searcher);
-                    pass.search = None;
-                    self.form(&members);
-                }
+    /// Works for about `budget` units (one is a ticket or a query looked at), and says whether
+    /// there is more. New tickets come first, but long searches and the pass get their share.
+    pub fn step(&mut self, budget: usize, now: Instant) -> bool {
+        let mut left = budget;
+        for floor in [budget / 2, 0] {
+            if !self.is_paused {
+                self.try_arrivals(&mut left, floor);
+                self.try_long(&mut left, floor / 2);
             }
+            self.build(&mut left, floor / 2);
+            self.go_on_with_pass(&mut left, floor / 2, now);
         }
         self.has_work()
     }
@@ -171,16 +242,88 @@ impl Pool {
         self.formed.pop_front()
     }
 
-    /// Begins the search of the oldest active ticket that did not search in this pass, or ends it.
-    fn search_next(&mut self) {
-        let Some(pass) = &mut self.pass else {
-            return;
+    fn try_arrivals(&mut self, left: &mut usize, floor: usize) {
+        while *left > floor
+            && let Some(mut arrival) = self.arrivals.pop_front()
+        {
+            let waiting = self.index.still(arrival.entry);
+            if waiting.is_some_and(|waiting| !self.index.is_built(waiting.plan)) {
+                self.unbuilt.push_back(arrival);
+                *left -= 1;
+            } else if !self.go_on_with(&mut arrival, left) {
+                self.long.push_back(arrival);
+            }
+        }
+    }
+
+    fn try_long(&mut self, left: &mut usize, floor: usize) {
+        while *left > floor
+            && let Some(mut arrival) = self.long.pop_front()
+        {
+            if !self.go_on_with(&mut arrival, left) {
+                self.long.push_back(arrival);
+            }
+        }
+    }
+
+    /// Works for one quantum on an arrival, and says whether it is done.
+    fn go_on_with(&mut self, arrival: &mut Arrival, left: &mut usize) -> bool {
+        let quantum = QUANTUM.min(*left);
+        let mut rest = quantum;
+        let is_done = loop {
+            match arrival.step(&mut self.index, self.settings.rev_precision, &mut rest) {
+                crate::arrival::Step::Going => break false,
+                crate::arrival::Step::Done => break true,
+                crate::arrival::Step::Found(members) => self.form(&members),
+            }
         };
+        *left -= (quantum - rest).max(1);
+        is_done
+    }
+
+    fn build(&mut self, left: &mut usize, floor: usize) {
+        while *left > floor && self.index.is_building() {
+            let looked = self.index.build(*left - floor);
+            *left = left.saturating_sub(looked);
+            if !self.index.is_building() {
+                // They are older than those that were not tried yet.
+                self.unbuilt.append(&mut self.arrivals);
+                std::mem::swap(&mut self.unbuilt, &mut self.arrivals);
+            }
+        }
+    }
+
+    fn go_on_with_pass(&mut self, left: &mut usize, floor: usize, now: Instant) {
+        while *left > floor {
+            let Some(pass) = &mut self.pass else { return };
+            let Some(search) = &mut pass.search else {
+                *left -= 1;
+                self.search_next(now);
+                continue;
+            };
+            let mut budget = *left - floor;
+            let step = search.step(&self.index, &mut budget);
+            *left = floor + budget;
+            match step {
+                Step::Going => {}
+                Step::Failed { .. } => pass.search = None,
+                Step::Found(mut members) => {
+                    members.push(search.searcher.slot);
+                    pass.search = None;
+                    self.form(&members);
+                }
+            }
+        }
+    }
+
+    /// Begins the search of the oldest active ticket that did not search in this pass, or ends it.
+    fn search_next(&mut self, now: Instant) {
+        let Some(pass) = &mut self.pass else { return };
         let mut rest = self.active.range((Excluded(pass.walked), Included(pass.until)));
         let Some((created, slot)) = rest.next().map(|(created, slot)| (*created, *slot)) else {
             self.pass = None;
-            if std::mem::take(&mut self.pass_due) {
-                self.begin_pass();
+            if let Some(due) = self.pass_due.take() {
+                self.begin_pass(due);
             }
             return;
         };
@@ -188,54 +331,44 @@ impl Pool {
         let waiting = self.index.waiting_mut(slot);
         waiting.intervals += 1;
         let counts = waiting.counts;
-        let last = waiting.intervals >= self.settings.max_intervals || counts.min() == counts.max();
-        if last {
+        let is_last =
+            waiting.intervals >= self.settings.max_intervals || counts.min() == counts.max();
+        if is_last {
             self.active.remove(&created);
         }
-        pass.search = Some(Search::new(&self.index, slot, last, pass.until));
-    }
-
-    /// Forms the full match of this size, if there is one.
-    ///
-    /// Single players that accept everybody make a full match of size n exactly when n of them, of
-    /// different sessions, have max count n: every hit's range lies inside the searcher's, so none
-    /// has a larger max, and none accepts n with a smaller one. The one with the smallest min
-    /// count, of those the newest, counts as the one that searched.
-    fn form_full(&mut self, size: u32) {
-        if self.index.sessions_of_max(size) < size {
-            return;
+        let searches = is_last || self.settings.mode == Mode::Compatible;
+        if searches && !self.is_paused {
+            let threshold = self.settings.interval * self.settings.rev_threshold;
+            let is_mutual = self.settings.rev_precision
+                && (threshold.is_zero() || now.since(pass.begun) < threshold);
+            let aim = Aim::Pass { is_last };
+            let mut search = Search::new(&self.index, Entry { created, slot }, aim, is_mutual);
+            search.until = pass.until;
+            pass.search = Some(search);
         }
-        let mut sessions = BTreeSet::new();
-        let mut members = self.index.of_max(size);
-        members.retain(|slot| sessions.insert(self.index.waiting(*slot).session));
-        members.truncate(size as usize);
-        let newest_first = (0..members.len()).rev();
-        let searcher = newest_first
-            .min_by_key(|position| self.index.waiting(members[*position]).counts.min())
-            .expect("a full match has members");
-        let searcher = members.remove(searcher);
-        members.push(searcher);
-        self.form(&members);
     }
 
     fn form(&mut self, members: &[Slot]) {
-        let tickets = members.iter().map(|slot| self.take(*slot).ticket()).collect();
+        let tickets = members.iter().map(|slot| self.index.ticket(*slot)).collect();
+        self.take_all(members);
         self.formed.push_back(Match { tickets });
     }
 
-    /// Takes a ticket out of everything that knows it.
-    fn take(&mut self, slot: Slot) -> Waiting {
-        let waiting = self.index.remove(slot);
-        self.active.remove(&waiting.created);
-        if let Some(pass) = &mut self.pass
-            && let Some(search) = &mut pass.search
-        {
-            if search.searcher == slot {
-                pass.search = None;
-            } else {
-                search.forget(slot);
-            }
+    fn take_all(&mut self, slots: &[Slot]) -> usize {
+        for slot in slots {
+            self.take(*slot);
         }
-        waiting
+        slots.len()
+    }
+
+    /// Takes a ticket out of everything that knows it.
+    fn take(&mut self, slot: Slot) {
+        let created = self.index.remove(slot);
+        self.active.remove(&created);
+        if let Some(pass) = &mut self.pass
+            && pass.search.as_ref().is_some_and(|search| search.searcher.slot == slot)
+        {
+            pass.search = None;
+        }
     }
 }

@@ -1,10 +1,10 @@
-//! One player who waits: who it is, and which matches it accepts.
+//! Players who wait together: who they are, and which matches they accept.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use base::{SessionId, TicketId, UnixTime, UserId, limits};
+use base::{PartyId, SessionId, TicketId, UnixTime, UserId, limits};
 
 /// Why a ticket is refused, or not found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,12 +12,12 @@ pub enum Error {
     MinCount,
     MaxCount,
     CountMultiple,
-    /// The query is not `*`.
-    QueryUnsupported,
-    /// The session has as many tickets as it may have.
+    /// A ticket needs players, and each of them once.
+    Presences,
+    /// A session, or the party, has as many tickets as it may have.
     TooManyTickets,
     PoolFull,
-    /// No ticket of this id waits for this session.
+    /// No ticket of this id waits for this owner.
     NotFound,
 }
 
@@ -27,8 +27,8 @@ impl fmt::Display for Error {
             Error::MinCount => "The minimum count must be at least 2.",
             Error::MaxCount => "The maximum count must be at least the minimum, at most 1024.",
             Error::CountMultiple => "The count multiple must divide both counts.",
-            Error::QueryUnsupported => "Only the query * is supported.",
-            Error::TooManyTickets => "The session has too many tickets.",
+            Error::Presences => "A ticket needs players, each of them once.",
+            Error::TooManyTickets => "There are too many tickets of this session or party.",
             Error::PoolFull => "Too many tickets are waiting.",
             Error::NotFound => "The ticket was not found.",
         })
@@ -42,9 +42,9 @@ const _: () = assert!(limits::MATCHMAKER_COUNT_MAX == 1024, "named in the text a
 /// Invariants: 2 ≤ min ≤ max ≤ [`limits::MATCHMAKER_COUNT_MAX`]; the multiple divides both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counts {
-    min: u32,
-    max: u32,
-    multiple: u32,
+    min: u16,
+    max: u16,
+    multiple: u16,
 }
 
 impl Counts {
@@ -62,40 +62,24 @@ impl Counts {
         if multiple < 1 || !min.is_multiple_of(multiple) || !max.is_multiple_of(multiple) {
             return Err(Error::CountMultiple);
         }
-        Ok(Counts { min, max, multiple })
+        let narrow = |count| u16::try_from(count).expect("at most the greatest max count");
+        Ok(Counts { min: narrow(min), max: narrow(max), multiple: narrow(multiple) })
     }
 
     pub fn min(self) -> u32 {
-        self.min
+        u32::from(self.min)
     }
 
     pub fn max(self) -> u32 {
-        self.max
+        u32::from(self.max)
     }
 
     pub fn multiple(self) -> u32 {
-        self.multiple
+        u32::from(self.multiple)
     }
 
     pub fn accept(self, size: u32) -> bool {
-        self.min <= size && size <= self.max && size.is_multiple_of(self.multiple)
-    }
-}
-
-/// Which other players a ticket accepts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Query {
-    /// `*`: everybody.
-    All,
-}
-
-impl Query {
-    /// An empty text means `*`.
-    pub fn parse(text: &str) -> Result<Query, Error> {
-        match text {
-            "" | "*" => Ok(Query::All),
-            _ => Err(Error::QueryUnsupported),
-        }
+        self.min() <= size && size <= self.max() && size.is_multiple_of(self.multiple())
     }
 }
 
@@ -106,16 +90,23 @@ pub struct Presence {
     pub username: Arc<str>,
 }
 
-/// One player's wish for a match. The properties are told to the other players of the match.
+/// Whose ticket it is: a player's own, or a party's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    Session(SessionId),
+    Party(PartyId),
+}
+
+/// The wish of a player, or of a party as a whole, for a match. The properties are told to the
+/// other players of the match.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ticket {
     pub id: TicketId,
-    pub presence: Presence,
+    pub entries: Vec<Presence>,
+    pub party: Option<PartyId>,
     pub counts: Counts,
-    pub query: Query,
     pub string_properties: BTreeMap<String, String>,
     pub numeric_properties: BTreeMap<String, f64>,
-    /// The pool raises it where needed, so that it strictly rises from ticket to ticket.
     pub created: UnixTime,
 }
 
@@ -140,13 +131,5 @@ mod tests {
         check(2, 4, Some(-2), Err(Error::CountMultiple));
         check(2, 5, Some(2), Err(Error::CountMultiple));
         check(3, 4, Some(2), Err(Error::CountMultiple));
-    }
-
-    #[test]
-    fn only_the_star_is_a_query() {
-        assert_eq!(Query::parse("*"), Ok(Query::All));
-        assert_eq!(Query::parse(""), Ok(Query::All));
-        assert_eq!(Query::parse("+a:b"), Err(Error::QueryUnsupported));
-        assert_eq!(Query::parse(" "), Err(Error::QueryUnsupported));
     }
 }

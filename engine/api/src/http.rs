@@ -8,7 +8,7 @@ use base::json::Json;
 use base::{ClientAddress, Code, json};
 use bytes::Bytes;
 
-use crate::convert::{account, party};
+use crate::convert::{account, matchmaking, party};
 use crate::error::Error;
 use crate::json::{Malformed, Message, Unknown, names};
 use crate::ops::{Auth, Door, Operation};
@@ -447,6 +447,7 @@ fn encode(reply: &Reply) -> String {
         Reply::Account { user } => account::account(user, o),
         Reply::Users { users } => o.list("users", users, account::user),
         Reply::ServerToken { token } => o.text("token", &token.0),
+        Reply::MatchmakerStats(stats) => matchmaking::stats(stats, o),
         Reply::Parties { parties, cursor } => {
             o.list("parties", parties, party::listed);
             o.text_wrapper("cursor", cursor.as_deref());

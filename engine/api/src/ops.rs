@@ -567,6 +567,14 @@ pub static OPERATIONS: &[Operation] = &[
         realtime: realtime("matchmaker_add", matchmaking::matchmaker_add),
     },
     Operation {
+        name: "matchmaker_stats_get",
+        doc: "How many tickets wait, since when, and how long those matched last have waited.",
+        auth: Auth::Session,
+        rate: Rate::Read,
+        http: http("GET", "/v2/matchmaker/stats", matchmaking::stats_get),
+        realtime: None,
+    },
+    Operation {
         name: "matchmaker_remove",
         doc: "Waits no longer.",
         auth: Auth::Session,

@@ -138,7 +138,8 @@ pub fn reply(cid: &str, reply: &Reply) -> String {
         | Reply::PublicKeys { .. }
         | Reply::Metrics { .. }
         | Reply::Document { .. }
-        | Reply::Parties { .. } => {}
+        | Reply::Parties { .. }
+        | Reply::MatchmakerStats(_) => {}
         Reply::Pong => o.object("pong", |_| {}),
         Reply::Status { presences } => {
             o.object("status", |o| {
@@ -199,18 +200,26 @@ fn match_data(id: MatchId, sender: &Presence, data: &Data, o: &mut Object<'_>) {
 }
 
 /// The `users` of a formed match, the same for every player: for [`matched`].
-pub fn matched_users(tickets: &[Ticket]) -> String {
-    json::list(tickets, matchmaking::matched_user)
+pub fn matched_users(tickets: &[Ticket], node: &str) -> String {
+    let players =
+        tickets.iter().flat_map(|ticket| ticket.entries.iter().map(move |me| (ticket, me)));
+    json::list(players, |(ticket, me), o| matchmaking::matched_user(ticket, me, node, o))
 }
 
-/// The push to one player of a formed match.
-pub fn matched(me: &Ticket, token: &str, users: &str) -> String {
+/// The push to one player, of this ticket, of a formed match.
+pub fn matched(
+    ticket: &Ticket,
+    me: &matchmaker::Presence,
+    token: &str,
+    users: &str,
+    node: &str,
+) -> String {
     json::object(|o| {
         o.object("matchmaker_matched", |o| {
-            o.shown("ticket", me.id);
+            o.shown("ticket", ticket.id);
             o.text("token", token);
             o.raw("users", users);
-            o.object("self", |o| matchmaking::matched_user(me, o));
+            o.object("self", |o| matchmaking::matched_user(ticket, me, node, o));
         });
     })
 }

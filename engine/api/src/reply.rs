@@ -54,6 +54,7 @@ pub enum Reply {
     MatchmakerTicket {
         ticket: TicketId,
     },
+    MatchmakerStats(MatchmakerStats),
     /// A new party.
     Party {
         view: Box<View>,
@@ -91,6 +92,15 @@ pub struct PartyPlace {
     pub score: Reverse<u64>,
     pub created: Reverse<UnixTime>,
     pub id: PartyId,
+}
+
+/// What waits in the matchmaker, and what was matched last.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MatchmakerStats {
+    pub tickets: usize,
+    pub oldest: Option<UnixTime>,
+    /// Of each player, when their ticket was created and when it was matched.
+    pub completions: Vec<(UnixTime, UnixTime)>,
 }
 
 /// A user together with what their sessions say of them.

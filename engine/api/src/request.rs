@@ -30,6 +30,7 @@ pub enum Request {
         audience: String,
     },
     AccountGet,
+    MatchmakerStatsGet,
     AccountUpdate(AccountUpdate),
     AccountDelete,
     Link(Credentials),

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use rustc_hash::FxBuildHasher;
@@ -17,6 +18,9 @@ pub type IdSet<K> = HashSet<K, FxBuildHasher>;
 /// A hash map for byte strings that clients choose. Only who knows the seed could make them
 /// collide.
 pub type KeyMap<V> = HashMap<Bytes, V, KeyHash>;
+
+/// The same for texts.
+pub type TextMap<V> = HashMap<Arc<str>, V, KeyHash>;
 
 /// XXH3 with a seed.
 #[derive(Clone, Copy, Debug, Default)]
@@ -42,6 +46,17 @@ impl Hasher for KeyHasher {
 
     /// The length of a byte string, which the hash of its bytes has in it.
     fn write_usize(&mut self, _: usize) {}
+
+    /// The end of a text, which the hash of its bytes has in it.
+    fn write_u8(&mut self, _: u8) {}
+
+    /// Folds the number in by a multiplication, as foldhash does.
+    #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
+    fn write_u64(&mut self, number: u64) {
+        let product = u128::from(self.0 ^ number) * 0x9E37_79B9_7F4A_7C15_u128;
+        let [low, high] = [product as u64, (product >> 64) as u64];
+        self.0 = (low ^ high).rotate_left(23).wrapping_add(0x5851_F42D_4C95_7F2D);
+    }
 
     fn finish(&self) -> u64 {
         self.0

@@ -123,6 +123,8 @@ pub(crate) struct Matchmaker {
     pub max_tickets: usize,
     pub interval_sec: u64,
     pub max_intervals: u32,
+    pub rev_precision: bool,
+    pub rev_threshold: u32,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -275,6 +275,8 @@ pub(crate) fn shard_config(config: &Config, fixed: &Fixed) -> shard::Config {
             interval: Duration::from_secs(config.matchmaker.interval_sec),
             max_intervals: config.matchmaker.max_intervals,
             max_tickets: config.matchmaker.max_tickets,
+            rev_precision: config.matchmaker.rev_precision,
+            rev_threshold: config.matchmaker.rev_threshold,
         },
         rates: config.rate_limit.rates(),
         hooks: shard::Hooks::default(),

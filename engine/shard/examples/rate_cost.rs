@@ -179,6 +179,8 @@ fn config(rates: Rates) -> Config {
             interval: Duration::from_secs(15),
             max_intervals: 2,
             max_tickets: 3,
+            rev_precision: false,
+            rev_threshold: 1,
         },
         hooks: Hooks::default(),
         sampling: Sampling::default(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use api::Error;
-use api::reply::UserView;
+use api::reply::{MatchmakerStats, UserView};
 use base::limits::SESSIONS_PER_USER_MAX;
 use base::{Code, Frame, MatchId, NotificationId, SessionId, UserId};
 use bytes::Bytes;
@@ -34,6 +34,9 @@ const MATCHMAKER_STEP: usize = 2_000;
 
 /// Bytes in which one handle tells players of their match, give or take one message.
 const MATCHED_STEP: usize = 256 * 1024;
+
+/// Completions that the statistics show.
+const COMPLETIONS: usize = 10;
 
 /// Life of a matchmaker token, seconds.
 const MATCH_TOKEN_LIFE: u64 = 30;
@@ -132,18 +135,23 @@ impl Shard {
                 self.leave_match(*id, *session, depends);
                 Answer::Done
             }
-            Query::TicketAdd(ticket) => {
+            Query::TicketAdd { ticket, query } => {
                 let id = ticket.id;
                 self.is_pool_stirred = true;
-                match self.pool.add((**ticket).clone()) {
+                match self.pool.add((**ticket).clone(), query) {
                     Ok(()) => Answer::Ticket(id),
                     Err(error) => Answer::Refused(ticket_error(error)),
                 }
             }
-            Query::TicketRemove { ticket, session } => match self.pool.remove(*ticket, *session) {
+            Query::TicketRemove { ticket, owner } => match self.pool.remove(*ticket, *owner) {
                 Ok(()) => Answer::Done,
                 Err(error) => Answer::Refused(ticket_error(error)),
             },
+            Query::MatchmakerStats => Answer::MatchmakerStats(MatchmakerStats {
+                tickets: self.pool.len(),
+                oldest: self.pool.oldest(),
+                completions: self.completions.iter().copied().collect(),
+            }),
             Query::Operator(OperatorQuery::Try(name, client)) => {
                 match self.lockouts.begin(name, *client, self.now.monotonic) {
                     Ok(()) => Answer::Done,
@@ -291,20 +299,29 @@ impl Shard {
     pub(crate) fn begin_matchmaker_pass(&mut self) {
         let next = self.now.monotonic.after(self.config.matchmaker.interval);
         self.timers.set(next, Timer::MatchmakerPass);
-        self.pool.begin_pass();
-        self.step_matchmaker();
-    }
-
-    /// Goes on with the pass and with telling players, as far as one handle may take.
-    pub(crate) fn step_matchmaker(&mut self) {
-        self.is_step_due = false;
-        self.pool.step(MATCHMAKER_STEP);
+        self.pool.begin_pass(self.now.monotonic);
         self.is_pool_stirred = true;
     }
 
-    /// Draws an id and a token for every formed match, and tells their players.
-    pub(crate) fn tell_matches(&mut self) {
+    /// Goes on with what was carried over.
+    pub(crate) fn step_matchmaker(&mut self) {
+        self.is_step_due = false;
+        self.is_pool_stirred = true;
+    }
+
+    /// Goes on with searches, and tells the players of formed matches, as far as one handle may
+    /// take.
+    pub(crate) fn stir_matchmaker(&mut self) {
         self.is_pool_stirred = false;
+        if self.is_step_due {
+            return; // the step that is due does this, too
+        }
+        self.pool.step(MATCHMAKER_STEP, self.now.monotonic);
+        self.tell_matches();
+    }
+
+    /// Draws an id and a token for every formed match, and tells their players.
+    fn tell_matches(&mut self) {
         while let Some(formed) = self.pool.poll_match() {
             let home = self.config.placement.matches.unwrap_or(self.id);
             let id = MatchId::born(self.config.placement.birth(home), &mut self.rng);
@@ -313,21 +330,39 @@ impl Shard {
                 exp: self.now.wall.secs() + MATCH_TOKEN_LIFE,
             };
             let token = self.config.session_keys.sign_match(&claims);
-            let users = api::realtime::matched_users(&formed.tickets);
-            self.formed.push_back(Formed { tickets: formed.tickets, users, token, told: 0 });
+            let users = api::realtime::matched_users(&formed.tickets, &self.config.name);
+            let completed = formed
+                .tickets
+                .iter()
+                .flat_map(|ticket| ticket.entries.iter().map(|_| (ticket.created, self.now.wall)));
+            self.completions.extend(completed);
+            let excess = self.completions.len().saturating_sub(COMPLETIONS);
+            self.completions.drain(..excess);
+            let tickets = formed.tickets;
+            self.formed.push_back(Formed { tickets, users, token, told: (0, 0) });
         }
         let mut bytes = 0;
         while bytes < MATCHED_STEP
             && let Some(mut formed) = self.formed.pop_front()
         {
-            if let Some(ticket) = formed.tickets.get(formed.told) {
-                let text = api::realtime::matched(ticket, &formed.token, &formed.users);
-                bytes += text.len();
-                let to = vec![ticket.presence.session_id];
-                formed.told += 1;
-                self.formed.push_front(formed);
-                self.push(to, &Bytes::from(text), &Depends::default());
-            }
+            let (at, member) = formed.told;
+            let Some(ticket) = formed.tickets.get(at) else { continue };
+            formed.told = match ticket.entries.get(member) {
+                Some(me) => {
+                    let text = api::realtime::matched(
+                        ticket,
+                        me,
+                        &formed.token,
+                        &formed.users,
+                        &self.config.name,
+                    );
+                    bytes += text.len();
+                    self.push(vec![me.session_id], &Bytes::from(text), &Depends::default());
+                    (at, member + 1)
+                }
+                None => (at + 1, 0),
+            };
+            self.formed.push_front(formed);
         }
         let is_more = self.pool.has_work() || !self.formed.is_empty();
         self.carried_since = match self.carried_since {
@@ -351,7 +386,8 @@ pub(crate) struct Formed {
     /// All of them, as every player is told.
     users: String,
     token: String,
-    told: usize,
+    /// Who is told next: of this ticket, this player.
+    told: (usize, usize),
 }
 
 fn change(effect: Effect) -> Option<base::Change> {
@@ -419,7 +455,8 @@ fn answer_durable(
         | Query::MatchJoin { .. }
         | Query::MatchLeave { .. }
         | Query::Party(_)
-        | Query::TicketAdd(_)
+        | Query::TicketAdd { .. }
+        | Query::MatchmakerStats
         | Query::TicketRemove { .. } => Ok(Answer::Done),
     }
 }

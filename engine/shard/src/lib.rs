@@ -49,7 +49,9 @@ use api::ops::Operations;
 use base::collections::IdMap;
 use base::id::SessionIds;
 use base::timer::Timers;
-use base::{ConnectionId, Instant, MatchId, Now, PartyId, Rng, Secret, SessionId, ShardId, UserId};
+use base::{
+    ConnectionId, Instant, MatchId, Now, PartyId, Rng, Secret, SessionId, ShardId, UnixTime, UserId,
+};
 use bytes::Bytes;
 use domain::ctx::Ctx;
 use domain::effect::Effect;
@@ -175,6 +177,8 @@ pub struct Shard {
     /// Their names may be clients' choice: no map with a hash that can be met on purpose.
     traced_matches: BTreeMap<MatchId, MatchTrace>,
     pool: matchmaker::Pool,
+    /// When the players matched last had come, and when they were matched.
+    completions: VecDeque<(UnixTime, UnixTime)>,
     /// Formed matches whose players are being told.
     formed: VecDeque<Formed>,
     /// Whether [`Timer::MatchmakerStep`] is set.
@@ -235,7 +239,8 @@ impl Shard {
             relays: IdMap::default(),
             parties: BTreeMap::new(),
             traced_matches: BTreeMap::new(),
-            pool: matchmaker::Pool::new(config.matchmaker.clone()),
+            pool: matchmaker::Pool::new(config.matchmaker.clone(), pool_seed(seed)),
+            completions: VecDeque::new(),
             local: VecDeque::new(),
             ready: VecDeque::new(),
             outputs: VecDeque::new(),
@@ -283,7 +288,7 @@ impl Shard {
             } else if let Some(session) = self.ready.pop_front() {
                 self.take_envelope(session);
             } else if self.is_pool_stirred {
-                self.tell_matches();
+                self.stir_matchmaker();
             } else {
                 break;
             }
@@ -390,6 +395,9 @@ impl Shard {
             Message::TicketsDrop { session } => {
                 self.pool.remove_session(session);
             }
+            Message::TicketsDropParty { party } => {
+                self.pool.remove_party(party);
+            }
         }
     }
 
@@ -449,6 +457,12 @@ impl Shard {
 }
 
 /// What keys that clients choose are hashed with.
+fn pool_seed(seed: [u8; 32]) -> u64 {
+    let mut bytes = [0; 8];
+    Rng::from_seed(seed).child("pool").fill(&mut bytes);
+    u64::from_le_bytes(bytes)
+}
+
 fn key_seed(seed: [u8; 32]) -> u64 {
     let mut bytes = [0; 8];
     Rng::from_seed(seed).child("keys").fill(&mut bytes);

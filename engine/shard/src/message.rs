@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use api::reply::{ListedParty, UserView};
+use api::reply::{ListedParty, MatchmakerStats, UserView};
 use base::{
     BatchId, ClientAddress, ConnectionId, Frame, MatchId, PartyId, Secret, SessionId, ShardId,
     TicketId, UserId,
@@ -140,9 +140,13 @@ pub enum Message {
         session: SessionId,
         number: u64,
     },
-    /// The session ended: its tickets go.
+    /// The session ended: its tickets go, those of its parties too.
     TicketsDrop {
         session: SessionId,
+    },
+    /// The party is not what it was when it wished for a match: its tickets go.
+    TicketsDropParty {
+        party: PartyId,
     },
 }
 
@@ -203,11 +207,15 @@ pub enum Query {
         session: SessionId,
     },
     Party(PartyQuery),
-    TicketAdd(Box<matchmaker::Ticket>),
+    TicketAdd {
+        ticket: Box<matchmaker::Ticket>,
+        query: Arc<matchmaker::Query>,
+    },
     TicketRemove {
         ticket: TicketId,
-        session: SessionId,
+        owner: matchmaker::Owner,
     },
+    MatchmakerStats,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -340,6 +348,7 @@ pub enum Answer {
     PartyRequests(party::Address, Vec<Presence>),
     Parties(Vec<ListedParty>),
     Ticket(TicketId),
+    MatchmakerStats(MatchmakerStats),
     Operators(Vec<operator::account::Operator>),
     Audit(Page),
 }

@@ -494,18 +494,19 @@ impl Shard {
         let home = self.config.placement.of_tickets();
         let ticket = matchmaker::Ticket {
             id: TicketId::born(self.config.placement.birth(home), &mut self.rng),
-            presence: matchmaker::Presence {
+            entries: vec![matchmaker::Presence {
                 user_id: me.user_id,
                 session_id: me.session_id,
                 username: me.username,
-            },
+            }],
+            party: None,
             counts,
-            query,
             string_properties: add.string_properties,
             numeric_properties: add.numeric_properties,
             created: self.now.wall,
         };
-        self.ask(task, home, Query::TicketAdd(Box::new(ticket)));
+        let (ticket, query) = (Box::new(ticket), Arc::new(query));
+        self.ask(task, home, Query::TicketAdd { ticket, query });
         Ok(Step::Wait(State::TicketAdd))
     }
 
@@ -513,7 +514,8 @@ impl Shard {
         let ticket = TicketId::parse(ticket);
         let ticket = ticket.ok_or_else(|| Error::invalid("The ticket is not a UUID."))?;
         let home = self.config.placement.of_tickets();
-        self.ask(task, home, Query::TicketRemove { ticket, session: id });
+        let owner = matchmaker::Owner::Session(id);
+        self.ask(task, home, Query::TicketRemove { ticket, owner });
         Ok(Step::Wait(State::TicketRemove))
     }
 

@@ -129,6 +129,9 @@ pub(crate) enum State {
     Party,
     /// Is the token of whoever wants a list of parties still good?
     PartiesGuard(Arc<Listing>),
+    /// Is the token of a request for the matchmaker's statistics still good?
+    MatchmakerStatsGuard,
+    MatchmakerStats,
     Parties {
         listing: Arc<Listing>,
         found: Vec<ListedParty>,
@@ -149,6 +152,7 @@ impl State {
             | State::UsersGuard { .. }
             | State::SocketGuard { .. }
             | State::PartiesGuard(_)
+            | State::MatchmakerStatsGuard
             | State::Refusal { .. } => "check token",
             State::Hook { .. } => "run hook",
             State::Proof(_) | State::EditProof { .. } => "ask provider",
@@ -174,7 +178,7 @@ impl State {
             State::MatchLeave => "leave match",
             State::Party => "ask party",
             State::Parties { .. } => "list parties",
-            State::TicketAdd | State::TicketRemove => "ask matchmaker",
+            State::TicketAdd | State::TicketRemove | State::MatchmakerStats => "ask matchmaker",
             State::Operator(_) => "serve operator",
         }
     }

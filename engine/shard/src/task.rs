@@ -281,6 +281,11 @@ impl Shard {
                 self.ask_guarded(task, bearer, Errand::Nothing);
                 Step::Wait(State::UsersGuard { ids, aliases })
             }
+            Request::MatchmakerStatsGet => {
+                let Some(bearer) = bearer else { return Step::Fail(invalid_token()) };
+                self.ask_guarded(task, bearer, Errand::Nothing);
+                Step::Wait(State::MatchmakerStatsGuard)
+            }
             Request::PartyList(list) => self.list_parties(task, bearer, list),
             Request::Console(request) => self.begin_operating(task, request),
             Request::StatusFollow { .. }
@@ -432,6 +437,13 @@ impl Shard {
             (State::Party, Answer::PartyCreated(view)) => Step::Done(Reply::Party { view }),
             (State::Party, Answer::PartyRequests(address, presences)) => {
                 Step::Done(Reply::PartyRequests { address, presences })
+            }
+            (State::MatchmakerStatsGuard, Answer::Done) => {
+                self.ask(number, self.config.placement.of_tickets(), Query::MatchmakerStats);
+                Step::Wait(State::MatchmakerStats)
+            }
+            (State::MatchmakerStats, Answer::MatchmakerStats(stats)) => {
+                Step::Done(Reply::MatchmakerStats(stats))
             }
             (State::PartiesGuard(listing), Answer::Done) => self.ask_for_parties(number, listing),
             (State::Parties { listing, mut found }, Answer::Parties(more)) => {

@@ -157,6 +157,8 @@ fn config(session_keys: token::Keys, rates: Rates) -> Config {
             interval: Duration::from_secs(15),
             max_intervals: 2,
             max_tickets: 3,
+            rev_precision: false,
+            rev_threshold: 1,
         },
         hooks: Hooks::default(),
         sampling: Sampling::default(),

@@ -121,7 +121,7 @@ fn bad_tickets_are_refused() {
         ] {
             assert!(cluster.ask(alice, add(fields)).contains("\"code\":3"), "{fields}");
         }
-        let query = "\"min_count\":2,\"max_count\":2,\"query\":\"+a:[\"";
+        let query = "\"min_count\":2,\"max_count\":2,\"query\":\"+a:\\\"b\"";
         let refused = cluster.ask(alice, add(query));
         assert!(refused.contains("error") && !refused.contains("code"), "code 0: {refused}");
         let (ticket, _) = add_ticket(&mut cluster, alice);

@@ -655,6 +655,20 @@ pub(crate) static KEYS: &[Key] = &[
         "Passes as an active ticket, before fewer than the maximum are accepted.",
     ),
     Key::new(
+        "matchmaker.rev_precision",
+        "false",
+        Kind::Flag,
+        |config| &mut config.matchmaker.rev_precision,
+        "Whether all members of a match have to accept each other, not only the one that searched.",
+    ),
+    Key::new(
+        "matchmaker.rev_threshold",
+        "1",
+        whole(0, 1_000_000, "intervals"),
+        |config| &mut config.matchmaker.rev_threshold,
+        "Intervals after which a pass that still runs does without `rev_precision`; 0 for never.",
+    ),
+    Key::new(
         "logger.level",
         "\"info\"",
         Level::KIND,

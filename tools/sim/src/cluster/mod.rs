@@ -693,6 +693,8 @@ fn config(options: &Options, incarnation: u32) -> Config {
             interval: INTERVAL,
             max_intervals: 2,
             max_tickets: 3,
+            rev_precision: false,
+            rev_threshold: 1,
         },
         hooks: options.hooks.clone(),
         sampling: Sampling::of_ratio(0.5),

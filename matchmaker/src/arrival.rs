@@ -1,0 +1,245 @@
+//! A new ticket is tried at once, in both directions: its query against those that wait, and their
+//! queries against it.
+//!
+//! Groups know how many players their query accepts at most ([`Group::fill`]). A new ticket raises
+//! that of the groups that accept it, and only those search that could fill a match now. A search
+//! that fails says how many there are. So the number is never too small, and is lowered where it
+//! matters.
+//!
+//! Where matches are mutual, each ticket is a group of its own, and only who accepts the new ticket
+//! and is accepted by it counts.
+
+use crate::index::{GroupId, Index, Position, Slot, Waiting};
+use crate::line::Entry;
+use crate::search::{self, Aim, Search};
+
+/// Tickets of a group that search for the sake of one arrival, where each fails because of what it
+/// shares with others (a session, a party).
+const TRIES_MAX: u32 = 8;
+
+/// With so few candidates, those are asked whom a mutual ticket accepts, not those that accept it.
+const FEW: usize = 64;
+
+/// A group, and its birth.
+type Group = (GroupId, u64);
+
+/// The progress of one arrival.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    pub(crate) entry: Entry,
+    stage: Stage,
+    /// Groups that could fill a match.
+    triggered: Vec<Group>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    New,
+    /// Groups that could accept it are looked at.
+    Meet {
+        groups: Vec<Group>,
+        at: usize,
+    },
+    /// Tickets that it could accept are looked at.
+    MeetAccepted {
+        from: Option<Position>,
+    },
+    /// Triggered groups search, one after another.
+    Search {
+        at: usize,
+        turn: Turn,
+    },
+}
+
+/// A group searches: its tickets do, oldest first, until one has no conflict.
+#[derive(Debug, Default)]
+struct Turn {
+    tries: u32,
+    /// The creation of the ticket that searched last.
+    tried: u64,
+    search: Option<Search>,
+    /// The group's fill when that search began.
+    fill: u64,
+}
+
+pub(crate) enum Step {
+    Going,
+    Done,
+    /// All members of a match, the one that searched last.
+    Found(Vec<Slot>),
+}
+
+impl Arrival {
+    pub(crate) fn new(entry: Entry) -> Arrival {
+        Arrival { entry, stage: Stage::New, triggered: Vec::new() }
+    }
+
+    /// Goes on until `budget` is used up, or a match is found, after which it can go on.
+    pub(crate) fn step(&mut self, index: &mut Index, is_mutual: bool, budget: &mut usize) -> Step {
+        loop {
+            let Some(waiting) = index.still(self.entry) else { return Step::Done };
+            if *budget == 0 {
+                return Step::Going;
+            }
+            match &mut self.stage {
+                Stage::New => self.begin(index, is_mutual, budget),
+                Stage::Meet { groups, at } => {
+                    let Some(group) = groups.get(*at).copied() else {
+                        self.end_of_meeting(index);
+                        continue;
+                    };
+                    *at += 1;
+                    *budget = budget.saturating_sub(index.plans.plan(waiting.plan).weight());
+                    self.meet(index, group, is_mutual);
+                }
+                Stage::MeetAccepted { from } => {
+                    let Some(position) = *from else {
+                        self.end_of_meeting(index);
+                        continue;
+                    };
+                    let (plan, lane) = (waiting.plan, waiting.counts.max());
+                    let mut found = Vec::new();
+                    *from = index.candidates(plan, lane, position, FEW, &mut found);
+                    *budget = budget.saturating_sub(1 + found.len());
+                    for entry in found {
+                        let group = index.still(entry).and_then(|other| other.group);
+                        if let Some(id) = group.filter(|_| entry != self.entry) {
+                            let born = index.group(id).map_or(0, |group| group.born);
+                            self.meet(index, (id, born), true);
+                        }
+                    }
+                }
+                Stage::Search { .. } => match self.search(index, is_mutual, budget) {
+                    Some(step) => return step,
+                    None => continue,
+                },
+            }
+        }
+    }
+
+    /// Joins those alike, and finds whom to meet.
+    fn begin(&mut self, index: &mut Index, is_mutual: bool, budget: &mut usize) {
+        let own = index.join_group(self.entry, is_mutual);
+        let waiting = index.waiting(self.entry.slot);
+        let (plan, lane) = (waiting.plan, waiting.counts.max());
+        *budget = budget.saturating_sub(2);
+        if is_mutual {
+            let accepts_itself = index.plan(waiting).accepts(&waiting.subject(), &index.terms);
+            let size = u64::from(waiting.size());
+            let group = index.group_mut(own).expect("just joined");
+            group.is_counted = true;
+            group.fill = if accepts_itself { size } else { 0 };
+            if !index.has_more_candidates(plan, lane, FEW) {
+                self.stage = Stage::MeetAccepted { from: Some(Position::START) };
+                return;
+            }
+        }
+        let mut groups = Vec::new();
+        index.seekers(index.waiting(self.entry.slot), &mut groups);
+        *budget = budget.saturating_sub(groups.len() / 8);
+        self.stage = Stage::Meet { groups, at: 0 };
+    }
+
+    /// One group is asked whether it accepts the new ticket.
+    fn meet(&mut self, index: &mut Index, (id, born): Group, is_mutual: bool) {
+        let Some(group) = index.group(id).filter(|group| group.born == born) else { return };
+        let new = index.waiting(self.entry.slot);
+        if group.counts.max() != new.counts.max()
+            || (group.counts.min() > new.counts.min() && !is_mutual)
+            || !index.plans.plan(group.plan).accepts(&new.subject(), &index.terms)
+        {
+            return;
+        }
+        let size = u64::from(new.size());
+        if is_mutual {
+            let Some(other) = sole(index, group).filter(|other| other.created != new.created)
+            else {
+                return;
+            };
+            if !index.plan(new).accepts(&other.subject(), &index.terms) {
+                return;
+            }
+            let (min, other_size, own) = (other.counts.min(), other.size(), new.group);
+            let new_min = new.counts.min();
+            if min >= new_min
+                && let Some(own) = own.and_then(|own| index.group_mut(own))
+            {
+                own.fill += u64::from(other_size);
+            }
+            if min > new_min {
+                return;
+            }
+        }
+        let group = index.group_mut(id).expect("it was just there");
+        group.fill += size;
+        if group.is_counted && group.could_fill() {
+            self.triggered.push((id, born));
+        }
+    }
+
+    /// Its own group is tried first, where it is new or could fill a match.
+    fn end_of_meeting(&mut self, index: &Index) {
+        let own = index.waiting(self.entry.slot).group.expect("it has joined");
+        let group = index.group(own).expect("the ticket waits in it");
+        let own = (own, group.born);
+        if !group.is_counted || group.could_fill() {
+            self.triggered.retain(|other| *other != own);
+            self.triggered.insert(0, own);
+        }
+        self.stage = Stage::Search { at: 0, turn: Turn::default() };
+    }
+
+    fn search(&mut self, index: &mut Index, is_mutual: bool, budget: &mut usize) -> Option<Step> {
+        let Stage::Search { at, turn } = &mut self.stage else {
+            return None;
+        };
+        let Some((id, born)) = self.triggered.get(*at).copied() else {
+            return Some(Step::Done);
+        };
+        let Some(group) = index.group(id).filter(|group| group.born == born) else {
+            (*at, *turn) = (*at + 1, Turn::default());
+            return None;
+        };
+        let fill = group.fill;
+        let running = turn.search.take().filter(|search| index.still(search.searcher).is_some());
+        let mut search = match running {
+            Some(search) => search,
+            None => {
+                *budget = budget.saturating_sub(1);
+                let mut rest = group.line.after(turn.tried).iter();
+                let Some(next) = rest.find(|entry| index.still(**entry).is_some()) else {
+                    (*at, *turn) = (*at + 1, Turn::default());
+                    return None;
+                };
+                (turn.tries, turn.tried, turn.fill) = (turn.tries + 1, next.created, fill);
+                Search::new(index, *next, Aim::Full, is_mutual)
+            }
+        };
+        match search.step(index, budget) {
+            search::Step::Going => {
+                turn.search = Some(search);
+                Some(Step::Going)
+            }
+            search::Step::Found(mut members) => {
+                members.push(search.searcher.slot);
+                // If the new ticket still waits, the group may fill another one.
+                *turn = Turn::default();
+                Some(Step::Found(members))
+            }
+            search::Step::Failed { accepted, has_conflict } => {
+                if !has_conflict || turn.tries >= TRIES_MAX {
+                    let group = index.group_mut(id).expect("it was just there");
+                    group.fill = accepted + fill.saturating_sub(turn.fill);
+                    group.is_counted = true;
+                    (*at, *turn) = (*at + 1, Turn::default());
+                }
+                None
+            }
+        }
+    }
+}
+
+/// The ticket of a group of one.
+fn sole<'a>(index: &'a Index, group: &crate::index::Group) -> Option<&'a Waiting> {
+    group.line.after(0).first().and_then(|entry| index.still(*entry))
+}

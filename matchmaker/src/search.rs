@@ -1,0 +1,417 @@
+//! One ticket's search for others, as Nakama does it, cut into steps.
+//!
+//! Hits are examined by their score, then by their age. Where all score the same and cells give
+//! them by age, they are examined as they come, and the search ends with the first match;
+//! otherwise all are gathered first.
+
+use std::collections::VecDeque;
+
+use base::SessionId;
+use base::collections::IdSet;
+
+use crate::index::{Index, Position, Slot, Waiting};
+use crate::line::Entry;
+
+/// Combinations of one search that have room for more. Nakama has no such limit.
+const COMBINATIONS_MAX: usize = 256;
+/// Steps in which subsets are looked for, to bring a match to a multiple. Nakama has no such limit.
+const SUBSET_STEPS: usize = 16_384;
+/// Candidates taken from a cell at once.
+const CHUNK: usize = 64;
+
+/// Which hits and matches a search takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Aim {
+    /// A match of the max count, of tickets that accept it.
+    Full,
+    /// In a pass: hits are all those whose counts lie inside the searcher's.
+    Pass {
+        /// Whether a match below the max count is accepted.
+        is_last: bool,
+    },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Hit {
+    score: f64,
+    entry: Entry,
+}
+
+/// The candidates of one lane.
+#[derive(Debug)]
+struct Source {
+    lane: u32,
+    position: Option<Position>,
+    chunk: VecDeque<Entry>,
+}
+
+/// The progress of one search.
+#[derive(Debug)]
+pub(crate) struct Search {
+    pub(crate) searcher: Entry,
+    aim: Aim,
+    is_mutual: bool,
+    /// The newest ticket that belongs to the search.
+    pub(crate) until: u64,
+    sources: Vec<Source>,
+    /// Where all hits are gathered before they are examined, these.
+    hits: Vec<Hit>,
+    stage: Stage,
+    /// Players of all tickets that the query accepts, whoever they are.
+    accepted: u64,
+    /// Whether a hit was left out for what it is to the searcher: of its session or party.
+    has_conflict: bool,
+    combinations: Vec<Combination>,
+    /// The combination that the last hit joined.
+    joined: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Hits are examined as they come.
+    Merge,
+    Gather,
+    /// The next one of the gathered hits.
+    Examine(usize),
+}
+
+#[derive(Debug, Default)]
+struct Combination {
+    members: Vec<Entry>,
+    sessions: IdSet<SessionId>,
+    size: u32,
+}
+
+pub(crate) enum Step {
+    /// The budget is used up.
+    Going,
+    Failed {
+        /// See [`Search`].
+        accepted: u64,
+        has_conflict: bool,
+    },
+    /// The other members, in the order in which they joined.
+    Found(Vec<Slot>),
+}
+
+impl Search {
+    pub(crate) fn new(index: &Index, searcher: Entry, aim: Aim, is_mutual: bool) -> Search {
+        let waiting = index.waiting(searcher.slot);
+        let counts = waiting.counts;
+        let source =
+            |lane| Source { lane, position: Some(Position::START), chunk: VecDeque::new() };
+        let sources = match aim {
+            Aim::Full => vec![source(counts.max())],
+            Aim::Pass { .. } => index.lanes(counts).map(source).collect(),
+        };
+        let is_ordered = index.plan(waiting).is_flat() && index.is_in_order(waiting.plan);
+        Search {
+            searcher,
+            aim,
+            is_mutual,
+            until: index.newest(),
+            sources,
+            hits: Vec::new(),
+            stage: if is_ordered { Stage::Merge } else { Stage::Gather },
+            accepted: 0,
+            has_conflict: false,
+            combinations: Vec::new(),
+            joined: None,
+        }
+    }
+
+    /// Goes on until `budget` candidates were looked at, or there is a result. The searcher waits.
+    pub(crate) fn step(&mut self, index: &Index, budget: &mut usize) -> Step {
+        self.forget_those_who_left(index);
+        let searcher = index.waiting(self.searcher.slot);
+        while *budget > 0 {
+            let next = match self.stage {
+                Stage::Merge => self.next_hit(index, searcher, budget),
+                Stage::Gather => {
+                    match self.next_hit(index, searcher, budget) {
+                        Next::Hit(hit) => self.hits.push(hit),
+                        Next::Going => {}
+                        Next::End => self.begin_to_examine(),
+                    }
+                    continue;
+                }
+                Stage::Examine(position) => {
+                    *budget -= 1;
+                    self.stage = Stage::Examine(position + 1);
+                    match self.hits.get(position) {
+                        None => Next::End,
+                        Some(hit) if index.still(hit.entry).is_none() => Next::Going,
+                        Some(hit) => Next::Hit(*hit),
+                    }
+                }
+            };
+            match next {
+                Next::Going => {}
+                Next::Hit(hit) => {
+                    if let Some(found) = self.examine(index, searcher, hit.entry, budget) {
+                        return Step::Found(found);
+                    }
+                }
+                Next::End => return self.end(index, searcher),
+            }
+        }
+        Step::Going
+    }
+
+    fn begin_to_examine(&mut self) {
+        self.hits.sort_unstable_by(|a, b| {
+            b.score.total_cmp(&a.score).then(a.entry.created.cmp(&b.entry.created))
+        });
+        self.stage = Stage::Examine(0);
+    }
+
+    /// The next candidate that is a hit.
+    fn next_hit(&mut self, index: &Index, searcher: &Waiting, budget: &mut usize) -> Next {
+        for source in &mut self.sources {
+            if source.chunk.is_empty()
+                && let Some(position) = source.position
+            {
+                let mut found = Vec::from(std::mem::take(&mut source.chunk));
+                source.position =
+                    index.candidates(searcher.plan, source.lane, position, CHUNK, &mut found);
+                source.chunk = found.into();
+                *budget = budget.saturating_sub(1);
+            }
+        }
+        *budget = budget.saturating_sub(self.sources.len() / 16);
+        let heads = self.sources.iter().enumerate();
+        let heads =
+            heads.filter_map(|(at, source)| source.chunk.front().map(|entry| (entry.created, at)));
+        let Some((_, first)) = heads.min() else {
+            return Next::End;
+        };
+        let entry = self.sources[first].chunk.pop_front().expect("it has a head");
+        if entry.created > self.until {
+            return Next::Going;
+        }
+        let Some(hit) = index.still(entry) else {
+            return Next::Going; // left while the search was interrupted
+        };
+        let plan = index.plan(searcher);
+        *budget = budget.saturating_sub(plan.weight());
+        if hit.counts.min() < searcher.counts.min() {
+            return Next::Going;
+        }
+        let Some(score) = plan.score(&hit.subject(), &index.terms) else {
+            return Next::Going;
+        };
+        if self.is_mutual && !index.plan(hit).accepts(&searcher.subject(), &index.terms) {
+            return Next::Going;
+        }
+        self.accepted += u64::from(hit.size());
+        if entry == self.searcher {
+            return Next::Going;
+        }
+        if hit.party.is_some() && hit.party == searcher.party {
+            self.has_conflict = true;
+            return Next::Going;
+        }
+        Next::Hit(Hit { score, entry })
+    }
+
+    fn end(&mut self, index: &Index, searcher: &Waiting) -> Step {
+        if self.aim == (Aim::Pass { is_last: true })
+            && let Some(joined) = self.joined
+            && searcher.counts.min() <= searcher.size() + self.combinations[joined].size
+            && let Some(found) = accept(index, searcher, &self.combinations[joined])
+        {
+            return Step::Found(found);
+        }
+        Step::Failed { accepted: self.accepted, has_conflict: self.has_conflict }
+    }
+
+    fn examine(
+        &mut self,
+        index: &Index,
+        searcher: &Waiting,
+        entry: Entry,
+        budget: &mut usize,
+    ) -> Option<Vec<Slot>> {
+        self.joined = None;
+        let hit = index.waiting(entry.slot);
+        if hit.shares_session(searcher) {
+            self.has_conflict = true;
+            return None;
+        }
+        let max = searcher.counts.max();
+        let position = self.combination_for(index, hit, max - searcher.size().min(max), budget)?;
+        let combination = &mut self.combinations[position];
+        combination.members.push(entry);
+        combination.size += hit.size();
+        combination.sessions.extend(hit.entries.iter().map(|entry| entry.session_id));
+        if combination.size + searcher.size() == max {
+            if let Some(found) = accept(index, searcher, combination) {
+                return Some(found);
+            }
+            self.combinations.remove(position); // no room: no later hit can join it
+            return None;
+        }
+        self.joined = Some(position);
+        None
+    }
+
+    /// The first combination with room for a hit and nobody whom it does not accept, or a new one.
+    fn combination_for(
+        &mut self,
+        index: &Index,
+        hit: &Waiting,
+        room: u32,
+        budget: &mut usize,
+    ) -> Option<usize> {
+        if hit.size() > room {
+            return None;
+        }
+        let accepts = |a: &Waiting, b: &Waiting| index.plan(a).accepts(&b.subject(), &index.terms);
+        for (position, combination) in self.combinations.iter().enumerate() {
+            *budget = budget.saturating_sub(1);
+            let is_free = combination.size + hit.size() <= room
+                && !hit.entries.iter().any(|e| combination.sessions.contains(&e.session_id));
+            let is_accepted = |member: &Entry| {
+                let member = index.waiting(member.slot);
+                *budget = budget.saturating_sub(2);
+                accepts(hit, member) && accepts(member, hit)
+            };
+            if is_free && (!self.is_mutual || combination.members.iter().all(is_accepted)) {
+                return Some(position);
+            }
+        }
+        if self.combinations.len() >= COMBINATIONS_MAX {
+            return None;
+        }
+        self.combinations.push(Combination::default());
+        Some(self.combinations.len() - 1)
+    }
+
+    fn forget_those_who_left(&mut self, index: &Index) {
+        let waits = |entry: &Entry| index.still(*entry).is_some();
+        if self.combinations.iter().all(|combination| combination.members.iter().all(waits)) {
+            return;
+        }
+        self.joined = None;
+        for combination in &mut self.combinations {
+            combination.members.retain(waits);
+            let members = || combination.members.iter().map(|member| index.waiting(member.slot));
+            combination.size = members().map(Waiting::size).sum();
+            let entries = members().flat_map(|member| &member.entries);
+            combination.sessions = entries.map(|entry| entry.session_id).collect();
+        }
+        self.combinations.retain(|combination| !combination.members.is_empty());
+    }
+}
+
+enum Next {
+    Hit(Hit),
+    Going,
+    End,
+}
+
+/// The members of a combination that make a match with the searcher, if everybody accepts its size.
+fn accept(index: &Index, searcher: &Waiting, combination: &Combination) -> Option<Vec<Slot>> {
+    let mut members: Vec<Slot> = combination.members.iter().map(|member| member.slot).collect();
+    let mut size = combination.size + searcher.size();
+    let excess = size % searcher.counts.multiple();
+    if excess > 0 {
+        let sizes = members.iter().map(|slot| {
+            let waiting = index.waiting(*slot);
+            (waiting.size(), waiting.created)
+        });
+        let removed = excess_of(&sizes.collect::<Vec<_>>(), excess)?;
+        let mut position = 0..;
+        members.retain(|_| !removed.contains(&position.next().expect("no end")));
+        size -= excess;
+    }
+    let mut all = members.iter().map(|slot| index.waiting(*slot));
+    all.all(|member| member.counts.accept(size)).then_some(members)
+}
+
+/// Which tickets, of these sizes and creations, are taken out of a match that has so many players
+/// above a multiple: of the subsets of this size, the one whose average creation is lowest.
+fn excess_of(tickets: &[(u32, u64)], excess: u32) -> Option<Vec<usize>> {
+    let subsets = subsets(tickets, excess);
+    subsets.into_iter().min_by_key(|subset| subset.average).map(|subset| subset.tickets)
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Subset {
+    tickets: Vec<usize>,
+    average: u64,
+}
+
+/// The subsets of exactly this many players, in Nakama's order: first those with the first ticket,
+/// then those without it, and in each of them a ticket behind those that follow it.
+fn subsets(tickets: &[(u32, u64)], required: u32) -> Vec<Subset> {
+    fn walk(
+        tickets: &[(u32, u64)],
+        at: usize,
+        required: u32,
+        found: &mut Vec<Subset>,
+        left: &mut usize,
+    ) {
+        let Some((size, created)) = tickets.get(at) else { return };
+        if *left == 0 {
+            return;
+        }
+        *left -= 1;
+        if *size == required {
+            found.push(Subset { tickets: vec![at], average: *created });
+        } else if *size < required {
+            let from = found.len();
+            walk(tickets, at + 1, required - size, found, left);
+            for subset in &mut found[from..] {
+                let count = subset.tickets.len() as u128;
+                let sum = u128::from(subset.average) * count + u128::from(*created);
+                subset.average = u64::try_from(sum / (count + 1)).expect("an average of them");
+                subset.tickets.push(at);
+            }
+        }
+        walk(tickets, at + 1, required, found, left);
+    }
+    if tickets.iter().all(|(size, _)| *size == 1) {
+        // As many subsets as there are ways to choose; only the oldest tickets are asked for.
+        let mut oldest: Vec<usize> = (0..tickets.len()).collect();
+        oldest.sort_by_key(|at| tickets[*at].1);
+        let required = required as usize;
+        return match required <= oldest.len() {
+            true => vec![Subset { tickets: oldest[..required].to_vec(), average: 0 }],
+            false => Vec::new(),
+        };
+    }
+    let mut found = Vec::new();
+    walk(tickets, 0, required, &mut found, &mut { SUBSET_STEPS });
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Case 17 of the reference: a to f are 0 to 5.
+    #[test]
+    fn subsets_come_in_nakamas_order() {
+        let tickets = [(1, 100), (2, 110), (1, 120), (1, 130), (3, 140), (2, 150)];
+        let found = subsets(&tickets, 2);
+        let expected: [(&[usize], u64); 5] =
+            [(&[2, 0], 110), (&[3, 0], 115), (&[1], 110), (&[3, 2], 125), (&[5], 150)];
+        let found: Vec<_> = found.iter().map(|s| (s.tickets.as_slice(), s.average)).collect();
+        assert_eq!(found, expected);
+        assert_eq!(excess_of(&tickets, 2), Some(vec![2, 0]));
+    }
+
+    #[test]
+    fn of_single_players_the_oldest_go() {
+        assert_eq!(excess_of(&[(1, 3), (1, 1), (1, 2)], 2), Some(vec![1, 2]));
+        assert_eq!(excess_of(&[(1, 3)], 2), None);
+        assert_eq!(excess_of(&[(2, 3), (2, 4)], 1), None);
+    }
+
+    #[test]
+    fn hostile_sizes_end() {
+        let tickets: Vec<_> = (0..1000).map(|at| (1 + u32::from(at % 2 == 0), at)).collect();
+        assert!(subsets(&tickets, 511).len() <= SUBSET_STEPS);
+    }
+}
