@@ -349,9 +349,14 @@ impl Index {
         entry
     }
 
+    /// The stored tickets from a place on, each with its place.
+    pub(crate) fn stored(&self, from: usize) -> impl Iterator<Item = (usize, &Waiting)> {
+        let rest = self.slots.get(from..).unwrap_or_default().iter();
+        (from..).zip(rest).filter_map(|(place, waiting)| Some((place, waiting.as_ref()?)))
+    }
+
     /// A stored ticket as it was added.
-    pub(crate) fn ticket(&self, slot: Slot) -> Ticket {
-        let waiting = self.waiting(slot);
+    pub(crate) fn ticket(&self, waiting: &Waiting) -> Ticket {
         let (string_properties, numeric_properties) = row::unpack(&waiting.row, &self.terms);
         Ticket {
             id: waiting.id,

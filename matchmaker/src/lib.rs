@@ -21,6 +21,7 @@
 //! says.
 
 mod arrival;
+mod explain;
 mod index;
 mod line;
 mod plan;
@@ -31,6 +32,7 @@ mod search;
 mod terms;
 mod ticket;
 
+pub use explain::{Explanation, Listed, Nearest};
 pub use pool::{Match, Mode, Pool, Settings};
 pub use query::Query;
 pub use ticket::{Counts, Error, Owner, Presence, Ticket};

@@ -8,7 +8,7 @@ use base::{PartyId, TicketId, UnixTime};
 
 use crate::query::{Bound, Occur, Query, Test, Value};
 use crate::row::{Datum, PREFIX, Property};
-use crate::terms::{Term, Terms, key_of};
+use crate::terms::{Term, Terms, key_of, number_of};
 use crate::ticket::Counts;
 
 /// Verdicts that a pattern remembers; past it, it forgets them all.
@@ -187,6 +187,44 @@ impl Plan {
         self.score(subject, terms).is_some()
     }
 
+    /// The clauses as they were understood: those that have to match, those that must not, and then
+    /// those of which one has to match, as one, or that only add to the score.
+    pub(crate) fn clauses(&self, terms: &Terms) -> Vec<String> {
+        let needed = self.needed().map(|leaf| format!("+{}", leaf.text(terms)));
+        let nots = self.nots.iter().map(|leaf| format!("-{}", leaf.text(terms)));
+        let mut clauses: Vec<String> = needed.chain(nots).collect();
+        let shoulds = self.scored.iter().filter(|scored| !scored.is_must);
+        let shoulds: Vec<_> = shoulds.map(|scored| scored.leaf.text(terms)).collect();
+        if !shoulds.is_empty() {
+            clauses.push(shoulds.join(" "));
+        }
+        clauses
+    }
+
+    /// Whether each of [`Plan::clauses`] excludes a ticket.
+    pub(crate) fn excludes(&self, subject: &Subject<'_>, terms: &Terms) -> Vec<bool> {
+        let fits = |leaf: &Leaf| leaf.closeness(subject, terms).is_some();
+        let nots = self.nots.iter().map(&fits);
+        let mut excludes: Vec<bool> = self.needed().map(|leaf| !fits(leaf)).chain(nots).collect();
+        if self.scored.iter().any(|scored| !scored.is_must) {
+            excludes.push(self.is_choice && !self.scored.iter().any(|scored| fits(&scored.leaf)));
+        }
+        excludes
+    }
+
+    fn needed(&self) -> impl Iterator<Item = &Leaf> {
+        let scored = self.scored.iter().filter(|scored| scored.is_must);
+        self.musts.iter().chain(scored.map(|scored| &scored.leaf))
+    }
+
+    pub(crate) fn text(&self, terms: &Terms) -> String {
+        match self.clauses(terms) {
+            _ if self.is_nothing => "nothing".to_owned(),
+            clauses if clauses.is_empty() => "*".to_owned(),
+            clauses => clauses.join(" "),
+        }
+    }
+
     /// The properties of which every match has one certain text or number, with their keys, in the
     /// order of their fields.
     pub(crate) fn fixed(&self, terms: &Terms) -> Vec<(Term, u64)> {
@@ -248,6 +286,33 @@ impl Leaf {
             }
         };
         Leaf { column, check }
+    }
+
+    fn text(&self, terms: &Terms) -> String {
+        let field = match self.column {
+            Column::Property(field) => terms.text(field),
+            Column::Ticket => "ticket",
+            Column::MinCount => "min_count",
+            Column::MaxCount => "max_count",
+            Column::CreatedAt => "created_at",
+            Column::PartyId => "party_id",
+            Column::Unknown => "a field that no ticket has",
+        };
+        match &self.check {
+            Check::Text(text) | Check::Number { text, .. } => {
+                format!("{field}:\"{}\"", terms.text(*text))
+            }
+            Check::Span(span) => {
+                let bound = |key, unbounded, sign| match key {
+                    key if key == unbounded => String::new(),
+                    key => format!("{sign}{}", number_of(key)),
+                };
+                let (low, high) =
+                    (bound(span.low, i64::MIN, ">="), bound(span.high, i64::MAX, "<="));
+                format!("{field}:{low}{high}")
+            }
+            Check::Other(pattern) => format!("{field}:{}", pattern.test),
+        }
     }
 
     fn release(&self, terms: &mut Terms) {

@@ -184,11 +184,10 @@ impl Pool {
     }
 
     /// Removes a ticket, whoever owns it.
-    pub fn expel(&mut self, id: TicketId) -> Result<Ticket, Error> {
+    pub fn expel(&mut self, id: TicketId) -> Result<(), Error> {
         let slot = self.index.find(id).ok_or(Error::NotFound)?;
-        let ticket = self.index.ticket(slot);
         self.take(slot);
-        Ok(ticket)
+        Ok(())
     }
 
     /// Removes all tickets that a session is in, those of parties too, and says how many there
@@ -349,7 +348,8 @@ impl Pool {
     }
 
     fn form(&mut self, members: &[Slot]) {
-        let tickets = members.iter().map(|slot| self.index.ticket(*slot)).collect();
+        let waiting = members.iter().map(|slot| self.index.waiting(*slot));
+        let tickets = waiting.map(|waiting| self.index.ticket(waiting)).collect();
         self.take_all(members);
         self.formed.push_back(Match { tickets });
     }

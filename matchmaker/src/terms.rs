@@ -101,6 +101,12 @@ pub(crate) fn key_of(number: f64) -> i64 {
     Value::Number(number).key().expect("numbers have keys")
 }
 
+/// The number that stands there.
+pub(crate) fn number_of(key: i64) -> f64 {
+    let bits = if key < 0 { key ^ i64::MAX } else { key };
+    f64::from_bits(bits.cast_unsigned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,6 +136,9 @@ mod tests {
             terms.key(term)
         });
         assert_eq!(keys, [key_of(10.0).cast_unsigned(); 3]);
+        for number in [-1.5, -0.0, 0.0, 1.5, f64::MAX] {
+            assert_eq!(number_of(key_of(number)).to_bits(), number.to_bits());
+        }
         let (a, b) = (terms.hold("a"), terms.hold("b"));
         assert_ne!(terms.key(a), terms.key(b));
     }

@@ -42,6 +42,22 @@ pub enum Console {
     BackupStart {
         name: String,
     },
+    /// Waiting tickets, from a place on.
+    TicketsList {
+        from: usize,
+        limit: usize,
+    },
+    /// Why a ticket waits.
+    TicketExplain {
+        id: String,
+    },
+    TicketRemove {
+        id: String,
+    },
+    /// The matchmaker forms no match, or does again.
+    MatchmakerPause {
+        is_paused: bool,
+    },
     Report(Report),
 }
 

@@ -875,6 +875,54 @@ pub static OPERATIONS: &[Operation] = &[
         realtime: None,
     },
     Operation {
+        name: "console_tickets_list",
+        doc: "Waiting matchmaker tickets.",
+        auth: Auth::Operator(Role::Viewer),
+        rate: Rate::Read,
+        http: http("GET", "/v2/console/matchmaker/ticket", console::tickets_list),
+        realtime: None,
+    },
+    Operation {
+        name: "console_ticket_explain",
+        doc: "Why a matchmaker ticket waits: what excludes how many others, and which is nearest.",
+        auth: Auth::Operator(Role::Viewer),
+        rate: Rate::Read,
+        http: http("GET", "/v2/console/matchmaker/ticket/{id}", |call| {
+            console::account(call, |id| Console::TicketExplain { id })
+        }),
+        realtime: None,
+    },
+    Operation {
+        name: "console_ticket_remove",
+        doc: "Takes a matchmaker ticket back.",
+        auth: Auth::Operator(Role::Operator),
+        rate: Rate::Write,
+        http: http("DELETE", "/v2/console/matchmaker/ticket/{id}", |call| {
+            console::account(call, |id| Console::TicketRemove { id })
+        }),
+        realtime: None,
+    },
+    Operation {
+        name: "console_matchmaker_pause",
+        doc: "Has the matchmaker take tickets and form no match, until it is resumed or restarted.",
+        auth: Auth::Operator(Role::Operator),
+        rate: Rate::Write,
+        http: http("POST", "/v2/console/matchmaker/pause", |_| {
+            Ok(Request::Console(Console::MatchmakerPause { is_paused: true }))
+        }),
+        realtime: None,
+    },
+    Operation {
+        name: "console_matchmaker_resume",
+        doc: "Has the matchmaker form matches again.",
+        auth: Auth::Operator(Role::Operator),
+        rate: Rate::Write,
+        http: http("POST", "/v2/console/matchmaker/resume", |_| {
+            Ok(Request::Console(Console::MatchmakerPause { is_paused: false }))
+        }),
+        realtime: None,
+    },
+    Operation {
         name: "console_backup_start",
         doc: "Begins a backup into a folder of store.backup_dir.",
         auth: Auth::Operator(Role::Admin),

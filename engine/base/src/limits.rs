@@ -118,6 +118,9 @@ pub const QUERY_BOOST_MAX: f64 = 1e100;
 /// What one player of a full match is told: all players with their properties. A ticket whose
 /// properties and `max_count` could lead there is refused with error 3.
 pub const MATCHED_BYTES_MAX: usize = 512 * 1024;
+/// Tickets of one page of the operators' list.
+pub const TICKETS_PAGE_MAX: usize = 100;
+pub const TICKETS_PAGE_DEFAULT: usize = 20;
 /// Properties of one ticket.
 pub const MATCHMAKER_PROPERTIES_MAX: usize = 64;
 /// Waiting tickets of one pool; over it, error 0.

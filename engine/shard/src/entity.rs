@@ -21,8 +21,8 @@ use domain::social::notification::{self, Notification};
 use domain::social::status::{self, Status, StatusPresence};
 
 use crate::message::{
-    AccountEdit, Answer, Claim, Entry, Errand, Login, Message, Operate, OperatorQuery, Query,
-    TaskId,
+    AccountEdit, Answer, Claim, Entry, Errand, Login, Message, Operate, OperatorQuery, PoolQuery,
+    Query, TaskId,
 };
 use crate::output::Output;
 use crate::trace::MatchTrace;
@@ -147,6 +147,7 @@ impl Shard {
                 Ok(()) => Answer::Done,
                 Err(error) => Answer::Refused(ticket_error(error)),
             },
+            Query::Pool(query) => self.answer_pool(query),
             Query::MatchmakerStats => Answer::MatchmakerStats(MatchmakerStats {
                 tickets: self.pool.len(),
                 oldest: self.pool.oldest(),
@@ -294,6 +295,29 @@ impl Shard {
             }
         }
         self.deliver(effects, depends);
+    }
+
+    fn answer_pool(&mut self, query: &PoolQuery) -> Answer {
+        let refused = |error| Answer::Refused(ticket_error(error));
+        match query {
+            PoolQuery::List { from, limit } => {
+                let (tickets, next) = self.pool.list(*from, *limit);
+                Answer::Tickets { tickets, next, is_paused: self.pool.is_paused() }
+            }
+            PoolQuery::Explain { ticket, so_far } => {
+                let so_far = so_far.as_deref().cloned();
+                let explanation = self.pool.explain(*ticket, so_far).map(Box::new);
+                explanation.map_or_else(refused, Answer::Explanation)
+            }
+            PoolQuery::Remove(ticket) => {
+                self.pool.expel(*ticket).map_or_else(refused, |()| Answer::Done)
+            }
+            PoolQuery::Pause(is_paused) => {
+                self.pool.set_paused(*is_paused);
+                self.is_pool_stirred = true;
+                Answer::Done
+            }
+        }
     }
 
     pub(crate) fn begin_matchmaker_pass(&mut self) {
@@ -457,6 +481,7 @@ fn answer_durable(
         | Query::Party(_)
         | Query::TicketAdd { .. }
         | Query::MatchmakerStats
+        | Query::Pool(_)
         | Query::TicketRemove { .. } => Ok(Answer::Done),
     }
 }

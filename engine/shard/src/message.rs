@@ -20,6 +20,7 @@ use domain::play::relay::{self, Joined, Receivers};
 use domain::presence::Presence;
 use domain::social::notification;
 use domain::social::status::{self, StatusPresence};
+use matchmaker::{Explanation, Listed};
 
 use crate::party::PartyQuery;
 
@@ -216,6 +217,23 @@ pub enum Query {
         owner: matchmaker::Owner,
     },
     MatchmakerStats,
+    Pool(PoolQuery),
+}
+
+/// What operators ask the matchmaker.
+#[derive(Clone, Debug)]
+pub enum PoolQuery {
+    List {
+        from: usize,
+        limit: usize,
+    },
+    /// Why does the ticket wait, and what is known of that so far?
+    Explain {
+        ticket: TicketId,
+        so_far: Option<Box<Explanation>>,
+    },
+    Remove(TicketId),
+    Pause(bool),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -349,6 +367,12 @@ pub enum Answer {
     Parties(Vec<ListedParty>),
     Ticket(TicketId),
     MatchmakerStats(MatchmakerStats),
+    Tickets {
+        tickets: Vec<Listed>,
+        next: Option<usize>,
+        is_paused: bool,
+    },
+    Explanation(Box<Explanation>),
     Operators(Vec<operator::account::Operator>),
     Audit(Page),
 }

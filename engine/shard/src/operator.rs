@@ -7,7 +7,7 @@ use api::convert::console as convert;
 use api::ops::{Auth, Door, Operation};
 use api::reply::Reply;
 use base::limits::{BACKUP_NAME_MAX, EDIT_TRIES_MAX};
-use base::{ClientAddress, Code, Secret, UserId};
+use base::{ClientAddress, Code, Secret, TicketId, UserId};
 use domain::identity::account::{self, Edit as AccountChange};
 use domain::identity::password::{self, Password};
 use domain::identity::token::OperatorClaims;
@@ -19,7 +19,9 @@ use domain::social::notification;
 use crate::Shard;
 use crate::batch::{Conflict, Purpose};
 use crate::identity::invalid_user_id;
-use crate::message::{AccountEdit, Answer, Claim, Message, Operate, OperatorQuery, Query};
+use crate::message::{
+    AccountEdit, Answer, Claim, Message, Operate, OperatorQuery, PoolQuery, Query,
+};
 use crate::output::{Output, PasswordOutcome, PasswordWork};
 use crate::sign_in::user_not_found;
 use crate::state::State;
@@ -44,7 +46,7 @@ pub(crate) enum Operating {
     Hash { change: Box<Change>, edit: Box<Edit> },
     /// What is the account like?
     Account { change: Box<Change>, user: UserId, tries: u32 },
-    /// The operators, or the audit trail, are being read.
+    /// The operators, the audit trail or the matchmaker are asked.
     Read,
     /// The process is asked.
     Report,
@@ -69,11 +71,13 @@ pub(crate) struct Operated {
     again: Option<(Box<Change>, UserId, u32)>,
     /// What the process is asked then, whose answer is the reply.
     report: Option<Report>,
+    /// What the matchmaker is asked then.
+    pool: Option<PoolQuery>,
 }
 
 impl Operated {
     fn replying(reply: Reply) -> Operated {
-        Operated { reply, kick: None, again: None, report: None }
+        Operated { reply, kick: None, again: None, report: None, pool: None }
     }
 }
 
@@ -105,7 +109,11 @@ impl Shard {
             | Console::AccountBan { .. }
             | Console::AccountUnban { .. }
             | Console::AccountDelete { .. }
-            | Console::BackupStart { .. } => Step::Fail(dead_token()),
+            | Console::BackupStart { .. }
+            | Console::TicketsList { .. }
+            | Console::TicketExplain { .. }
+            | Console::TicketRemove { .. }
+            | Console::MatchmakerPause { .. } => Step::Fail(dead_token()),
         }
     }
 
@@ -172,6 +180,17 @@ impl Shard {
             }
             (Operating::Read, Answer::Operators(found)) => document(convert::operators(&found)),
             (Operating::Read, Answer::Audit(page)) => document(convert::audit(&page)),
+            (Operating::Read, Answer::Done) => Step::Done(Reply::Empty),
+            (Operating::Read, Answer::Tickets { tickets, next, is_paused }) => {
+                document(convert::tickets(&tickets, next, is_paused))
+            }
+            (Operating::Read, Answer::Explanation(explanation)) => {
+                if explanation.is_whole() {
+                    return document(convert::explanation(&explanation));
+                }
+                let ticket = explanation.listed.ticket.id;
+                self.ask_pool(task, PoolQuery::Explain { ticket, so_far: Some(explanation) })
+            }
             (operating, answer) => {
                 debug_assert!(false, "{operating:?} does not wait for {answer:?}");
                 Step::Fail(Error::internal())
@@ -322,6 +341,25 @@ impl Shard {
                 let operated = Operated { report, ..Operated::replying(Reply::Empty) };
                 self.commit_change(task, &change(name.clone()), None, Vec::new(), operated)
             }
+            Console::TicketsList { from, limit } => {
+                self.ask_pool(task, PoolQuery::List { from: *from, limit: *limit })
+            }
+            Console::TicketExplain { id } => match TicketId::parse(id) {
+                Some(ticket) => self.ask_pool(task, PoolQuery::Explain { ticket, so_far: None }),
+                None => Step::Fail(invalid_ticket()),
+            },
+            Console::TicketRemove { id } => {
+                let Some(ticket) = TicketId::parse(id) else { return Step::Fail(invalid_ticket()) };
+                let pool = Some(PoolQuery::Remove(ticket));
+                let operated = Operated { pool, ..Operated::replying(Reply::Empty) };
+                let target = ticket.to_string();
+                self.commit_change(task, &change(target), None, Vec::new(), operated)
+            }
+            Console::MatchmakerPause { is_paused } => {
+                let pool = Some(PoolQuery::Pause(*is_paused));
+                let operated = Operated { pool, ..Operated::replying(Reply::Empty) };
+                self.commit_change(task, &change(String::new()), None, Vec::new(), operated)
+            }
             Console::Healthcheck | Console::Login(_) => Step::Fail(Error::internal()),
         }
     }
@@ -402,9 +440,10 @@ impl Shard {
             let home = self.config.placement.of_user(user);
             self.send(home, Message::Kick { user, notice }, &depends);
         }
-        match operated.report {
-            Some(report) => self.report(task, report),
-            None => Step::Done(operated.reply),
+        match (operated.report, operated.pool) {
+            (Some(report), _) => self.report(task, report),
+            (None, Some(query)) => self.ask_pool(task, query),
+            (None, None) => Step::Done(operated.reply),
         }
     }
 
@@ -428,6 +467,11 @@ impl Shard {
     fn report(&mut self, task: u64, report: Report) -> Step {
         self.output_of(task, Output::Report { call: task, report });
         Step::Wait(State::Operator(Operating::Report))
+    }
+
+    fn ask_pool(&mut self, task: u64, query: PoolQuery) -> Step {
+        self.ask(task, self.config.placement.of_tickets(), Query::Pool(query));
+        Step::Wait(State::Operator(Operating::Read))
     }
 
     fn ask_operators(&mut self, task: u64, query: OperatorQuery) {
@@ -471,6 +515,10 @@ fn needed(row: &Operation) -> Role {
         | Auth::Handshake
         | Auth::Operators => Role::Admin,
     }
+}
+
+fn invalid_ticket() -> Error {
+    Error::invalid("The ticket is not a UUID.")
 }
 
 fn parse_role(name: &str) -> Result<Role, Error> {

@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
+use api::http::Request;
+use api::ops::Door;
 use base::{ConnectionId, ShardId};
+use domain::identity::token::OperatorClaims;
+use domain::operator::{Bearer, Role};
 use matchmaker::Mode;
-use sim::cluster::client::{Login, claims, device_named, text_of};
+use sim::cluster::client::{Login, bearer, claims, device_named, text_of};
 use sim::cluster::{Cluster, INTERVAL, Options};
 
 const A: ShardId = ShardId(0);
@@ -307,5 +311,82 @@ fn a_lost_socket_leaves_its_matches() {
             let heard = cluster.texts(socket);
             assert!(heard.iter().any(|text| text.contains("\"leaves\":[")), "{heard:?}");
         }
+    });
+}
+
+/// Adds a ticket of two players, and gives its id and what the client was told besides.
+fn add(
+    cluster: &mut Cluster,
+    socket: ConnectionId,
+    query: &str,
+    properties: &str,
+) -> (String, bool) {
+    let text = format!(
+        "{{\"cid\":\"add\",\"matchmaker_add\":{{\"min_count\":2,\"max_count\":2,\
+         \"query\":\"{query}\",\"string_properties\":{{{properties}}}}}}}"
+    );
+    let texts = cluster.tell(socket, text);
+    let reply = texts.iter().find(|text| text.starts_with("{\"cid\":\"add\"")).expect("a reply");
+    let ticket = text_of(reply, "matchmaker_ticket/ticket").expect("a ticket");
+    (ticket, texts.iter().any(|text| text.contains("matchmaker_matched")))
+}
+
+/// Row 399, in both directions: the query of one is enough, whoever came first.
+#[test]
+fn a_ticket_is_found_by_those_that_wait() {
+    in_any_order(Mode::Immediate, |mut cluster, [alice, bob, carol]| {
+        let (_, is_matched) = add(&mut cluster, alice, "+properties.mode:duel", "");
+        assert!(!is_matched);
+        let nobody = "+properties.mode:nothing";
+        assert!(!add(&mut cluster, carol, nobody, "\"mode\":\"race\"").1);
+        assert!(add(&mut cluster, bob, nobody, "\"mode\":\"duel\"").1, "alice accepts bob");
+    });
+}
+
+#[test]
+fn operators_see_why_a_ticket_waits() {
+    in_any_order(Mode::Immediate, |mut cluster, [alice, bob, _]| {
+        let ask = |cluster: &mut Cluster, role, method: &str, path: &str| {
+            let expiry = cluster.now.wall.secs() + 60;
+            let claims = OperatorClaims { bearer: Bearer::Machine { role }, expiry };
+            let token = cluster.config.operator_keys.sign_operator(&claims);
+            let target = format!("/v2/console/matchmaker/{path}");
+            let request = bearer(method, &target, &token, "");
+            cluster.call(A, Request { door: Door::Operators, ..request })
+        };
+        let (ticket, _) = add(&mut cluster, alice, "+properties.a:x -properties.b:y", "");
+        let (other, _) = add(&mut cluster, bob, "properties.c:>=1", "\"b\":\"y\"");
+        let (status, list) = ask(&mut cluster, Role::Viewer, "GET", "ticket?limit=1");
+        assert!(status == 200 && list.contains("\"cursor\":"), "{list}");
+        let (_, list) = ask(&mut cluster, Role::Viewer, "GET", "ticket");
+        assert!(list.contains(&ticket) && list.contains(&other), "{list}");
+        assert!(!list.contains("cursor"), "{list}");
+
+        let path = format!("ticket/{ticket}");
+        let (status, told) = ask(&mut cluster, Role::Viewer, "GET", &path);
+        assert_eq!(status, 200, "{told}");
+        for part in [
+            "\"others\":1",
+            "\"acceptable\":0",
+            "{\"clause\":\"+properties.a:\\\"x\\\"\",\"tickets\":1}",
+            "{\"clause\":\"-properties.b:\\\"y\\\"\",\"tickets\":1}",
+            &format!("\"nearest\":{{\"ticket\":\"{other}\",\"lacks\":[{{\"reason\":\"+prop"),
+        ] {
+            assert!(told.contains(part), "{part} in {told}");
+        }
+
+        assert_eq!(ask(&mut cluster, Role::Viewer, "DELETE", &path).0, 403);
+        assert_eq!(ask(&mut cluster, Role::Operator, "DELETE", &path).0, 200);
+        assert_eq!(ask(&mut cluster, Role::Operator, "DELETE", &path).0, 400, "it is gone");
+        assert_eq!(ask(&mut cluster, Role::Viewer, "GET", &path).0, 400);
+        assert_eq!(ask(&mut cluster, Role::Viewer, "GET", "ticket/x").0, 400);
+
+        assert_eq!(ask(&mut cluster, Role::Operator, "POST", "pause").0, 200);
+        assert!(!add(&mut cluster, alice, "*", "").1, "it is paused");
+        let (_, list) = ask(&mut cluster, Role::Viewer, "GET", "ticket");
+        assert!(list.contains("\"paused\":true"), "{list}");
+        assert_eq!(ask(&mut cluster, Role::Operator, "POST", "resume").0, 200);
+        cluster.settle();
+        assert!(cluster.texts(alice).iter().any(|text| text.contains("matchmaker_matched")));
     });
 }

@@ -1,12 +1,14 @@
 //! Operators, the audit trail, and accounts as operators see them.
 
 use base::json::{self, Object};
-use base::limits::AUDIT_PAGE_MAX;
+use base::limits::{AUDIT_PAGE_MAX, TICKETS_PAGE_DEFAULT, TICKETS_PAGE_MAX};
 use base::{Secret, UnixTime};
 use domain::operator::account::Operator;
 use domain::operator::audit::{AuditEntry, Page, Wanted};
 
-use super::account;
+use matchmaker::{Explanation, Listed};
+
+use super::{account, matchmaking};
 use crate::console::{AUDIT_DEFAULT, Console, Login, OperatorUpdate};
 use crate::error::Error;
 use crate::http::Call;
@@ -60,22 +62,83 @@ pub(crate) fn operator_delete(call: &Call<'_>) -> Result<Request, Error> {
 }
 
 pub(crate) fn audit_list(call: &Call<'_>) -> Result<Request, Error> {
-    let number = |name: &str| -> Result<Option<u64>, Error> {
-        let Some(text) = call.query.text(name)? else { return Ok(None) };
-        let number = text.parse();
-        number.map(Some).map_err(|_| Error::invalid(format!("Parameter {name} is no number.")))
-    };
+    let number = |name| number(call, name);
     let text = |name: &str| -> Result<String, Error> {
         Ok(call.query.text(name)?.unwrap_or_default().to_owned())
     };
-    let limit = number("limit")?.unwrap_or(AUDIT_DEFAULT.limit as u64);
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    if !(1..=AUDIT_PAGE_MAX).contains(&limit) {
-        return Err(Error::invalid(format!("Parameter limit has to be 1 to {AUDIT_PAGE_MAX}.")));
-    }
+    let limit = limit(call, AUDIT_DEFAULT.limit, AUDIT_PAGE_MAX)?;
     let (actor, operation) = (text("username")?, text("operation")?);
     let wanted = Wanted { before: number("cursor")?, limit, actor, operation };
     Ok(Request::Console(Console::AuditList(wanted)))
+}
+
+fn number(call: &Call<'_>, name: &str) -> Result<Option<u64>, Error> {
+    let Some(text) = call.query.text(name)? else { return Ok(None) };
+    let number = text.parse();
+    number.map(Some).map_err(|_| Error::invalid(format!("Parameter {name} is no number.")))
+}
+
+fn limit(call: &Call<'_>, default: usize, most: usize) -> Result<usize, Error> {
+    let limit = number(call, "limit")?.map_or(Ok(default), usize::try_from);
+    let limit = limit.ok().filter(|limit| (1..=most).contains(limit));
+    limit.ok_or_else(|| Error::invalid(format!("Parameter limit has to be 1 to {most}.")))
+}
+
+pub(crate) fn tickets_list(call: &Call<'_>) -> Result<Request, Error> {
+    let limit = limit(call, TICKETS_PAGE_DEFAULT, TICKETS_PAGE_MAX)?;
+    let from = usize::try_from(number(call, "cursor")?.unwrap_or(0)).unwrap_or(usize::MAX);
+    Ok(Request::Console(Console::TicketsList { from, limit }))
+}
+
+pub fn tickets(tickets: &[Listed], next: Option<usize>, is_paused: bool) -> String {
+    json::object(|o| {
+        o.flag("paused", is_paused);
+        o.list("tickets", tickets, ticket);
+        if let Some(next) = next {
+            o.shown("cursor", next);
+        }
+    })
+}
+
+fn ticket(listed: &Listed, o: &mut Object<'_>) {
+    let Listed { ticket, query, intervals } = listed;
+    o.shown("ticket", ticket.id);
+    o.shown("create_time", ticket.created);
+    o.list("presences", &ticket.entries, |entry, o| {
+        o.shown("user_id", entry.user_id);
+        o.shown("session_id", entry.session_id);
+        o.text("username", &entry.username);
+    });
+    if let Some(party) = ticket.party {
+        o.shown("party", party);
+    }
+    o.shown("min_count", ticket.counts.min());
+    o.shown("max_count", ticket.counts.max());
+    o.shown("count_multiple", ticket.counts.multiple());
+    o.text("query", query);
+    o.shown("intervals", intervals);
+    matchmaking::properties(ticket, o);
+}
+
+pub fn explanation(explanation: &Explanation) -> String {
+    json::object(|o| {
+        o.object("ticket", |o| ticket(&explanation.listed, o));
+        o.shown("others", explanation.others);
+        o.shown("acceptable", explanation.acceptable);
+        o.list("excluded_by_clause", &explanation.by_clause, |(clause, tickets), o| {
+            o.text("clause", clause);
+            o.shown("tickets", tickets);
+        });
+        o.shown("excluded_by_counts", explanation.by_counts);
+        o.shown("excluded_by_owner", explanation.by_owner);
+        o.shown("excluded_by_their_query", explanation.by_their_query);
+        if let Some(nearest) = &explanation.nearest {
+            o.object("nearest", |o| {
+                o.shown("ticket", nearest.ticket);
+                o.list("lacks", &nearest.lacks, |reason, o| o.text("reason", reason));
+            });
+        }
+    })
 }
 
 pub(crate) fn backup_start(call: &Call<'_>) -> Result<Request, Error> {
@@ -150,6 +213,10 @@ pub fn detail(request: &Console) -> String {
         | Console::AccountUnban { .. }
         | Console::AccountDelete { .. }
         | Console::BackupStart { .. }
+        | Console::TicketsList { .. }
+        | Console::TicketExplain { .. }
+        | Console::TicketRemove { .. }
+        | Console::MatchmakerPause { .. }
         | Console::Report(_) => {}
     })
 }

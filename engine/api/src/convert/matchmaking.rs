@@ -59,6 +59,10 @@ pub(crate) fn matched_user(ticket: &Ticket, me: &Presence, node: &str, o: &mut O
     if let Some(party) = ticket.party {
         o.shown("party_id", Address { id: party, node: node.into() });
     }
+    properties(ticket, o);
+}
+
+pub(crate) fn properties(ticket: &Ticket, o: &mut Object<'_>) {
     let (strings, numbers) = (&ticket.string_properties, &ticket.numeric_properties);
     o.object_if(!strings.is_empty(), "string_properties", |o| {
         strings.iter().for_each(|(name, value)| o.text_wrapper(name, Some(value)));
