@@ -19,8 +19,25 @@ use domain::presence::Presence;
 use crate::Shard;
 use crate::message::{Answer, Errand, Message, Query, TaskId};
 use crate::state::State;
-use crate::task::{Step, invalid_token};
+use crate::task::{Origin, Step, Task, invalid_token};
 use crate::view::Depends;
+
+/// A party at its home.
+#[derive(Debug)]
+pub(crate) struct Housed {
+    party: Party,
+    /// What everything depended on that has been done to it: so does all that follows, and nothing
+    /// that it tells overtakes what it has told before.
+    depends: Depends,
+}
+
+impl Housed {
+    /// Something is done to it that depends on this.
+    fn depends_also(&mut self, depends: &Depends) -> Depends {
+        self.depends.merge(depends);
+        self.depends.clone()
+    }
+}
 
 /// What a party's home is asked, or what each shard is asked of the parties that live there.
 #[derive(Clone, Debug)]
@@ -85,7 +102,7 @@ impl Shard {
         }
         let address = self.party_address(id);
         let new = NewParty { address, max_size, settings, me, number: task };
-        self.ask(task, self.id, Query::Party(PartyQuery::Create(Box::new(new))));
+        self.ask_party(task, self.id, PartyQuery::Create(Box::new(new)));
         Ok(Step::Wait(State::Party))
     }
 
@@ -125,8 +142,19 @@ impl Shard {
                 return Err(Error::new(Code::Unimplemented, "Parties wait for no match yet."));
             }
         };
-        self.ask(task, home, Query::Party(PartyQuery::Act { id, by: me, command }));
+        self.ask_party(task, home, PartyQuery::Act { id, by: me, command });
         Ok(Step::Wait(State::Party))
+    }
+
+    /// Nothing that a session asks of parties overtakes what it has asked before.
+    fn ask_party(&mut self, task: u64, home: ShardId, query: PartyQuery) {
+        if let Some(Task { origin: Origin::Session { session, .. }, depends, .. }) =
+            self.tasks.get_mut(&task)
+            && let Some(session) = self.sessions.get(session)
+        {
+            depends.merge(&session.asked);
+        }
+        self.ask(task, home, Query::Party(query));
     }
 
     /// Notes that the session may be in this party from here on; `false` when there is no session.
@@ -188,7 +216,8 @@ impl Shard {
                 let mut effects = Vec::new();
                 let ctx = &mut Ctx::new(self.now, &mut self.rng, &mut self.view, &mut effects);
                 let (party, view) = Party::create(ctx, *new);
-                self.parties.insert(view.address.id, party);
+                let housed = Housed { party, depends: depends.clone() };
+                self.parties.insert(view.address.id, housed);
                 self.answer(task, Answer::PartyCreated(Box::new(view)), depends);
                 self.deliver(effects, depends);
             }
@@ -202,6 +231,7 @@ impl Shard {
         }
     }
 
+    /// Does what somebody wants of a party; without a task, nobody waits for an answer.
     pub(crate) fn apply_to_party(
         &mut self,
         task: Option<TaskId>,
@@ -214,20 +244,21 @@ impl Shard {
         let is_told_first =
             matches!(command, Command::Promote(_) | Command::Update(_) | Command::Close);
         let number = if let Command::Join { number } = command { Some(number) } else { None };
-        let mut effects = Vec::new();
-        let result = match self.parties.get_mut(&id) {
-            None if command == Command::Leave => Ok(party::Reply::Done),
-            None => Err(party::Error::NotFound),
-            Some(party) => {
+        let (mut effects, mut depends) = (Vec::new(), depends.clone());
+        let (result, is_known) = match self.parties.get_mut(&id) {
+            None if command == Command::Leave => (Ok(party::Reply::Done), false),
+            None => (Err(party::Error::NotFound), false),
+            Some(housed) => {
+                depends = housed.depends_also(&depends);
                 if let Some(number) = number {
-                    party.renumber(by.session_id, number);
+                    housed.party.renumber(by.session_id, number);
                 }
                 let ctx = &mut Ctx::new(self.now, &mut self.rng, &mut self.view, &mut effects);
-                party.apply(ctx, by, command)
+                let result = housed.party.apply(ctx, by, command);
+                (result, housed.party.knows(by.session_id))
             }
         };
-        let is_known = || self.parties.get(&id).is_some_and(|party| party.knows(by.session_id));
-        if let (Some(number), false) = (number, is_known()) {
+        if let (Some(number), false) = (number, is_known) {
             let notice = Notice::Out { session: by.session_id, number };
             effects.push(Effect::Party { id, notice });
         }
@@ -239,13 +270,13 @@ impl Shard {
             Err(error) => Answer::Refused(error.into()),
         };
         if is_told_first {
-            self.deliver(std::mem::take(&mut effects), depends);
+            self.deliver(std::mem::take(&mut effects), &depends);
         }
         if let Some(task) = task {
-            self.answer(task, answer, depends);
+            self.answer(task, answer, &depends);
         }
-        self.deliver(effects, depends);
-        if self.parties.get(&id).is_some_and(Party::is_over) {
+        self.deliver(effects, &depends);
+        if self.parties.get(&id).is_some_and(|housed| housed.party.is_over()) {
             self.parties.remove(&id);
         }
     }
@@ -295,8 +326,9 @@ impl Shard {
 
     /// The first parties of the list that live here, one more than it shows.
     fn parties_of(&self, listing: &Listing) -> Vec<ListedParty> {
-        let place = |party| Some((listing.place(party)?, party));
-        let mut found: Vec<_> = self.parties.values().filter_map(place).collect();
+        let parties = self.parties.values().map(|housed| &housed.party);
+        let mut found: Vec<_> =
+            parties.filter_map(|party| Some((listing.place(party)?, party))).collect();
         found.sort_unstable_by_key(|(place, _)| *place);
         found.truncate(listing.list.limit + 1);
         let listed = |(place, party): (_, &Party)| ListedParty {

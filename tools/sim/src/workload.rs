@@ -19,8 +19,8 @@ use matchmaker::Mode;
 use shard::{Disk, Hooks, Input, Rates};
 
 use crate::check::socket::{
-    Question, Socket, invariant_data_arrived, invariant_members_are_known,
-    invariant_statuses_are_known,
+    Question, Socket, invariant_data_arrived, invariant_members_are_known, invariant_parties_agree,
+    invariant_party_data_arrived, invariant_statuses_are_known,
 };
 use crate::check::ticket::{Tickets, Wish};
 use crate::check::{
@@ -141,6 +141,7 @@ struct Workload {
     /// Changes by operators that were acknowledged.
     operated: u64,
     matches: BTreeSet<String>,
+    parties: BTreeSet<String>,
     tickets: Tickets,
     acknowledged: Acknowledged,
     durable: base::Offset,
@@ -191,6 +192,7 @@ impl Workload {
             called: 0,
             operated: 0,
             matches: BTreeSet::new(),
+            parties: BTreeSet::new(),
             tickets: Tickets::default(),
             acknowledged: Acknowledged::default(),
             durable: base::Offset(0),
@@ -436,7 +438,10 @@ impl Workload {
         if self.rng.below(3) == 0 {
             self.say_data(connection, &id);
         }
-        let (question, message) = self.any_question(id);
+        let (question, message) = match self.rng.below(3) {
+            0 => self.any_party_question(connection),
+            _ => self.any_question(id),
+        };
         let socket = self.sockets.get_mut(&connection).expect("it was chosen among them");
         let cid = socket.ask(question);
         self.cluster.say(connection, format!("{{\"cid\":\"{cid}\",{message}}}"));
@@ -496,6 +501,45 @@ impl Workload {
             _ => {
                 let message = format!("\"match_leave\":{{\"match_id\":\"{id}\"}}");
                 (Question::Leave { id }, message)
+            }
+        }
+    }
+
+    fn any_party_question(&mut self, connection: ConnectionId) -> (Question, String) {
+        let known: Vec<_> = self.parties.iter().cloned().collect();
+        let own: Vec<_> = self.sockets[&connection].parties.ids().map(str::to_owned).collect();
+        let from = if self.rng.below(4) == 0 || own.is_empty() { &known } else { &own };
+        let id = self.any(from).unwrap_or_default();
+        let other = self.any(&known).unwrap_or_default();
+        let about = |what: &str, more: &str| {
+            (Question::PartyAct, format!("\"party_{what}\":{{\"party_id\":\"{id}\"{more}}}"))
+        };
+        let presences = self.sockets[&connection].parties.presences(&id);
+        let whom =
+            self.any(&presences).map_or_else(String::new, |one| format!(",\"presence\":{one}"));
+        match self.rng.below(20) {
+            0..3 => {
+                let size = 1 + self.rng.below(4);
+                let open = self.rng.below(2) == 0;
+                let message = format!("\"party_create\":{{\"open\":{open},\"max_size\":{size}}}");
+                (Question::PartyCreate, message)
+            }
+            3..8 => (Question::PartyJoin, format!("\"party_join\":{{\"party_id\":\"{other}\"}}")),
+            8 => {
+                let message = format!("\"party_leave\":{{\"party_id\":\"{id}\"}}");
+                (Question::PartyLeave { id }, message)
+            }
+            9 => about("promote", &whom),
+            10..13 => about("accept", &whom),
+            13 => about("remove", &whom),
+            14 if self.rng.below(2) == 0 => about("close", ""),
+            15 => about("join_request_list", ""),
+            16 => about("update", [",\"open\":true", ""][self.rng.below(2) as usize]),
+            _ => {
+                let socket = self.sockets.get_mut(&connection).expect("the socket is open");
+                let number = socket.next_data;
+                socket.next_data += 1;
+                about("data_send", &format!(",\"op_code\":\"{number}\""))
             }
         }
     }
@@ -599,6 +643,7 @@ impl Workload {
             self.seen_crashes = self.cluster.faults.crashes;
             assert!(self.calls.is_empty() && self.sockets.is_empty(), "a crash loses all clients");
             self.matches.clear();
+            self.parties.clear();
             self.tickets = Tickets::default();
             self.acknowledged.invariant_is_durable(&self.cluster.store);
             invariant_rows_belong_together(&self.cluster.store);
@@ -612,6 +657,7 @@ impl Workload {
                 Heard::Text(text) => {
                     socket.hear(&text, &mut self.tickets);
                     self.matches.extend(text_of(&text, "match/match_id"));
+                    self.parties.extend(text_of(&text, "party/party_id"));
                 }
                 Heard::Ping => {}
                 Heard::Lost | Heard::Closed { .. } => {
@@ -642,7 +688,10 @@ impl Workload {
         match (call, heard) {
             (_, Heard::Lost) => {}
             (Call::Handshake { login, is_online }, Heard::Upgraded) => {
-                self.sockets.insert(connection, Socket::new(login.user_id.clone(), is_online));
+                self.sockets.insert(
+                    connection,
+                    Socket::new(login.user_id.clone(), is_online, self.has_single_socket),
+                );
                 self.opened.insert(connection, login);
             }
             (call, Heard::Response { status, body }) => self.judge_response(call, status, &body),
@@ -762,6 +811,7 @@ impl Workload {
         self.sockets.values().for_each(Socket::invariant_is_answered);
         let sockets: Vec<_> = self.sockets.values().collect();
         invariant_members_are_known(&sockets);
+        invariant_parties_agree(&sockets);
         invariant_statuses_are_known(&sockets);
         self.invariant_kicked();
         self.probe_data();
@@ -820,6 +870,30 @@ impl Workload {
         }
         self.settle();
         invariant_data_arrived(&self.sockets.values().collect::<Vec<_>>(), &sent);
+        self.probe_party_data();
+    }
+
+    /// Each member of each party says something, which all others hear.
+    fn probe_party_data(&mut self) {
+        let mut sent = BTreeMap::new();
+        for (index, (connection, socket)) in self.sockets.iter_mut().enumerate() {
+            let ids: Vec<_> = socket.parties.ids().map(str::to_owned).collect();
+            for id in ids {
+                let cid = socket.ask(Question::PartyAct);
+                let number = socket.next_data;
+                socket.next_data += 1;
+                self.cluster.say(
+                    *connection,
+                    format!(
+                        "{{\"cid\":\"{cid}\",\"party_data_send\":{{\"party_id\":\"{id}\",\
+                         \"op_code\":\"{number}\"}}}}"
+                    ),
+                );
+                sent.insert((index, id), number);
+            }
+        }
+        self.settle();
+        invariant_party_data_arrived(&self.sockets.values().collect::<Vec<_>>(), &sent);
     }
 
     /// Every device and every name can be used: no hold was left behind.
@@ -881,6 +955,12 @@ impl Workload {
             let answers = self.cluster.tell(socket, join);
             let is_over = |text: &String| text.contains("\"code\":4");
             assert!(answers.iter().all(is_over), "a match ends with its last member: {answers:?}");
+        }
+        for id in &self.parties {
+            let join = format!("{{\"party_join\":{{\"party_id\":\"{id}\"}}}}");
+            let answers = self.cluster.tell(socket, join);
+            let is_over = |text: &String| text.contains("\"code\":3");
+            assert!(answers.iter().all(is_over), "a party ends with its last member: {answers:?}");
         }
         let add = "{\"matchmaker_add\":{\"min_count\":2,\"max_count\":4}}";
         let mut heard = self.cluster.tell(socket, add);
