@@ -480,14 +480,8 @@ impl Workload {
             }
             6 => (Question::SetStatus { is_online: false }, "\"status_update\":{}".to_owned()),
             7 | 8 => {
-                let min = 2 + self.rng.below(2);
-                let max = min + self.rng.below(3);
-                let multiple = 1 + self.rng.below(2) * u32::from(min == 2 && max.is_multiple_of(2));
-                let message = format!(
-                    "\"matchmaker_add\":{{\"min_count\":{min},\"max_count\":{max},\
-                     \"count_multiple\":{multiple}}}"
-                );
-                (Question::TicketAdd(Wish { min, max, multiple }), message)
+                let (wish, counts) = self.any_wish();
+                (Question::TicketAdd(wish), format!("\"matchmaker_add\":{{{counts}}}"))
             }
             9 => {
                 let known: Vec<_> = self.tickets.known().map(str::to_owned).collect();
@@ -503,6 +497,15 @@ impl Workload {
                 (Question::Leave { id }, message)
             }
         }
+    }
+
+    fn any_wish(&mut self) -> (Wish, String) {
+        let min = 2 + self.rng.below(2);
+        let max = min + self.rng.below(3);
+        let multiple = 1 + self.rng.below(2) * u32::from(min == 2 && max.is_multiple_of(2));
+        let counts =
+            format!("\"min_count\":{min},\"max_count\":{max},\"count_multiple\":{multiple}");
+        (Wish { min, max, multiple }, counts)
     }
 
     fn any_party_question(&mut self, connection: ConnectionId) -> (Question, String) {
@@ -534,6 +537,17 @@ impl Workload {
             13 => about("remove", &whom),
             14 if self.rng.below(2) == 0 => about("close", ""),
             15 => about("join_request_list", ""),
+            17 => {
+                let (wish, counts) = self.any_wish();
+                let (_, message) = about("matchmaker_add", &format!(",{counts}"));
+                (Question::PartyTicketAdd(wish), message)
+            }
+            18 => {
+                let tickets: Vec<_> = self.tickets.known().map(str::to_owned).collect();
+                let ticket = self.any(&tickets).unwrap_or_default();
+                let (_, message) = about("matchmaker_remove", &format!(",\"ticket\":\"{ticket}\""));
+                (Question::PartyTicketRemove { ticket }, message)
+            }
             16 => about("update", [",\"open\":true", ""][self.rng.below(2) as usize]),
             _ => {
                 let socket = self.sockets.get_mut(&connection).expect("the socket is open");

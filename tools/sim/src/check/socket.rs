@@ -41,6 +41,10 @@ pub enum Question {
     },
     /// Of a leader, or data of a member.
     PartyAct,
+    PartyTicketAdd(Wish),
+    PartyTicketRemove {
+        ticket: String,
+    },
 }
 
 /// An open socket, and all that follows from what it heard.
@@ -126,6 +130,9 @@ impl Socket {
             "match_data" => self.hear_data(body),
             "status_presence_event" => self.hear_statuses(body),
             "matchmaker_matched" => tickets.invariant_matched(self.me.as_deref(), body),
+            "party_matchmaker_ticket" => {
+                tickets.tell(text(body, "ticket").expect("a ticket"), self.me.as_deref());
+            }
             name if name.starts_with("party") => {
                 if !self.doubts_parties
                     && let Some(me) = self.parties.hear(name, body, self.me.as_deref())
@@ -151,6 +158,8 @@ impl Socket {
                 | Question::PartyJoin
                 | Question::PartyLeave { .. }
                 | Question::PartyAct
+                | Question::PartyTicketAdd(_)
+                | Question::PartyTicketRemove { .. }
         );
         if !can_be_held_up {
             assert!(cid > self.newest, "{cid} is answered in its turn");
@@ -194,6 +203,12 @@ impl Socket {
             }
             Question::PartyCreate | Question::PartyJoin | Question::PartyAct => {}
             Question::PartyLeave { id } => self.parties.leave(&id),
+            Question::PartyTicketAdd(wish) => {
+                let ticket = text(value, "party_matchmaker_ticket/ticket").expect("a ticket");
+                tickets.add(ticket, wish);
+                tickets.tell(ticket, self.me.as_deref());
+            }
+            Question::PartyTicketRemove { ticket } => tickets.remove(&ticket),
             Question::Leave { id } => {
                 self.matches.remove(&id);
                 self.left.insert(id);
@@ -214,10 +229,11 @@ impl Socket {
                 self.doubts_parties = true;
                 self.parties.forget_all();
             }
-            Question::TicketAdd(_) => tickets.doubt(),
+            Question::TicketAdd(_) | Question::PartyTicketAdd(_) => tickets.doubt(),
             Question::Ping
             | Question::FollowName
             | Question::PartyAct
+            | Question::PartyTicketRemove { .. }
             | Question::TicketRemove { .. } => {}
         }
     }
