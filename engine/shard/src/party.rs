@@ -414,8 +414,8 @@ impl Shard {
         Ok((members, housed.depends_also(depends)))
     }
 
-    /// Whatever waits in the pool for a party that is not the same any more, goes: the pool hears of
-    /// this behind all that the party has asked of it.
+    /// Whatever waits in the pool for a party that is not the same any more, goes: the pool hears
+    /// of this behind all that the party has asked of it.
     fn drop_party_tickets(&mut self, party: PartyId, depends: &Depends) {
         if let Some(housed) = self.parties.get_mut(&party)
             && std::mem::take(&mut housed.has_tickets)
