@@ -88,7 +88,7 @@ pub struct ListedParty {
 /// Where a party stands in a list: the best hits first, of those the newest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PartyPlace {
-    /// The bits of a score that is not negative, which are in the order of the numbers.
+    /// A number that rises with the score.
     pub score: Reverse<u64>,
     pub created: Reverse<UnixTime>,
     pub id: PartyId,

@@ -9,6 +9,7 @@ const ids = (...players) => players.map(player => player.session.user_id);
 await openParty();
 await closedParty();
 await lists();
+await tickets();
 process.exit(0);
 
 async function openParty() {
@@ -95,10 +96,53 @@ async function lists() {
     const all = await list('?limit=100');
     const [found] = all.parties.filter(one => one.label === label);
     assert.deepEqual(found, { party_id: party.party_id, open: true, max_size: 4, label });
+    const duels = (await list('?query=%2Blabel.mode:duel')).parties;
+    assert.deepEqual(duels.map(one => one.party_id), [party.party_id]);
+    assert.deepEqual((await list('?query=%2Blabel.mode:duel&open=false')).parties ?? [], []);
+    assert.equal((await list('?query=%2Blabel.mode:%22')).code, 13);
     assert.equal((await list('?limit=0')).status, 400);
     assert.equal((await list('?cursor=x')).code, 13);
 
     await ann.socket.send({ party_update: { party_id: party.party_id, open: false } });
     const closed = await list('?open=false&limit=100');
     assert.ok(closed.parties.some(one => one.party_id === party.party_id && one.label === '{}'));
+}
+
+async function tickets() {
+    const [ann, ben, eve] = [await connect(), await connect(), await connect()];
+    const { party_id: id } = await ann.socket.createParty(true, 2);
+    await ben.socket.joinParty(id);
+    await ben.next('onparty');
+    await failed(3, ben.socket.addMatchmakerParty(id, '*', 3, 3));
+    await failed(3, ann.socket.addMatchmakerParty(id, '*', 1, 3));
+    const gone = await ann.socket.addMatchmakerParty(id, '*', 3, 3);
+    assert.deepEqual(await ben.next('onpartymatchmakerticket'), gone);
+    await failed(3, ann.socket.removeMatchmaker(gone.ticket));
+    await ann.socket.removeMatchmakerParty(id, gone.ticket);
+    await failed(3, ann.socket.removeMatchmakerParty(id, gone.ticket));
+
+    const properties = { team: 'red' };
+    const { ticket } = await ann.socket.addMatchmakerParty(id, '*', 3, 3, properties);
+    const alone = await eve.socket.addMatchmaker('*', 3, 3);
+    for (const player of [ann, ben]) {
+        const matched = await player.next('onmatchmakermatched');
+        assert.deepEqual([matched.ticket, matched.self.party_id], [ticket, id]);
+        assert.equal(matched.self.presence.user_id, player.session.user_id);
+        assert.deepEqual(matched.self.string_properties, properties);
+        const found = matched.users.map(user => user.presence);
+        assert.deepEqual(users(found).sort(), ids(ann, ben, eve).sort());
+        await player.socket.joinMatch(undefined, matched.token);
+    }
+    const matched = await eve.next('onmatchmakermatched');
+    assert.deepEqual([matched.ticket, matched.self.party_id], [alone.ticket, undefined]);
+
+    // With ben gone nobody waits for the party: three others find each other.
+    await ann.socket.addMatchmakerParty(id, '*', 3, 3);
+    await ben.socket.leaveParty(id);
+    await ann.next('onpartypresence', leaveOf(ben.session.user_id));
+    const others = [ben, eve, await connect()];
+    for (const player of others) await player.socket.addMatchmaker('*', 3, 3);
+    const last = await eve.next('onmatchmakermatched');
+    const found = last.users.map(user => user.presence);
+    assert.deepEqual(users(found).sort(), ids(...others).sort());
 }

@@ -1,12 +1,13 @@
 //! The home's side of a question: what the entities of this shard answer.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::Error;
 use api::reply::{MatchmakerStats, UserView};
 use base::limits::SESSIONS_PER_USER_MAX;
-use base::{Code, Frame, MatchId, NotificationId, SessionId, UserId};
+use base::{Code, Frame, MatchId, NotificationId, SessionId, TicketId, UserId};
 use bytes::Bytes;
 use domain::ctx::{Applied, Ctx, Stop};
 use domain::effect::{Effect, Event};
@@ -135,14 +136,10 @@ impl Shard {
                 self.leave_match(*id, *session, depends);
                 Answer::Done
             }
-            Query::TicketAdd { ticket, query } => {
-                let id = ticket.id;
-                self.is_pool_stirred = true;
-                match self.pool.add((**ticket).clone(), query) {
-                    Ok(()) => Answer::Ticket(id),
-                    Err(error) => Answer::Refused(ticket_error(error)),
-                }
-            }
+            Query::TicketAdd { ticket, query } => match self.add_to_pool(ticket, query) {
+                Ok(id) => Answer::Ticket(id),
+                Err(error) => Answer::Refused(ticket_error(error)),
+            },
             Query::TicketRemove { ticket, owner } => match self.pool.remove(*ticket, *owner) {
                 Ok(()) => Answer::Done,
                 Err(error) => Answer::Refused(ticket_error(error)),
@@ -318,6 +315,15 @@ impl Shard {
                 Answer::Done
             }
         }
+    }
+
+    pub(crate) fn add_to_pool(
+        &mut self,
+        ticket: &matchmaker::Ticket,
+        query: &Arc<matchmaker::Query>,
+    ) -> Result<TicketId, matchmaker::Error> {
+        self.is_pool_stirred = true;
+        self.pool.add(ticket.clone(), query).map(|()| ticket.id)
     }
 
     pub(crate) fn begin_matchmaker_pass(&mut self) {

@@ -58,7 +58,7 @@ use domain::effect::Effect;
 use domain::identity::server_token::ServerKeys;
 use domain::identity::token;
 use domain::operator::lockout::Lockouts;
-use domain::play::party::{Command, Party};
+use domain::play::party::Command;
 use domain::play::relay::Relay;
 use domain::social::status::Status;
 
@@ -75,6 +75,7 @@ pub use view::ViewFigures;
 use commit::{Held, Holds, Parked, Waiting};
 use connection::{Connection, Handshake};
 use entity::Formed;
+use party::Housed;
 use rate::Limiter;
 use session::Session;
 use task::Task;
@@ -173,7 +174,7 @@ pub struct Shard {
     lockouts: Lockouts,
     statuses: BTreeMap<UserId, Status>,
     relays: IdMap<MatchId, Relay>,
-    parties: BTreeMap<PartyId, Party>,
+    parties: BTreeMap<PartyId, Housed>,
     /// Their names may be clients' choice: no map with a hash that can be met on purpose.
     traced_matches: BTreeMap<MatchId, MatchTrace>,
     pool: matchmaker::Pool,

@@ -189,7 +189,7 @@ impl Shard {
                     return document(convert::explanation(&explanation));
                 }
                 let ticket = explanation.listed.ticket.id;
-                self.ask_pool(task, PoolQuery::Explain { ticket, so_far: Some(explanation) })
+                self.operate_pool(task, PoolQuery::Explain { ticket, so_far: Some(explanation) })
             }
             (operating, answer) => {
                 debug_assert!(false, "{operating:?} does not wait for {answer:?}");
@@ -342,10 +342,12 @@ impl Shard {
                 self.commit_change(task, &change(name.clone()), None, Vec::new(), operated)
             }
             Console::TicketsList { from, limit } => {
-                self.ask_pool(task, PoolQuery::List { from: *from, limit: *limit })
+                self.operate_pool(task, PoolQuery::List { from: *from, limit: *limit })
             }
             Console::TicketExplain { id } => match TicketId::parse(id) {
-                Some(ticket) => self.ask_pool(task, PoolQuery::Explain { ticket, so_far: None }),
+                Some(ticket) => {
+                    self.operate_pool(task, PoolQuery::Explain { ticket, so_far: None })
+                }
                 None => Step::Fail(invalid_ticket()),
             },
             Console::TicketRemove { id } => {
@@ -442,7 +444,7 @@ impl Shard {
         }
         match (operated.report, operated.pool) {
             (Some(report), _) => self.report(task, report),
-            (None, Some(query)) => self.ask_pool(task, query),
+            (None, Some(query)) => self.operate_pool(task, query),
             (None, None) => Step::Done(operated.reply),
         }
     }
@@ -469,7 +471,7 @@ impl Shard {
         Step::Wait(State::Operator(Operating::Report))
     }
 
-    fn ask_pool(&mut self, task: u64, query: PoolQuery) -> Step {
+    fn operate_pool(&mut self, task: u64, query: PoolQuery) -> Step {
         self.ask(task, self.config.placement.of_tickets(), Query::Pool(query));
         Step::Wait(State::Operator(Operating::Read))
     }

@@ -473,6 +473,21 @@ impl Shard {
     // Matchmaker.
 
     fn add_ticket(&mut self, task: u64, me: Presence, add: MatchmakerAdd) -> Result<Step, Error> {
+        let (mut ticket, query) = self.wish(add)?;
+        let Some(session) = self.sessions.get_mut(&me.session_id) else {
+            return Ok(Step::Ended(Err(Code::Canceled)));
+        };
+        session.has_tickets = true;
+        ticket.entries.push(ticket_entry(me));
+        self.ask(task, self.config.placement.of_tickets(), Query::TicketAdd { ticket, query });
+        Ok(Step::Wait(State::TicketAdd))
+    }
+
+    /// A ticket of nobody yet, and whom it looks for.
+    pub(crate) fn wish(
+        &mut self,
+        add: MatchmakerAdd,
+    ) -> Result<(Box<matchmaker::Ticket>, Arc<matchmaker::Query>), Error> {
         let counts = matchmaker::Counts::new(add.min_count, add.max_count, add.count_multiple);
         let counts = counts.map_err(|error| Error::invalid(error.to_string()))?;
         if add.query.len() > MATCHMAKER_QUERY_MAX {
@@ -487,34 +502,22 @@ impl Shard {
         }
         let query = matchmaker::Query::parse(&add.query);
         let query = query.map_err(|error| Error::new(Code::Unknown, error.to_string()))?;
-        let Some(session) = self.sessions.get_mut(&me.session_id) else {
-            return Ok(Step::Ended(Err(Code::Canceled)));
-        };
-        session.has_tickets = true;
         let home = self.config.placement.of_tickets();
         let ticket = matchmaker::Ticket {
             id: TicketId::born(self.config.placement.birth(home), &mut self.rng),
-            entries: vec![matchmaker::Presence {
-                user_id: me.user_id,
-                session_id: me.session_id,
-                username: me.username,
-            }],
+            entries: Vec::new(),
             party: None,
             counts,
             string_properties: add.string_properties,
             numeric_properties: add.numeric_properties,
             created: self.now.wall,
         };
-        let (ticket, query) = (Box::new(ticket), Arc::new(query));
-        self.ask(task, home, Query::TicketAdd { ticket, query });
-        Ok(Step::Wait(State::TicketAdd))
+        Ok((Box::new(ticket), Arc::new(query)))
     }
 
     fn remove_ticket(&mut self, task: u64, id: SessionId, ticket: &str) -> Result<Step, Error> {
-        let ticket = TicketId::parse(ticket);
-        let ticket = ticket.ok_or_else(|| Error::invalid("The ticket is not a UUID."))?;
+        let (ticket, owner) = (parse_ticket(ticket)?, matchmaker::Owner::Session(id));
         let home = self.config.placement.of_tickets();
-        let owner = matchmaker::Owner::Session(id);
         self.ask(task, home, Query::TicketRemove { ticket, owner });
         Ok(Step::Wait(State::TicketRemove))
     }
@@ -616,6 +619,15 @@ impl Shard {
         }
         Ok(())
     }
+}
+
+pub(crate) fn parse_ticket(ticket: &str) -> Result<TicketId, Error> {
+    TicketId::parse(ticket).ok_or_else(|| Error::invalid("The ticket is not a UUID."))
+}
+
+pub(crate) fn ticket_entry(me: Presence) -> matchmaker::Presence {
+    let Presence { user_id, session_id, username } = me;
+    matchmaker::Presence { user_id, session_id, username }
 }
 
 /// About what every player of a full match is told, if all tickets are like this one.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use api::Error;
 use api::reply::{ListedParty, UserView};
 use api::request::{Request, SocketOpen};
-use base::{MatchId, Secret, SessionId, UserId};
+use base::{MatchId, PartyId, Secret, SessionId, UserId};
 use domain::identity::alias::{Alias, Kind as AliasKind};
 use domain::identity::session::Bearer;
 use domain::identity::token::{Claims, Vars};
@@ -125,8 +125,8 @@ pub(crate) enum State {
         is_create: bool,
     },
     MatchLeave,
-    /// Something is done to a party.
-    Party,
+    /// Something is done to the party.
+    Party(PartyId),
     /// Is the token of whoever wants a list of parties still good?
     PartiesGuard(Arc<Listing>),
     /// Is the token of a request for the matchmaker's statistics still good?
@@ -176,7 +176,7 @@ impl State {
             State::Follow { .. } | State::Unfollow | State::SetStatus => "change status",
             State::MatchJoin { .. } => "join match",
             State::MatchLeave => "leave match",
-            State::Party => "ask party",
+            State::Party(_) => "ask party",
             State::Parties { .. } => "list parties",
             State::TicketAdd | State::TicketRemove | State::MatchmakerStats => "ask matchmaker",
             State::Operator(_) => "serve operator",

@@ -380,7 +380,7 @@ impl Shard {
                 State::Logout
                 | State::SetStatus
                 | State::MatchLeave
-                | State::Party
+                | State::Party(_)
                 | State::TicketRemove,
                 Answer::Done,
             ) => Step::Done(Reply::Empty),
@@ -434,8 +434,11 @@ impl Shard {
             (State::Operator(operating), answer) => {
                 self.operating_step(number, row, operating, answer)
             }
-            (State::Party, Answer::PartyCreated(view)) => Step::Done(Reply::Party { view }),
-            (State::Party, Answer::PartyRequests(address, presences)) => {
+            (State::Party(id), Answer::Ticket(ticket)) => {
+                Step::Done(Reply::PartyTicket { address: self.party_address(id), ticket })
+            }
+            (State::Party(_), Answer::PartyCreated(view)) => Step::Done(Reply::Party { view }),
+            (State::Party(_), Answer::PartyRequests(address, presences)) => {
                 Step::Done(Reply::PartyRequests { address, presences })
             }
             (State::MatchmakerStatsGuard, Answer::Done) => {

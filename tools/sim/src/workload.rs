@@ -4,6 +4,8 @@
 //! stand still, memory is emptied, the process dies. Everything heard is judged when it is heard;
 //! at the end comes a quiet phase, in which everything has to be answered and to end.
 
+mod party;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -19,7 +21,7 @@ use matchmaker::Mode;
 use shard::{Disk, Hooks, Input, Rates};
 
 use crate::check::socket::{
-    Question, Socket, invariant_data_arrived, invariant_members_are_known,
+    Question, Socket, invariant_data_arrived, invariant_members_are_known, invariant_parties_agree,
     invariant_statuses_are_known,
 };
 use crate::check::ticket::{Tickets, Wish};
@@ -141,6 +143,7 @@ struct Workload {
     /// Changes by operators that were acknowledged.
     operated: u64,
     matches: BTreeSet<String>,
+    parties: BTreeSet<String>,
     tickets: Tickets,
     acknowledged: Acknowledged,
     durable: base::Offset,
@@ -191,6 +194,7 @@ impl Workload {
             called: 0,
             operated: 0,
             matches: BTreeSet::new(),
+            parties: BTreeSet::new(),
             tickets: Tickets::default(),
             acknowledged: Acknowledged::default(),
             durable: base::Offset(0),
@@ -436,7 +440,10 @@ impl Workload {
         if self.rng.below(3) == 0 {
             self.say_data(connection, &id);
         }
-        let (question, message) = self.any_question(id);
+        let (question, message) = match self.rng.below(3) {
+            0 => self.any_party_question(connection),
+            _ => self.any_question(id),
+        };
         let socket = self.sockets.get_mut(&connection).expect("it was chosen among them");
         let cid = socket.ask(question);
         self.cluster.say(connection, format!("{{\"cid\":\"{cid}\",{message}}}"));
@@ -475,14 +482,8 @@ impl Workload {
             }
             6 => (Question::SetStatus { is_online: false }, "\"status_update\":{}".to_owned()),
             7 | 8 => {
-                let min = 2 + self.rng.below(2);
-                let max = min + self.rng.below(3);
-                let multiple = 1 + self.rng.below(2) * u32::from(min == 2 && max.is_multiple_of(2));
-                let message = format!(
-                    "\"matchmaker_add\":{{\"min_count\":{min},\"max_count\":{max},\
-                     \"count_multiple\":{multiple}}}"
-                );
-                (Question::TicketAdd(Wish { min, max, multiple }), message)
+                let (wish, counts) = self.any_wish();
+                (Question::TicketAdd(wish), format!("\"matchmaker_add\":{{{counts}}}"))
             }
             9 => {
                 let known: Vec<_> = self.tickets.known().map(str::to_owned).collect();
@@ -498,6 +499,15 @@ impl Workload {
                 (Question::Leave { id }, message)
             }
         }
+    }
+
+    fn any_wish(&mut self) -> (Wish, String) {
+        let min = 2 + self.rng.below(2);
+        let max = min + self.rng.below(3);
+        let multiple = 1 + self.rng.below(2) * u32::from(min == 2 && max.is_multiple_of(2));
+        let counts =
+            format!("\"min_count\":{min},\"max_count\":{max},\"count_multiple\":{multiple}");
+        (Wish { min, max, multiple }, counts)
     }
 
     fn halt_or_let_go(&mut self) {
@@ -599,6 +609,7 @@ impl Workload {
             self.seen_crashes = self.cluster.faults.crashes;
             assert!(self.calls.is_empty() && self.sockets.is_empty(), "a crash loses all clients");
             self.matches.clear();
+            self.parties.clear();
             self.tickets = Tickets::default();
             self.acknowledged.invariant_is_durable(&self.cluster.store);
             invariant_rows_belong_together(&self.cluster.store);
@@ -612,6 +623,7 @@ impl Workload {
                 Heard::Text(text) => {
                     socket.hear(&text, &mut self.tickets);
                     self.matches.extend(text_of(&text, "match/match_id"));
+                    self.parties.extend(text_of(&text, "party/party_id"));
                 }
                 Heard::Ping => {}
                 Heard::Lost | Heard::Closed { .. } => {
@@ -642,7 +654,10 @@ impl Workload {
         match (call, heard) {
             (_, Heard::Lost) => {}
             (Call::Handshake { login, is_online }, Heard::Upgraded) => {
-                self.sockets.insert(connection, Socket::new(login.user_id.clone(), is_online));
+                self.sockets.insert(
+                    connection,
+                    Socket::new(login.user_id.clone(), is_online, self.has_single_socket),
+                );
                 self.opened.insert(connection, login);
             }
             (call, Heard::Response { status, body }) => self.judge_response(call, status, &body),
@@ -762,6 +777,7 @@ impl Workload {
         self.sockets.values().for_each(Socket::invariant_is_answered);
         let sockets: Vec<_> = self.sockets.values().collect();
         invariant_members_are_known(&sockets);
+        invariant_parties_agree(&sockets);
         invariant_statuses_are_known(&sockets);
         self.invariant_kicked();
         self.probe_data();
@@ -820,6 +836,7 @@ impl Workload {
         }
         self.settle();
         invariant_data_arrived(&self.sockets.values().collect::<Vec<_>>(), &sent);
+        self.probe_party_data();
     }
 
     /// Every device and every name can be used: no hold was left behind.
@@ -881,6 +898,12 @@ impl Workload {
             let answers = self.cluster.tell(socket, join);
             let is_over = |text: &String| text.contains("\"code\":4");
             assert!(answers.iter().all(is_over), "a match ends with its last member: {answers:?}");
+        }
+        for id in &self.parties {
+            let join = format!("{{\"party_join\":{{\"party_id\":\"{id}\"}}}}");
+            let answers = self.cluster.tell(socket, join);
+            let is_over = |text: &String| text.contains("\"code\":3");
+            assert!(answers.iter().all(is_over), "a party ends with its last member: {answers:?}");
         }
         let add = "{\"matchmaker_add\":{\"min_count\":2,\"max_count\":4}}";
         let mut heard = self.cluster.tell(socket, add);

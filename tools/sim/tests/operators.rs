@@ -142,7 +142,11 @@ fn each_operation_refuses_who_may_not_call_it() {
     }
     assert!(rows >= 13, "{rows}");
     let log = audit(&mut cluster, "");
-    assert_eq!(log.matches("\"operation\"").count(), changes, "refused calls leave no entry: {log}");
+    assert_eq!(
+        log.matches("\"operation\"").count(),
+        changes,
+        "refused calls leave no entry: {log}"
+    );
 }
 
 /// A route is there on its own listener only.

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use base::{ConnectionId, ShardId};
+use matchmaker::Mode;
 use sim::cluster::client::{Login, bearer, device_named, text_of};
-use sim::cluster::{Cluster, Options};
+use sim::cluster::{Cluster, INTERVAL, Options};
 
 const A: ShardId = ShardId(0);
 const B: ShardId = ShardId(1);
@@ -33,12 +34,12 @@ impl Player {
 
 /// Runs a scenario under many orders of events, with three players whose sessions live apart.
 fn in_any_order(scenario: impl Fn(Cluster, [Player; 3])) {
-    in_any_order_with(&Options::default(), scenario);
+    in_any_order_with(|_| Options::default(), scenario);
 }
 
-fn in_any_order_with(options: &Options, scenario: impl Fn(Cluster, [Player; 3])) {
+fn in_any_order_with(options: impl Fn(u64) -> Options, scenario: impl Fn(Cluster, [Player; 3])) {
     for seed in 0..30 {
-        let mut cluster = Cluster::new(Options { seed, ..options.clone() });
+        let mut cluster = Cluster::new(Options { seed, ..options(seed) });
         let players = [("alice", A), ("bob", B), ("carol", C)]
             .map(|(name, home)| enter(&mut cluster, name, home));
         scenario(cluster, players);
@@ -283,8 +284,8 @@ fn data_reaches_the_others_in_the_order_in_which_it_was_sent() {
 /// Row 429.
 #[test]
 fn with_single_party_a_member_leaves_all_others() {
-    let options = Options { single_party: true, single_socket: true, ..Options::default() };
-    in_any_order_with(&options, |mut cluster, [alice, bob, carol]| {
+    let options = |_| Options { single_party: true, single_socket: true, ..Options::default() };
+    in_any_order_with(options, |mut cluster, [alice, bob, carol]| {
         let first = create(&mut cluster, &alice, OPEN);
         let second = create(&mut cluster, &bob, "\"max_size\":4");
         join(&mut cluster, &first, &carol);
@@ -342,6 +343,155 @@ fn who_is_put_out_may_come_in_again_and_again() {
     }
 }
 
+// Tickets.
+
+const WISH: &str = ",\"min_count\":3,\"max_count\":3";
+const ALONE: &str = "{\"cid\":\"t\",\"matchmaker_add\":{\"min_count\":3,\"max_count\":3}}";
+
+/// Runs a scenario with a party of alice and bob, in both modes, wherever the pool lives.
+fn with_a_party(scenario: impl Fn(Cluster, [Player; 3], String)) {
+    let options = |seed| Options {
+        mode: if seed % 2 == 0 { Mode::Immediate } else { Mode::Compatible },
+        queue: [None, Some(A), Some(B), Some(C)][seed as usize / 2 % 4],
+        ..Options::default()
+    };
+    in_any_order_with(options, |mut cluster, players| {
+        let [alice, bob, _] = &players;
+        let id = create(&mut cluster, alice, OPEN);
+        join(&mut cluster, &id, bob);
+        cluster.texts(alice.socket);
+        cluster.texts(bob.socket);
+        scenario(cluster, players, id);
+    });
+}
+
+fn add_ticket(cluster: &mut Cluster, leader: &Player, id: &str) -> String {
+    let heard = act(cluster, leader, id, "matchmaker_add", WISH);
+    assert!(heard[0].starts_with("{\"cid\":\"x\""), "{heard:?}");
+    text_of(&heard[0], "party_matchmaker_ticket/ticket").expect("a ticket")
+}
+
+/// Carol waits for two others and is found by nobody.
+fn check_nobody_waits(cluster: &mut Cluster, [alice, bob, carol]: &[Player; 3]) {
+    cluster.tell(carol.socket, ALONE);
+    cluster.advance(2 * INTERVAL);
+    for player in [alice, bob, carol] {
+        let heard = cluster.texts(player.socket);
+        let is_matched = heard.iter().any(|text| text.contains("matchmaker_matched"));
+        assert!(!is_matched, "{heard:?}");
+    }
+}
+
+/// Rows 423 and 425.
+#[test]
+fn a_party_and_a_single_player_are_matched() {
+    with_a_party(|mut cluster, [alice, bob, carol], id| {
+        let ticket = add_ticket(&mut cluster, &alice, &id);
+        let heard = cluster.texts(bob.socket);
+        let told = format!(
+            "{{\"party_matchmaker_ticket\":{{\"party_id\":\"{id}\",\"ticket\":\"{ticket}\"}}}}"
+        );
+        assert_eq!(heard, [told]);
+        let mut of_carol = cluster.tell(carol.socket, ALONE);
+        cluster.advance(2 * INTERVAL);
+        of_carol.extend(cluster.texts(carol.socket));
+        let of_carol = of_carol.into_iter().find(|text| text.contains("matchmaker_matched"));
+        let of_carol = of_carol.expect("a match");
+        for player in [&alice, &bob] {
+            let heard = cluster.texts(player.socket);
+            let [matched] = &heard[..] else { panic!("a match is told once: {heard:?}") };
+            assert_eq!(text_of(matched, "matchmaker_matched/ticket"), Some(ticket.clone()));
+            let party = text_of(matched, "matchmaker_matched/self/party_id");
+            assert_eq!(party, Some(id.clone()));
+            let token = text_of(matched, "matchmaker_matched/token");
+            assert_eq!(token, text_of(&of_carol, "matchmaker_matched/token"));
+            assert_eq!(matched.matches("\"session_id\"").count(), 4, "three, and oneself");
+        }
+        assert_eq!(text_of(&of_carol, "matchmaker_matched/self/party_id"), None);
+    });
+}
+
+/// Rows 417 and 424.
+#[test]
+fn only_the_leader_has_tickets_for_the_party() {
+    with_a_party(|mut cluster, players, id| {
+        let [alice, bob, carol] = &players;
+        for player in [bob, carol] {
+            check_refused(&act(&mut cluster, player, &id, "matchmaker_add", WISH));
+        }
+        for wrong in [
+            "",
+            ",\"min_count\":1,\"max_count\":3",
+            ",\"min_count\":3,\"max_count\":2",
+            ",\"min_count\":3,\"max_count\":3,\"count_multiple\":2",
+            ",\"min_count\":3,\"max_count\":3,\"query\":\"+a:\\\"\"",
+        ] {
+            check_refused(&act(&mut cluster, alice, &id, "matchmaker_add", wrong));
+        }
+        let own = cluster.tell(alice.socket, ALONE);
+        let own = text_of(&own[0], "matchmaker_ticket/ticket").expect("a ticket");
+        let ticket = add_ticket(&mut cluster, alice, &id);
+        cluster.texts(bob.socket);
+        let remove = |ticket: &str| format!(",\"ticket\":\"{ticket}\"");
+        for ticket in ["", "x", NOBODYS, &own] {
+            let refused = act(&mut cluster, alice, &id, "matchmaker_remove", &remove(ticket));
+            check_refused(&refused);
+        }
+        check_refused(&act(&mut cluster, bob, &id, "matchmaker_remove", &remove(&ticket)));
+        let alone = format!("{{\"matchmaker_remove\":{{\"ticket\":\"{ticket}\"}}}}");
+        check_refused(&cluster.tell(alice.socket, alone));
+        assert_eq!(act(&mut cluster, alice, &id, "matchmaker_remove", &remove(&ticket)), [DONE]);
+        check_refused(&act(&mut cluster, alice, &id, "matchmaker_remove", &remove(&ticket)));
+        let alone = format!("{{\"matchmaker_remove\":{{\"ticket\":\"{own}\"}}}}");
+        assert_eq!(cluster.tell(alice.socket, alone), ["{}"]);
+        (0..3).for_each(|_| drop(add_ticket(&mut cluster, alice, &id)));
+        check_refused(&act(&mut cluster, alice, &id, "matchmaker_add", WISH));
+        act(&mut cluster, bob, &id, "leave", "");
+        check_nobody_waits(&mut cluster, &players);
+    });
+}
+
+/// Row 426.
+#[test]
+fn whoever_comes_or_goes_ends_the_partys_tickets() {
+    type Change = fn(&mut Cluster, &[Player; 3], &str);
+    let changes: [Change; 6] = [
+        |cluster, [_, bob, _], id| drop(act(cluster, bob, id, "leave", "")),
+        |cluster, [alice, _, _], id| drop(act(cluster, alice, id, "leave", "")),
+        |cluster, [alice, bob, _], id| drop(act_on(cluster, alice, id, "remove", bob)),
+        |cluster, [alice, _, _], id| drop(act(cluster, alice, id, "close", "")),
+        |cluster, [_, bob, _], _| {
+            cluster.disconnect(bob.socket);
+            cluster.settle();
+        },
+        |cluster, [_, _, carol], id| {
+            join(cluster, id, carol);
+            act(cluster, carol, id, "leave", "");
+        },
+    ];
+    for change in changes {
+        with_a_party(|mut cluster, players, id| {
+            add_ticket(&mut cluster, &players[0], &id);
+            change(&mut cluster, &players, &id);
+            check_nobody_waits(&mut cluster, &players);
+        });
+    }
+}
+
+#[test]
+fn no_ticket_outlives_a_member_who_goes_while_it_is_added() {
+    for steps in 0..12 {
+        with_a_party(|mut cluster, players, id| {
+            let add = format!("{{\"party_matchmaker_add\":{{\"party_id\":\"{id}\"{WISH}}}}}");
+            cluster.say(players[0].socket, add);
+            cluster.steps(steps);
+            cluster.disconnect(players[1].socket);
+            cluster.settle();
+            check_nobody_waits(&mut cluster, &players);
+        });
+    }
+}
+
 /// Row 300.
 #[test]
 fn parties_of_all_shards_are_listed_page_by_page() {
@@ -376,6 +526,18 @@ fn parties_of_all_shards_are_listed_page_by_page() {
         let found: Vec<String> = listed(&list(&mut cluster, "?open=false").1);
         assert_eq!(found, [&*ids[1]]);
 
+        for (query, expected) in [
+            ("%2Blabel.k%3A1", vec![0]),
+            ("label.k%3A2", vec![]),
+            ("%2Bopen%3AT", vec![2, 0]),
+            ("%2Bhidden%3AT", vec![]),
+            ("label.k%3A1%20max_size%3A4", vec![0, 2, 1]), // the best hit is first
+        ] {
+            let found: Vec<String> = listed(&list(&mut cluster, &format!("?query={query}")).1);
+            let expected: Vec<_> = expected.into_iter().map(|at: usize| &*ids[at]).collect();
+            assert_eq!(found, expected, "{query}");
+        }
+
         let (_, body) = list(&mut cluster, "?limit=2");
         let found: Vec<String> = listed(&body);
         assert_eq!(found, [&*ids[2], &ids[1]]);
@@ -390,10 +552,15 @@ fn parties_of_all_shards_are_listed_page_by_page() {
             ("?limit=x", 400),
             ("?open=x", 400),
             ("?cursor=nonsense", 500),
+            ("?query=%2Blabel.a%3A%22", 500),
             (&*format!("?limit=3&cursor={cursor}"), 500),
         ] {
             assert_eq!(list(&mut cluster, query).0, expected, "{query}");
         }
+        let update = ",\"open\":true,\"label\":\"{\\\"k\\\":2}\"";
+        act(&mut cluster, &bob, &ids[1], "update", update);
+        let found: Vec<String> = listed(&list(&mut cluster, "?query=label.k%3A2").1);
+        assert_eq!(found, [&*ids[1]]);
         let dead = bearer("GET", "/v2/party?cursor=nonsense", "x", "");
         assert_eq!(cluster.call(B, dead).0, 401);
     });

@@ -175,6 +175,7 @@ pub(crate) fn event(address: &Address, event: &Event, o: &mut Object<'_>) {
             o.int64("op_code", data.op_code);
             o.text("data", &STANDARD.encode(&data.bytes));
         }),
+        Event::Ticket(id) => o.object("party_matchmaker_ticket", |o| ticket(address, *id, o)),
         Event::Closed => o.object("party_close", |o| o.shown("party_id", address)),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use base::json::Json;
 use base::limits::{PARTY_LABEL_MAX, PARTY_SIZE_MAX};
-use base::{Code, PartyId, SessionId, UnixTime};
+use base::{Code, PartyId, SessionId, TicketId, UnixTime};
 use bytes::Bytes;
 
 use crate::ctx::Ctx;
@@ -64,21 +64,16 @@ pub struct Settings {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Label {
     text: Arc<str>,
-    value: Json,
 }
 
 impl Label {
     /// Nothing stands for an object without members.
     pub fn parse(text: &str) -> Result<Label, Error> {
-        let value = match text {
-            "" => Json::Object(Vec::new()),
-            _ if text.len() > PARTY_LABEL_MAX => return Err(Error::Label),
-            _ => Json::parse(text.as_bytes()).map_err(|_| Error::Label)?,
-        };
-        match value {
-            Json::Object(_) => Ok(Label { text: text.into(), value }),
-            _ => Err(Error::Label),
+        let is_object = || matches!(Json::parse(text.as_bytes()), Ok(Json::Object(_)));
+        if text.is_empty() || (text.len() <= PARTY_LABEL_MAX && is_object()) {
+            return Ok(Label { text: text.into() });
         }
+        Err(Error::Label)
     }
 
     /// As it was written.
@@ -91,8 +86,9 @@ impl Label {
         if self.text.is_empty() { "{}" } else { &self.text }
     }
 
-    pub fn value(&self) -> &Json {
-        &self.value
+    /// What is written there.
+    pub fn object(&self) -> Json {
+        Json::parse(self.object_text().as_bytes()).expect("it was read before")
     }
 }
 
@@ -189,6 +185,8 @@ pub enum Event {
         sender: Presence,
         data: Data,
     },
+    /// To those whom the leader has waiting for a match with it.
+    Ticket(TicketId),
     /// To those who are in it no longer.
     Closed,
 }
@@ -753,6 +751,7 @@ mod tests {
                     Event::Data { sender, data } => {
                         format!("{} from {}", data.op_code, name(&sender.session_id))
                     }
+                    Event::Ticket(ticket) => panic!("the pool tells of {ticket}"),
                     Event::Closed => "closed".to_owned(),
                 };
                 format!("{}: {event}", to.iter().map(name).collect::<Vec<_>>().join(" "))

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use base::json::Json;
 
+use super::party::{Parties, invariant_parties_are_known};
 use super::ticket::{Tickets, Wish};
 use super::{list, member, session, text};
 
@@ -14,15 +15,36 @@ const GIVEN_UP: &str = "The request took too long.";
 #[derive(Clone, Debug)]
 pub enum Question {
     Ping,
-    Follow { user: String },
+    Follow {
+        user: String,
+    },
     FollowName,
-    Unfollow { user: String },
-    SetStatus { is_online: bool },
+    Unfollow {
+        user: String,
+    },
+    SetStatus {
+        is_online: bool,
+    },
     TicketAdd(Wish),
-    TicketRemove { ticket: String },
+    TicketRemove {
+        ticket: String,
+    },
     Create,
     Join,
-    Leave { id: String },
+    Leave {
+        id: String,
+    },
+    PartyCreate,
+    PartyJoin,
+    PartyLeave {
+        id: String,
+    },
+    /// Of a leader, or data of a member.
+    PartyAct,
+    PartyTicketAdd(Wish),
+    PartyTicketRemove {
+        ticket: String,
+    },
 }
 
 /// An open socket, and all that follows from what it heard.
@@ -48,6 +70,8 @@ pub struct Socket {
     /// its effect or may still have it, and nothing can be said any more.
     doubts_matches: bool,
     doubts_statuses: bool,
+    doubts_parties: bool,
+    pub parties: Parties,
     /// Number of its next match data.
     pub next_data: i64,
 }
@@ -63,7 +87,7 @@ struct Membership {
 }
 
 impl Socket {
-    pub fn new(user: String, is_online: bool) -> Socket {
+    pub fn new(user: String, is_online: bool, is_single: bool) -> Socket {
         Socket {
             user,
             me: None,
@@ -77,6 +101,8 @@ impl Socket {
             left: BTreeSet::new(),
             doubts_matches: false,
             doubts_statuses: false,
+            doubts_parties: false,
+            parties: Parties::new(is_single),
             next_data: 1,
         }
     }
@@ -104,6 +130,16 @@ impl Socket {
             "match_data" => self.hear_data(body),
             "status_presence_event" => self.hear_statuses(body),
             "matchmaker_matched" => tickets.invariant_matched(self.me.as_deref(), body),
+            "party_matchmaker_ticket" => {
+                tickets.tell(text(body, "ticket").expect("a ticket"), self.me.as_deref());
+            }
+            name if name.starts_with("party") => {
+                if !self.doubts_parties
+                    && let Some(me) = self.parties.hear(name, body, self.me.as_deref())
+                {
+                    self.learn(&me);
+                }
+            }
             // Of a newer socket, or of a ban.
             "notifications" => {}
             // Match data that names no match.
@@ -115,7 +151,17 @@ impl Socket {
     /// Every question is answered once, and those that no batch can hold up in their order.
     fn hear_answer(&mut self, cid: u32, value: &Json, tickets: &mut Tickets) {
         let question = self.waiting.remove(&cid).expect("a question is answered once");
-        if !matches!(question, Question::FollowName) {
+        let can_be_held_up = matches!(
+            question,
+            Question::FollowName
+                | Question::PartyCreate
+                | Question::PartyJoin
+                | Question::PartyLeave { .. }
+                | Question::PartyAct
+                | Question::PartyTicketAdd(_)
+                | Question::PartyTicketRemove { .. }
+        );
+        if !can_be_held_up {
             assert!(cid > self.newest, "{cid} is answered in its turn");
             self.newest = cid;
         }
@@ -155,6 +201,14 @@ impl Socket {
             Question::Create | Question::Join => {
                 self.hear_list(member(value, "match").expect("a match"));
             }
+            Question::PartyCreate | Question::PartyJoin | Question::PartyAct => {}
+            Question::PartyLeave { id } => self.parties.leave(&id),
+            Question::PartyTicketAdd(wish) => {
+                let ticket = text(value, "party_matchmaker_ticket/ticket").expect("a ticket");
+                tickets.add(ticket, wish);
+                tickets.tell(ticket, self.me.as_deref());
+            }
+            Question::PartyTicketRemove { ticket } => tickets.remove(&ticket),
             Question::Leave { id } => {
                 self.matches.remove(&id);
                 self.left.insert(id);
@@ -171,8 +225,16 @@ impl Socket {
             Question::Follow { .. } | Question::Unfollow { .. } | Question::SetStatus { .. } => {
                 self.doubts_statuses = true;
             }
-            Question::TicketAdd(_) => tickets.doubt(),
-            Question::Ping | Question::FollowName | Question::TicketRemove { .. } => {}
+            Question::PartyCreate | Question::PartyJoin | Question::PartyLeave { .. } => {
+                self.doubts_parties = true;
+                self.parties.forget_all();
+            }
+            Question::TicketAdd(_) | Question::PartyTicketAdd(_) => tickets.doubt(),
+            Question::Ping
+            | Question::FollowName
+            | Question::PartyAct
+            | Question::PartyTicketRemove { .. }
+            | Question::TicketRemove { .. } => {}
         }
     }
 
@@ -290,6 +352,27 @@ pub fn invariant_members_are_known(sockets: &[&Socket]) {
         let members: BTreeSet<_> = by_member.keys().cloned().collect();
         for (member, told) in by_member {
             assert_eq!(*told, members, "{member} knows who is in {id}");
+        }
+    }
+}
+
+/// At rest all members of a party know the same of it.
+pub fn invariant_parties_agree(sockets: &[&Socket]) {
+    if sockets.iter().all(|socket| !socket.doubts_parties) {
+        let known = sockets.iter().map(|socket| (&socket.parties, socket.me.as_deref()));
+        invariant_parties_are_known(known);
+    }
+}
+
+/// At rest the last data of each member has reached all others of the party.
+pub fn invariant_party_data_arrived(sockets: &[&Socket], sent: &BTreeMap<(usize, String), i64>) {
+    for ((from, id), number) in sent {
+        let sender = sockets[*from].me.as_ref().expect("a member knows its session");
+        for (index, other) in sockets.iter().enumerate() {
+            if index != *from && other.parties.ids().any(|known| known == id) {
+                let heard = other.parties.heard_of(id, sender);
+                assert_eq!(heard, Some(*number), "data reaches every member");
+            }
         }
     }
 }

@@ -25,6 +25,9 @@ impl Wish {
 pub struct Tickets {
     wishes: BTreeMap<String, Wish>,
     over: BTreeSet<String>,
+    /// Of tickets of parties: who was told of them, and who plays by them.
+    told: BTreeMap<String, BTreeSet<String>>,
+    found: BTreeMap<String, BTreeSet<String>>,
     /// Whether there may be tickets that nobody was told of: their question was given up.
     has_unknown: bool,
     /// Players, and how many of them were told, by the token of the match.
@@ -35,6 +38,19 @@ impl Tickets {
     pub fn add(&mut self, ticket: &str, wish: Wish) {
         let before = self.wishes.insert(ticket.to_owned(), wish);
         assert!(before.is_none(), "a ticket has an id of its own");
+    }
+
+    /// A member hears of the ticket of its party.
+    pub fn tell(&mut self, ticket: &str, me: Option<&str>) {
+        self.told.entry(ticket.to_owned()).or_default().extend(me.map(str::to_owned));
+        self.invariant_all_play(ticket);
+    }
+
+    /// Whoever was told of a party's ticket is in its match.
+    fn invariant_all_play(&self, ticket: &str) {
+        if let (Some(told), Some(found)) = (self.told.get(ticket), self.found.get(ticket)) {
+            assert!(told.is_subset(found), "a party plays together: {told:?}, {found:?}");
+        }
     }
 
     pub fn doubt(&mut self) {
@@ -50,8 +66,8 @@ impl Tickets {
     pub fn invariant_matched(&mut self, me: Option<&str>, matched: &Json) {
         let ticket = text(matched, "ticket").expect("a match is found for a ticket");
         let wish = self.wishes.get(ticket).copied();
-        assert!(wish.is_some() || self.has_unknown, "a ticket is known before it is matched");
-        assert!(self.over.insert(ticket.to_owned()), "a ticket is matched once: {ticket}");
+        let is_known = wish.is_some() || self.told.contains_key(ticket) || self.has_unknown;
+        assert!(is_known, "a ticket is known before it is matched");
         let presence = |user: &Json| session(member(user, "presence").expect("a presence"));
         let users = list(matched, "users");
         let players: BTreeSet<_> = users.iter().map(presence).collect();
@@ -63,6 +79,14 @@ impl Tickets {
         );
         let own = presence(member(matched, "self").expect("oneself"));
         assert!(players.contains(&own), "a player is in the match");
+        let mut once = ticket.to_owned();
+        if text(matched, "self/party_id").is_some() {
+            assert!(!self.over.contains(ticket), "a ticket is matched or removed, never both");
+            self.found.insert(ticket.to_owned(), players.clone());
+            self.invariant_all_play(ticket);
+            once = format!("{ticket} of {own}");
+        }
+        assert!(self.over.insert(once), "a ticket is matched once: {ticket}");
         assert!(me.is_none_or(|me| me == own), "a player is told of its own ticket");
         let token = text(matched, "token").expect("a match has a token").to_owned();
         let known = self.matches.entry(token).or_insert_with(|| (players.clone(), 0));
