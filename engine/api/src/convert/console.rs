@@ -100,6 +100,11 @@ pub fn tickets(tickets: &[Listed], next: Option<usize>, is_paused: bool) -> Stri
     })
 }
 
+/// A number, zero too.
+fn count(o: &mut Object<'_>, name: &str, number: impl std::fmt::Display) {
+    o.raw(name, &number.to_string());
+}
+
 fn ticket(listed: &Listed, o: &mut Object<'_>) {
     let Listed { ticket, query, intervals } = listed;
     o.shown("ticket", ticket.id);
@@ -112,26 +117,26 @@ fn ticket(listed: &Listed, o: &mut Object<'_>) {
     if let Some(party) = ticket.party {
         o.shown("party", party);
     }
-    o.shown("min_count", ticket.counts.min());
-    o.shown("max_count", ticket.counts.max());
-    o.shown("count_multiple", ticket.counts.multiple());
+    count(o, "min_count", ticket.counts.min());
+    count(o, "max_count", ticket.counts.max());
+    count(o, "count_multiple", ticket.counts.multiple());
     o.text("query", query);
-    o.shown("intervals", intervals);
+    count(o, "intervals", intervals);
     matchmaking::properties(ticket, o);
 }
 
 pub fn explanation(explanation: &Explanation) -> String {
     json::object(|o| {
         o.object("ticket", |o| ticket(&explanation.listed, o));
-        o.shown("others", explanation.others);
-        o.shown("acceptable", explanation.acceptable);
+        count(o, "others", explanation.others);
+        count(o, "acceptable", explanation.acceptable);
         o.list("excluded_by_clause", &explanation.by_clause, |(clause, tickets), o| {
             o.text("clause", clause);
-            o.shown("tickets", tickets);
+            count(o, "tickets", tickets);
         });
-        o.shown("excluded_by_counts", explanation.by_counts);
-        o.shown("excluded_by_owner", explanation.by_owner);
-        o.shown("excluded_by_their_query", explanation.by_their_query);
+        count(o, "excluded_by_counts", explanation.by_counts);
+        count(o, "excluded_by_owner", explanation.by_owner);
+        count(o, "excluded_by_their_query", explanation.by_their_query);
         if let Some(nearest) = &explanation.nearest {
             o.object("nearest", |o| {
                 o.shown("ticket", nearest.ticket);
