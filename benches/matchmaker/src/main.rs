@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use base::collections::IdMap;
 use base::rng::Rng;
 use base::{Instant, SessionId, TicketId, UnixTime, UserId};
 use matchmaker::{Counts, Mode, Owner, Pool, Presence, Query, Settings, Ticket};
@@ -94,7 +95,7 @@ impl Players {
         let per_place = match case {
             Case::OneOnOne => 12,
             Case::FiveOnFive => 25,
-            Case::Queries => 50,
+            Case::Queries => 50, // tickets of a room
         };
         let places = u32::try_from((waiting / per_place).max(1)).expect("a few millions at most");
         Players { case, rng: Rng::from_seed(bytes), drawn: 0, places }
@@ -175,7 +176,7 @@ impl Players {
 #[derive(Default)]
 struct Owners {
     tickets: Vec<(TicketId, Owner)>,
-    places: BTreeMap<TicketId, usize>,
+    places: IdMap<TicketId, usize>,
 }
 
 impl Owners {
@@ -231,23 +232,16 @@ fn steady(case: Case, waiting: usize, seconds: usize, seed: usize) {
     // To the steady state: first all at once, then as they come and go.
     let per_tick = arrivals_per_s(waiting) as f64 / TICKS_PER_S as f64;
     let used = USED.load(Ordering::Relaxed);
-    let mut bytes_of_bench = 0;
     while pool.len() < waiting {
         let (ticket, query) = players.next();
-        let before = USED.load(Ordering::Relaxed);
         owners.add(&ticket);
-        bytes_of_bench += USED.load(Ordering::Relaxed).wrapping_sub(before);
         pool.add(ticket, &Query::parse(&query).expect("a good query")).expect("room");
         while pool.step(BUDGET, now) {}
         while let Some(formed) = pool.poll_match() {
             formed.tickets.iter().for_each(|ticket| owners.remove(ticket.id));
         }
     }
-    let bytes = USED.load(Ordering::Relaxed) - used;
-    let _ = bytes_of_bench;
-    let owned = owners.tickets.capacity() * size_of::<(TicketId, Owner)>()
-        + owners.places.len() * 2 * (size_of::<TicketId>() + size_of::<usize>()) * 3 / 4;
-    println!("bytes_per_ticket {:.0}", (bytes - owned) as f64 / pool.len() as f64);
+    println!("bytes_per_ticket {:.0}", per_ticket(used, &owners));
 
     let mut ticks = Vec::new();
     let mut ages = Vec::new();
@@ -319,7 +313,112 @@ fn steady(case: Case, waiting: usize, seconds: usize, seed: usize) {
     println!("waiting_at_end {}", pool.len());
 }
 
-fn queries(_waiting: usize, _seconds: usize, _seed: usize) {}
+/// Distinct queries.
+const QUERIES: u32 = 10_000;
+
+/// What a ticket of [`queries`] asks for, and is.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// No ticket that waits has what it asks for.
+    Nothing,
+    /// It accepts the tickets of one room, which accept nobody.
+    Room,
+    /// It accepts all duellists of some ratings and modes, more than 10,000 of 100,000 tickets,
+    /// whose counts exclude it.
+    Counts,
+    /// The same; no duellist accepts it, and nobody else does.
+    Guest,
+    /// It accepts most guests, who do not accept it: so guests are accepted by many, too.
+    Watcher,
+}
+
+/// Tickets of 10,000 distinct queries of four clauses, mutual matches, and none that can form.
+fn asker(players: &mut Players) -> (Ticket, String) {
+    players.drawn += 1;
+    let number = players.rng.below(QUERIES);
+    let kind = match number % 9 {
+        0..3 => Kind::Nothing,
+        3..6 => Kind::Room,
+        6 => Kind::Counts,
+        7 => Kind::Guest,
+        _ => Kind::Watcher,
+    };
+    let place = number / 9;
+    let (low, high) = (800 + place % 100, 2200 - place / 100 % 100);
+    let rating = 3000.0 * players.share();
+    let mode = players.rng.below(4);
+    let (own, wanted) = match kind {
+        Kind::Nothing => ("duel", format!("+properties.room:closed{place}")),
+        Kind::Room => ("duel", format!("+properties.room:room{}", place % players.places)),
+        Kind::Counts => ("raid", "+properties.kind:duel".to_owned()),
+        Kind::Guest => ("guest", "+properties.kind:duel".to_owned()),
+        Kind::Watcher => ("watch", "+properties.kind:guest".to_owned()),
+    };
+    let (low, high) = match kind {
+        Kind::Watcher => (low - 800, high + 800),
+        _ => (low, high),
+    };
+    let query = format!(
+        "{wanted} +properties.rating:>={low} +properties.rating:<={high} -properties.mode:m{}",
+        place % 5 // no ticket has the last one
+    );
+    let room = match kind {
+        Kind::Nothing => format!("room{}", players.rng.below(players.places)),
+        _ => "lobby".to_owned(),
+    };
+    let strings = [("kind", own.to_owned()), ("room", room)];
+    let strings = strings.into_iter().chain([("mode", format!("m{mode}"))]);
+    let strings = strings.map(|(name, text)| (name.to_owned(), text)).collect();
+    let counts = if matches!(kind, Kind::Counts) { (10, 10) } else { (2, 2) };
+    let ticket = players.ticket(1, counts, strings, [("rating".into(), rating)].into());
+    (ticket, query)
+}
+
+fn queries(waiting: usize, seconds: usize, seed: usize) {
+    let mut players = Players::new(Case::Queries, waiting, seed);
+    let mut dice = players.rng.child("dice");
+    let mut pool = pool(true);
+    let mut owners = Owners::default();
+    let add = |pool: &mut Pool, ticket: Ticket, query: &str| {
+        pool.add(ticket, &Query::parse(query).expect("a good query")).expect("room");
+        while pool.step(BUDGET, Instant(0)) {}
+    };
+    let used = USED.load(Ordering::Relaxed);
+    while pool.len() < waiting {
+        let (ticket, query) = asker(&mut players);
+        owners.add(&ticket);
+        add(&mut pool, ticket, &query);
+        assert!(pool.poll_match().is_none(), "nobody is accepted");
+    }
+    println!("bytes_per_ticket {:.0}", per_ticket(used, &owners));
+    let (mut adds, mut busy) = (0_u32, Duration::ZERO);
+    let mut times = Vec::new();
+    while busy < Duration::from_secs(seconds as u64) {
+        let (id, owner) = owners.draw(&mut dice).expect("many wait");
+        pool.remove(id, owner).expect("it waits");
+        let (ticket, query) = asker(&mut players);
+        owners.add(&ticket);
+        let begin = std::time::Instant::now();
+        add(&mut pool, ticket, &query);
+        let time = begin.elapsed();
+        busy += time;
+        adds += 1;
+        times.push(time);
+    }
+    times.sort_unstable();
+    let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e6;
+    println!("adds_per_s {:.0}", f64::from(adds) / busy.as_secs_f64());
+    println!("add_p50 {:.1}", at(0.5));
+    println!("add_p99 {:.1}", at(0.99));
+    println!("waiting_at_end {}", pool.len());
+}
+
+/// Bytes that each waiting ticket takes, but for what the benchmark knows of it.
+fn per_ticket(used: usize, owners: &Owners) -> f64 {
+    let owned = owners.tickets.capacity() * size_of::<(TicketId, Owner)>() + owners.places.capacity() * 8 / 7 * (size_of::<(TicketId, usize)>() + 1);
+    (USED.load(Ordering::Relaxed) - used - owned) as f64 / owners.tickets.len() as f64
+}
+
 /// Adds tickets to a pool that is full already, and cancels as many.
 fn count(case: Case, waiting: usize, adds: usize) {
     let mut players = Players::new(case, waiting, 1);
