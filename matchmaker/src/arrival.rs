@@ -58,8 +58,8 @@ struct Turn {
     /// The creation of the ticket that searched last.
     tried: u64,
     search: Option<Search>,
-    /// The group's fill when that search began.
-    fill: u64,
+    /// What the group had met when that search began.
+    met: u64,
 }
 
 pub(crate) enum Step {
@@ -150,7 +150,7 @@ impl Arrival {
         {
             return;
         }
-        let size = u64::from(new.size());
+        let size = new.size();
         if is_mutual {
             let Some(other) = sole(index, group).filter(|other| other.created != new.created)
             else {
@@ -164,14 +164,14 @@ impl Arrival {
             if min >= new_min
                 && let Some(own) = own.and_then(|own| index.group_mut(own))
             {
-                own.fill += u64::from(other_size);
+                own.meet(other_size);
             }
             if min > new_min {
                 return;
             }
         }
         let group = index.group_mut(id).expect("it was just there");
-        group.fill += size;
+        group.meet(size);
         if group.is_counted && group.could_fill() {
             self.triggered.push((id, born));
         }
@@ -200,7 +200,7 @@ impl Arrival {
             (*at, *turn) = (*at + 1, Turn::default());
             return None;
         };
-        let fill = group.fill;
+        let met = group.met;
         let running = turn.search.take().filter(|search| index.still(search.searcher).is_some());
         let mut search = match running {
             Some(search) => search,
@@ -211,7 +211,7 @@ impl Arrival {
                     (*at, *turn) = (*at + 1, Turn::default());
                     return None;
                 };
-                (turn.tries, turn.tried, turn.fill) = (turn.tries + 1, next.created, fill);
+                (turn.tries, turn.tried, turn.met) = (turn.tries + 1, next.created, met);
                 Search::new(index, *next, Aim::Full, is_mutual)
             }
         };
@@ -229,9 +229,12 @@ impl Arrival {
             search::Step::Failed { accepted, has_conflict } => {
                 if !has_conflict || turn.tries >= TRIES_MAX {
                     let group = index.group_mut(id).expect("it was just there");
-                    group.fill = accepted + fill.saturating_sub(turn.fill);
-                    group.is_counted = true;
-                    (*at, *turn) = (*at + 1, Turn::default());
+                    let new = met - turn.met;
+                    group.fill = accepted + new;
+                    // Who came meanwhile did not see that it could be filled.
+                    let is_over = std::mem::replace(&mut group.is_counted, true) || new == 0;
+                    let is_over = is_over || !group.could_fill();
+                    (*at, *turn) = (*at + usize::from(is_over), Turn::default());
                 }
                 None
             }

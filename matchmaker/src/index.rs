@@ -138,8 +138,8 @@ impl Seeker {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct GroupId(u32);
 
-/// Waiting tickets that are alike as searchers: of the same query, counts and size. Where matches
-/// are mutual, each ticket is a group of its own.
+/// Waiting tickets that are alike as searchers: of the same query, counts and size, and of the same
+/// opinion of themselves. Where matches are mutual, each ticket is a group of its own.
 #[derive(Debug)]
 pub(crate) struct Group {
     /// Tells it from those that had its place before.
@@ -151,15 +151,27 @@ pub(crate) struct Group {
     /// No fewer than the players that its query accepts, of the tickets with its max count and no
     /// smaller min count.
     pub(crate) fill: u64,
+    /// All players that were added to it.
+    pub(crate) met: u64,
     /// Whether `fill` was counted since the group began.
     pub(crate) is_counted: bool,
-    /// Whether one of its tickets is not accepted by its own query.
+    /// Whether its tickets are not accepted by their own query.
     is_selfless: bool,
     /// Whether each ticket is a group of its own.
     is_alone: bool,
 }
 
 impl Group {
+    fn key(&self) -> GroupKey {
+        (self.plan, self.counts.min(), self.counts.max(), self.size, self.is_selfless)
+    }
+
+    /// It accepts so many players more.
+    pub(crate) fn meet(&mut self, players: u32) {
+        self.fill += u64::from(players);
+        self.met += u64::from(players);
+    }
+
     /// Whether there may be enough players for one of its tickets.
     pub(crate) fn could_fill(&self) -> bool {
         let own = if self.is_selfless { self.size } else { 0 };
@@ -168,7 +180,7 @@ impl Group {
 }
 
 /// What makes tickets alike.
-type GroupKey = (PlanId, u32, u32, u32);
+type GroupKey = (PlanId, u32, u32, u32, bool);
 
 /// Invariants: every stored ticket is in its cell of each shape as far as that is built, in its
 /// lane, and in the lists of its sessions and party; `created` is unique and rises.
@@ -484,10 +496,11 @@ impl Index {
         self.shapes.iter().any(|shape| shape.build.is_some())
     }
 
-    /// Fills cells of a new shape with up to `budget` tickets, and says how many it looked at.
-    pub(crate) fn build(&mut self, budget: usize) -> usize {
+    /// Fills cells of a new shape with up to `budget` tickets, and says how many it looked at, and
+    /// whether that were all.
+    pub(crate) fn build(&mut self, budget: usize) -> (usize, bool) {
         let Some(position) = self.shapes.iter().position(|shape| shape.build.is_some()) else {
-            return 0;
+            return (0, false);
         };
         let (all, rest) = self.shapes.split_at_mut(1);
         let shape = &mut rest[position - 1];
@@ -515,7 +528,7 @@ impl Index {
         } else {
             shape.build = None;
         }
-        looked
+        (looked, shape.build.is_none())
     }
 
     // Whom a plan could accept.
@@ -587,42 +600,39 @@ impl Index {
         let waiting = self.waiting(entry.slot);
         let (plan, counts, size) = (waiting.plan, waiting.counts, waiting.size());
         let is_selfless = !self.plan(waiting).accepts(&waiting.subject(), &self.terms);
-        let known = self.groups_by_key.get(&group_key(plan, counts, size)).copied();
-        let id = match known.filter(|_| !is_alone) {
-            Some(id) => id,
-            None => self.begin_group(plan, counts, size, is_alone),
-        };
-        let group = self.groups[id.0 as usize].as_mut().expect(GROUP);
-        group.line.push(entry);
-        group.is_selfless |= is_selfless;
-        self.waiting_mut(entry.slot).group = Some(id);
-        id
-    }
-
-    fn begin_group(&mut self, plan: PlanId, counts: Counts, size: u32, is_alone: bool) -> GroupId {
-        let id = self.free_groups.pop().unwrap_or_else(|| {
-            self.groups.push(None);
-            GroupId(u32::try_from(self.groups.len() - 1).expect("fewer groups than tickets"))
-        });
-        let (shape, key, seeker) = self.seeker(id, plan, counts);
-        let shape = &mut self.shapes[shape];
-        let spanned = shape.spanned;
-        shape.cells.entry(key).or_insert_with(|| Cell::new(spanned)).seekers.insert(seeker);
-        self.groups_born += 1;
-        if !is_alone {
-            self.groups_by_key.insert(group_key(plan, counts, size), id);
-        }
-        self.groups[id.0 as usize] = Some(Group {
-            born: self.groups_born,
+        let new = Group {
+            born: self.groups_born + 1,
             plan,
             counts,
             size,
             line: Line::default(),
             fill: 0,
+            met: 0,
             is_counted: false,
-            is_selfless: false,
+            is_selfless,
             is_alone,
+        };
+        let known = self.groups_by_key.get(&new.key()).copied();
+        let id = known.filter(|_| !is_alone).unwrap_or_else(|| self.begin_group(new));
+        self.groups[id.0 as usize].as_mut().expect(GROUP).line.push(entry);
+        self.waiting_mut(entry.slot).group = Some(id);
+        id
+    }
+
+    fn begin_group(&mut self, new: Group) -> GroupId {
+        let id = self.free_groups.pop().unwrap_or_else(|| {
+            self.groups.push(None);
+            GroupId(u32::try_from(self.groups.len() - 1).expect("fewer groups than tickets"))
         });
+        let (shape, key, seeker) = self.seeker(id, new.plan, new.counts);
+        let shape = &mut self.shapes[shape];
+        let spanned = shape.spanned;
+        shape.cells.entry(key).or_insert_with(|| Cell::new(spanned)).seekers.insert(seeker);
+        self.groups_born = new.born;
+        if !new.is_alone {
+            self.groups_by_key.insert(new.key(), id);
+        }
+        self.groups[id.0 as usize] = Some(new);
         id
     }
 
@@ -630,7 +640,7 @@ impl Index {
         let group = self.groups[id.0 as usize].take().expect(GROUP);
         self.free_groups.push(id);
         if !group.is_alone {
-            self.groups_by_key.remove(&group_key(group.plan, group.counts, group.size));
+            self.groups_by_key.remove(&group.key());
         }
         let (shape, key, seeker) = self.seeker(id, group.plan, group.counts);
         let cells = &mut self.shapes[shape].cells;
@@ -680,10 +690,6 @@ impl Index {
 }
 
 const GROUP: &str = "a group is held while its tickets wait";
-
-fn group_key(plan: PlanId, counts: Counts, size: u32) -> GroupKey {
-    (plan, counts.min(), counts.max(), size)
-}
 
 impl Shape {
     fn fields(&self) -> impl Iterator<Item = Term> {

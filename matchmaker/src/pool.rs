@@ -282,9 +282,9 @@ impl Pool {
 
     fn build(&mut self, left: &mut usize, floor: usize) {
         while *left > floor && self.index.is_building() {
-            let looked = self.index.build(*left - floor);
+            let (looked, is_built) = self.index.build(*left - floor);
             *left = left.saturating_sub(looked);
-            if !self.index.is_building() {
+            if is_built {
                 // They are older than those that were not tried yet.
                 self.unbuilt.append(&mut self.arrivals);
                 std::mem::swap(&mut self.unbuilt, &mut self.arrivals);

@@ -200,7 +200,7 @@ impl Search {
         let Some(score) = plan.score(&hit.subject(), &index.terms) else {
             return Next::Going;
         };
-        if self.is_mutual && !index.plan(hit).accepts(&searcher.subject(), &index.terms) {
+        if self.aim == Aim::Full && !self.is_accepted_by(index, searcher, hit) {
             return Next::Going;
         }
         self.accepted += u64::from(hit.size());
@@ -212,6 +212,10 @@ impl Search {
             return Next::Going;
         }
         Next::Hit(Hit { score, entry })
+    }
+
+    fn is_accepted_by(&self, index: &Index, searcher: &Waiting, hit: &Waiting) -> bool {
+        !self.is_mutual || index.plan(hit).accepts(&searcher.subject(), &index.terms)
     }
 
     fn end(&mut self, index: &Index, searcher: &Waiting) -> Step {
@@ -236,6 +240,9 @@ impl Search {
         let hit = index.waiting(entry.slot);
         if hit.shares_session(searcher) {
             self.has_conflict = true;
+            return None;
+        }
+        if self.aim != Aim::Full && !self.is_accepted_by(index, searcher, hit) {
             return None;
         }
         let max = searcher.counts.max();
