@@ -808,3 +808,6 @@ fn leave<K: std::hash::Hash + Eq>(lists: &mut IdMap<K, Slots>, key: &K, slot: Sl
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -141,7 +141,7 @@ mod tests {
             let row = pack(&strings, &numbers, &mut terms);
             prop_assert_eq!(unpack(&row, &terms), (strings, numbers));
             release(&row, &mut terms);
-            prop_assert!(terms.is_empty());
+            prop_assert_eq!(terms.len(), 0);
         }
     }
 }

@@ -62,8 +62,8 @@ impl Terms {
     }
 
     #[cfg(test)]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.ids.is_empty()
+    pub(crate) fn len(&self) -> usize {
+        self.ids.len()
     }
 
     /// One holder more of a term that is held.

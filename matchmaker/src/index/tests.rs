@@ -1,0 +1,263 @@
+//! What holds of an index after every call, and pools that come and go.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use base::rng::Rng;
+use base::{Instant, UserId};
+
+use super::*;
+use crate::pool::{Mode, Pool, Settings};
+
+impl Index {
+    /// Every stored ticket is in its cell of each shape as far as that is built, in its lane and
+    /// group, and in the lists of its sessions and party; and nothing else is.
+    pub(crate) fn check(&self) {
+        let stored: Vec<(Entry, &Waiting)> = (0..)
+            .zip(&self.slots)
+            .filter_map(|(slot, waiting)| Some((Slot(slot), waiting.as_ref()?)))
+            .map(|(slot, waiting)| (Entry { created: waiting.created, slot }, waiting))
+            .collect();
+        assert_eq!(stored.len(), self.len());
+        assert_eq!(self.free.iter().collect::<BTreeSet<_>>().len(), self.free.len());
+        let created = stored.iter().map(|(entry, _)| entry.created).collect::<BTreeSet<_>>();
+        assert_eq!(created.len(), stored.len());
+        assert_eq!(created.first().copied(), self.oldest());
+        assert!(created.last().is_none_or(|last| *last <= self.newest));
+
+        let (mut sessions, mut parties, mut lanes) = (0, 0, BTreeMap::new());
+        for (entry, waiting) in &stored {
+            assert_eq!(self.find(waiting.id), Some(entry.slot));
+            for presence in &waiting.entries {
+                sessions += 1;
+                assert!(self.of_session(presence.session_id).contains(&entry.slot));
+            }
+            if let Some(party) = waiting.party {
+                parties += 1;
+                assert!(self.of_party(party).contains(&entry.slot));
+            }
+            *lanes.entry(waiting.counts.max()).or_default() += 1;
+        }
+        assert_eq!(self.ids.len(), stored.len());
+        assert_eq!(
+            self.sessions.values().map(|slots| slots.as_slice().len()).sum::<usize>(),
+            sessions
+        );
+        assert_eq!(
+            self.parties.values().map(|slots| slots.as_slice().len()).sum::<usize>(),
+            parties
+        );
+        assert_eq!(self.lanes, lanes);
+
+        assert!(self.shapes.len() <= SHAPES_MAX);
+        for (position, shape) in self.shapes.iter().enumerate() {
+            self.check_shape(position, shape, &stored);
+        }
+        self.check_groups(&stored);
+        if stored.is_empty() {
+            let fields: BTreeSet<Term> = self.shapes.iter().flat_map(Shape::fields).collect();
+            assert_eq!(self.terms.len(), fields.len(), "only shapes hold terms");
+        }
+    }
+
+    fn check_shape(&self, position: usize, shape: &Shape, stored: &[(Entry, &Waiting)]) {
+        let plans: BTreeSet<usize> = stored.iter().map(|(_, w)| w.plan.index()).collect();
+        let plans = plans.iter().filter(|plan| self.places[**plan].shape == position).count();
+        assert_eq!(shape.plans as usize, plans + usize::from(position == 0));
+        let mut cells: BTreeMap<u64, BTreeSet<(i64, u64, Slot)>> = BTreeMap::new();
+        for (entry, waiting) in stored {
+            let lane = waiting.counts.max();
+            let is_there = shape.build.is_none_or(|build| {
+                lane < build.lane || (lane == build.lane && entry.created <= build.created)
+            });
+            let place = shape.cell_of(waiting, &self.terms, self.hash);
+            if let Some((key, value)) = place.filter(|_| is_there) {
+                cells.entry(key).or_default().insert((value, entry.created, entry.slot));
+            }
+        }
+        let mut seekers: BTreeMap<u64, BTreeSet<Seeker>> = BTreeMap::new();
+        for (id, group) in (0..).zip(&self.groups) {
+            let Some(group) = group else { continue };
+            let (of, key, seeker) = self.seeker(GroupId(id), group.plan, group.counts);
+            if of == position {
+                seekers.entry(key).or_default().insert(seeker);
+            }
+        }
+        for (key, cell) in &shape.cells {
+            assert!(!cell.is_empty());
+            let held: BTreeSet<_> = match &cell.tickets {
+                Tickets::Line(line) => self
+                    .check_line(line)
+                    .map(|entry| (i64::MIN, entry.created, entry.slot))
+                    .collect(),
+                Tickets::ByNumber(tickets) => tickets
+                    .iter()
+                    .map(|((value, created), slot)| (*value, *created, *slot))
+                    .collect(),
+            };
+            assert_eq!(held, cells.remove(key).unwrap_or_default());
+            assert_eq!(cell.seekers, seekers.remove(key).unwrap_or_default());
+        }
+        assert!(cells.is_empty() && seekers.is_empty());
+    }
+
+    fn check_groups(&self, stored: &[(Entry, &Waiting)]) {
+        let mut joined = 0;
+        let groups = (0..).map(GroupId).zip(&self.groups);
+        for (id, group) in groups.filter_map(|(id, group)| Some((id, group.as_ref()?))) {
+            assert!(group.line.len() > 0);
+            joined += group.line.len();
+            for entry in self.check_line(&group.line) {
+                let waiting = self.waiting(entry.slot);
+                assert_eq!(waiting.group, Some(id));
+                assert_eq!((waiting.plan, waiting.size()), (group.plan, group.size));
+            }
+            assert!(group.is_alone || self.groups_by_key.get(&group.key()) == Some(&id));
+        }
+        assert_eq!(stored.iter().filter(|(_, waiting)| waiting.group.is_some()).count(), joined);
+        let held = self.groups.iter().flatten();
+        assert_eq!(held.clone().count() + self.free_groups.len(), self.groups.len());
+        assert_eq!(held.filter(|group| !group.is_alone).count(), self.groups_by_key.len());
+    }
+
+    /// The entries of those that wait, which are in order.
+    fn check_line<'a>(&'a self, line: &'a Line) -> impl Iterator<Item = &'a Entry> {
+        let entries = line.after(0);
+        assert!(entries.is_sorted_by(|a, b| a.created < b.created));
+        let waits = |entry: &&Entry| self.still(**entry).is_some();
+        assert_eq!(entries.iter().filter(waits).count(), line.len());
+        entries.iter().filter(waits)
+    }
+}
+
+const NOW: Instant = Instant(0);
+
+fn pool(mode: Mode, rev_precision: bool) -> Pool {
+    let settings = Settings {
+        mode,
+        interval: Duration::from_secs(1),
+        max_intervals: 2,
+        max_tickets: 3,
+        rev_precision,
+        rev_threshold: 0,
+    };
+    Pool::new(settings, 7)
+}
+
+fn ticket(number: u64, entries: usize, counts: Counts, properties: &[(String, f64)]) -> Ticket {
+    let id = u128::from(number).to_be_bytes();
+    let session = |at: usize| (u128::from(number) << 64 | at as u128).to_be_bytes();
+    let entries = (0..entries).map(|at| Presence {
+        user_id: UserId::from_bytes(id),
+        session_id: SessionId::from_bytes(session(at)),
+        username: "player".into(),
+    });
+    Ticket {
+        id: TicketId::from_bytes(id),
+        entries: entries.collect(),
+        party: number.is_multiple_of(3).then(|| PartyId::from_bytes(id)),
+        counts,
+        string_properties: [("name".to_owned(), number.to_string())].into(),
+        numeric_properties: properties.iter().cloned().collect(),
+        created: UnixTime(number),
+    }
+}
+
+/// One of 64 shapes, half of them with a span.
+fn shaped(rng: &mut Rng) -> (String, Vec<(String, f64)>) {
+    let mut clauses = Vec::new();
+    let mut properties = Vec::new();
+    let kinds = rng.below(32);
+    for field in (0..5).filter(|field| kinds >> field & 1 == 1) {
+        let value = rng.below(2);
+        clauses.push(format!("+properties.f{field}:{value}"));
+        properties.push((format!("f{field}"), value.into()));
+    }
+    let rating = rng.below(100);
+    properties.push(("rating".into(), rating.into()));
+    if rng.below(2) == 0 {
+        clauses.push(format!("+properties.rating:>={}", rating.saturating_sub(5)));
+        clauses.push(format!("+properties.rating:<={}", rating + 5));
+    }
+    (clauses.join(" "), properties)
+}
+
+#[test]
+fn an_index_is_whole_while_tickets_of_many_shapes_come_and_go() {
+    for (seed, mode, rev_precision) in
+        [(1, Mode::Immediate, false), (2, Mode::Immediate, true), (3, Mode::Compatible, false)]
+    {
+        let mut rng = Rng::from_seed([seed; 32]);
+        let mut pool = pool(mode, rev_precision);
+        for number in 1..=6_000 {
+            let (query, properties) = shaped(&mut rng);
+            let (min, max) = [(2, 2), (2, 4), (8, 8), (30, 30)][rng.below(4) as usize];
+            let counts = Counts::new(min, max, None).expect("good counts");
+            let size = 1 + rng.below(3) as usize;
+            let ticket = ticket(number, size, counts, &properties);
+            pool.add(ticket, &Query::parse(&query).expect("a query")).expect("room");
+            let leavers = if number % 2_000 < 1_000 { rng.below(2) } else { rng.below(3) };
+            for _ in 0..leavers {
+                let waiting = pool.index.slots.len();
+                let slot = rng.below(u32::try_from(waiting).expect("few tickets")) as usize;
+                if let Some(waiting) = &pool.index.slots[slot] {
+                    pool.expel(waiting.id).expect("it waits");
+                }
+            }
+            pool.step(rng.below(100) as usize, NOW);
+            if number % 300 == 0 {
+                pool.begin_pass(NOW);
+            }
+            if number % 250 == 0 {
+                pool.index.check();
+            }
+        }
+        assert_eq!(pool.index.shapes.len(), SHAPES_MAX);
+        while pool.step(1000, NOW) {}
+        pool.index.check();
+        assert!(pool.len() > 100, "{}", pool.len());
+        let waiting = pool.index.slots.iter().flatten().map(|waiting| waiting.id);
+        waiting.collect::<Vec<_>>().iter().for_each(|id| drop(pool.expel(*id)));
+        pool.index.check();
+        assert!(pool.is_empty() && pool.active_len() == 0);
+        while pool.step(1000, NOW) {}
+        assert!(!pool.has_work());
+        assert!(pool.index.shapes.iter().all(|shape| shape.cells.is_empty()));
+    }
+}
+
+#[test]
+fn a_shape_takes_the_place_of_one_that_nobody_uses() {
+    let pair = Counts::new(2, 2, None).expect("good counts");
+    let mut pool = pool(Mode::Immediate, false);
+    let add = |pool: &mut Pool, number: u64, shape: u64| {
+        let query = Query::parse(&format!("+properties.f{shape}:1")).expect("a query");
+        let properties = [(format!("g{shape}"), 1.0)];
+        pool.add(ticket(number, 1, pair, &properties), &query).expect("room");
+        while pool.step(1, NOW) {}
+        pool.index.check();
+    };
+    for number in 1..=40 {
+        add(&mut pool, number, number);
+    }
+    assert_eq!(pool.index.shapes[0].plans, 1 + 9, "the last nine have none of their own");
+    let slot = pool.index.find(TicketId::from_bytes(5_u128.to_be_bytes())).expect("it waits");
+    let plan = pool.index.waiting(slot).plan;
+    let place = pool.index.places[plan.index()].shape;
+    pool.expel(pool.index.waiting(slot).id).expect("it waits");
+    assert_eq!(pool.index.shapes[place].plans, 0);
+    add(&mut pool, 41, 41);
+    assert_eq!(pool.index.shapes[place].plans, 1);
+    assert_eq!(pool.index.shapes[0].plans, 1 + 9);
+    // Those of no shape of their own are found, and find.
+    let found = |pool: &mut Pool, number, query: &str, properties: &[(String, f64)]| {
+        let query = Query::parse(query).expect("a query");
+        pool.add(ticket(number, 1, pair, properties), &query).expect("room");
+        while pool.step(1, NOW) {}
+        pool.index.check();
+        pool.poll_match().expect("a match").tickets.len()
+    };
+    assert_eq!(found(&mut pool, 100, "+properties.none:1", &[("f40".into(), 1.0)]), 2);
+    assert_eq!(found(&mut pool, 101, "+properties.none:1", &[("f41".into(), 1.0)]), 2);
+    assert_eq!(found(&mut pool, 102, "+properties.g39:1", &[]), 2);
+}
