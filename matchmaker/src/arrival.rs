@@ -9,16 +9,13 @@
 //! Where matches are mutual, each ticket is a group of its own, and only who accepts the new ticket
 //! and is accepted by it counts.
 
-use crate::index::{GroupId, Index, Position, Slot, Waiting};
+use crate::index::{GroupId, Index, Slot, Waiting};
 use crate::line::Entry;
 use crate::search::{self, Aim, Search};
 
 /// Tickets of a group that search for the sake of one arrival, where each fails because of what it
 /// shares with others (a session, a party).
 const TRIES_MAX: u32 = 8;
-
-/// With so few candidates, those are asked whom a mutual ticket accepts, not those that accept it.
-const FEW: usize = 64;
 
 /// A group, and its birth.
 type Group = (GroupId, u64);
@@ -39,10 +36,6 @@ enum Stage {
     Meet {
         groups: Vec<Group>,
         at: usize,
-    },
-    /// Tickets that it could accept are looked at.
-    MeetAccepted {
-        from: Option<Position>,
     },
     /// Triggered groups search, one after another.
     Search {
@@ -92,23 +85,6 @@ impl Arrival {
                     *budget = budget.saturating_sub(index.plans.plan(waiting.plan).weight());
                     self.meet(index, group, is_mutual);
                 }
-                Stage::MeetAccepted { from } => {
-                    let Some(position) = *from else {
-                        self.end_of_meeting(index);
-                        continue;
-                    };
-                    let (plan, lane) = (waiting.plan, waiting.counts.max());
-                    let mut found = Vec::new();
-                    *from = index.candidates(plan, lane, position, FEW, &mut found);
-                    *budget = budget.saturating_sub(1 + found.len());
-                    for entry in found {
-                        let group = index.still(entry).and_then(|other| other.group);
-                        if let Some(id) = group.filter(|_| entry != self.entry) {
-                            let born = index.group(id).map_or(0, |group| group.born);
-                            self.meet(index, (id, born), true);
-                        }
-                    }
-                }
                 Stage::Search { .. } => match self.search(index, is_mutual, budget) {
                     Some(step) => return step,
                     None => continue,
@@ -119,9 +95,8 @@ impl Arrival {
 
     /// Joins those alike, and finds whom to meet.
     fn begin(&mut self, index: &mut Index, is_mutual: bool, budget: &mut usize) {
-        let own = index.join_group(self.entry, is_mutual);
+        let own = index.join_group(self.entry);
         let waiting = index.waiting(self.entry.slot);
-        let (plan, lane) = (waiting.plan, waiting.counts.max());
         *budget = budget.saturating_sub(2);
         if is_mutual {
             let accepts_itself = index.plan(waiting).accepts(&waiting.subject(), &index.terms);
@@ -129,10 +104,6 @@ impl Arrival {
             let group = index.group_mut(own).expect("just joined");
             group.is_counted = true;
             group.fill = if accepts_itself { size } else { 0 };
-            if !index.has_more_candidates(plan, lane, FEW) {
-                self.stage = Stage::MeetAccepted { from: Some(Position::START) };
-                return;
-            }
         }
         let mut groups = Vec::new();
         index.seekers(index.waiting(self.entry.slot), &mut groups);

@@ -80,8 +80,11 @@ struct Shape {
     spanned: Option<Term>,
     /// Plans that use it; without any, another shape takes its place when one is needed.
     plans: u32,
-    cells: IdMap<u64, Cell>,
+    cells: IdMap<u64, Tickets>,
     build: Option<Build>,
+    /// The groups whose query is of this shape. Where matches are mutual: those whose ticket is in
+    /// these cells, by that cell, too.
+    seekers: BTreeSet<Seeker>,
 }
 
 /// How far a shape's cells are filled: lanes below this one wholly, and of this one those created
@@ -92,45 +95,48 @@ struct Build {
     created: u64,
 }
 
-#[derive(Debug)]
-struct Cell {
-    tickets: Tickets,
-    /// The groups whose bounds could hold a ticket's number.
-    seekers: BTreeSet<Seeker>,
-}
-
+/// The tickets of one cell.
 #[derive(Debug)]
 enum Tickets {
     Line(Line),
     ByNumber(BTreeMap<(i64, u64), Slot>),
 }
 
-/// A group under its bounds: by the power of two above their distance, then by the lower one. So
-/// the bounds that can hold a number are one range of each distance.
+/// A group under the cell of its matches and its bounds there: by the power of two above their
+/// distance, then by the lower one. So the bounds that can hold a number are one range of each
+/// distance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Seeker {
-    level: u32,
+struct Seeker {
+    cell: u64,
+    level: u8,
     edge: i64,
-    pub(crate) group: GroupId,
+    group: GroupId,
 }
 
 /// Only an upper bound, kept by it.
-const BELOW: u32 = 100;
+const BELOW: u8 = 100;
 /// No upper bound.
-const ABOVE: u32 = 101;
+const ABOVE: u8 = 101;
 
 impl Seeker {
-    fn new(span: Option<Span>, group: GroupId) -> Seeker {
+    fn new(cell: u64, span: Option<Span>, group: GroupId) -> Seeker {
         let (level, edge) = match span {
             None => (ABOVE, i64::MIN),
             Some(span) if span.high == i64::MAX => (ABOVE, span.low),
             Some(span) if span.low == i64::MIN => (BELOW, span.high),
             Some(span) => {
                 let distance = span.low.abs_diff(span.high);
-                (u64::BITS - distance.leading_zeros(), span.low)
+                let level = u64::BITS - distance.leading_zeros();
+                (u8::try_from(level).expect("at most 64"), span.low)
             }
         };
-        Seeker { level, edge, group }
+        Seeker { cell, level, edge, group }
+    }
+
+    /// The same where matches are mutual: for those whose matches are in the other cell, which the
+    /// group's ticket is in. `shape` is that of its own query.
+    fn paired(self, shape: usize, other: u64, hash: KeyHash) -> Seeker {
+        Seeker { cell: pair_key(shape, self.cell, other, hash), ..self }
     }
 }
 
@@ -157,8 +163,6 @@ pub(crate) struct Group {
     pub(crate) is_counted: bool,
     /// Whether its tickets are not accepted by their own query.
     is_selfless: bool,
-    /// Whether each ticket is a group of its own.
-    is_alone: bool,
 }
 
 impl Group {
@@ -203,6 +207,8 @@ pub(crate) struct Index {
     groups_by_key: IdMap<GroupKey, GroupId>,
     groups_born: u64,
     newest: u64,
+    /// Whether only those match who accept each other: then each ticket is a group of its own.
+    is_mutual: bool,
     hash: KeyHash,
 }
 
@@ -210,6 +216,7 @@ pub(crate) struct Index {
 #[derive(Clone, Copy, Debug, Default)]
 struct Place {
     shape: usize,
+    spanned: Option<Term>,
     values: u64,
 }
 
@@ -238,13 +245,14 @@ impl Position {
 }
 
 impl Index {
-    pub(crate) fn new(seed: u64) -> Index {
+    pub(crate) fn new(seed: u64, is_mutual: bool) -> Index {
         let all = Shape {
             fixed: Box::default(),
             spanned: None,
             plans: 1,
             cells: IdMap::default(),
             build: None,
+            seekers: BTreeSet::new(),
         };
         Index {
             terms: Terms::new(seed),
@@ -262,6 +270,7 @@ impl Index {
             groups_by_key: IdMap::default(),
             groups_born: 0,
             newest: 0,
+            is_mutual,
             hash: KeyHash { seed },
         }
     }
@@ -403,10 +412,7 @@ impl Index {
             slots[entry.slot.0 as usize].as_ref().is_some_and(|w| w.created == entry.created)
         };
         for shape in &mut self.shapes {
-            let is_there = shape.build.is_none_or(|build| {
-                lane < build.lane || (lane == build.lane && waiting.created <= build.created)
-            });
-            if is_there {
+            if shape.has(&waiting) {
                 shape.forget(&waiting, &self.terms, self.hash, waits);
             }
         }
@@ -414,7 +420,7 @@ impl Index {
             let group = self.groups[id.0 as usize].as_mut().expect(GROUP);
             group.line.forget(waits);
             if group.line.len() == 0 {
-                self.drop_group(id);
+                self.drop_group(id, &waiting);
             }
         }
         row::release(&waiting.row, &mut self.terms);
@@ -457,7 +463,8 @@ impl Index {
         if self.places.len() <= id.index() {
             self.places.resize(id.index() + 1, Place::default());
         }
-        self.places[id.index()] = Place { shape, values: hasher.finish() };
+        let spanned = self.shapes[shape].spanned;
+        self.places[id.index()] = Place { shape, spanned, values: hasher.finish() };
     }
 
     /// A new shape, whose cells [`Index::build`] fills.
@@ -472,6 +479,7 @@ impl Index {
             plans: 0,
             cells: IdMap::default(),
             build: (self.len() > 0).then_some(Build { lane: 0, created: 0 }),
+            seekers: BTreeSet::new(),
         };
         for field in shape.fields() {
             self.terms.hold_again(field);
@@ -517,6 +525,13 @@ impl Index {
                 let waiting = self.slots[entry.slot.0 as usize].as_ref();
                 if let Some(waiting) = waiting.filter(|w| w.created == entry.created) {
                     shape.put(waiting, *entry, &self.terms, self.hash);
+                    let group = waiting.group.filter(|_| self.is_mutual);
+                    let cell = shape.cell_of(waiting, &self.terms, self.hash);
+                    if let (Some(group), Some((cell, _))) = (group, cell) {
+                        let place = self.places[waiting.plan.index()];
+                        let seeker = place.seeker(group, waiting, &self.plans, self.hash);
+                        shape.seekers.insert(seeker.paired(place.shape, cell, self.hash));
+                    }
                 }
                 build.created = entry.created;
             }
@@ -545,8 +560,7 @@ impl Index {
     ) -> Option<Position> {
         let place = self.places[id.index()];
         let shape = &self.shapes[place.shape];
-        let cell = shape.cells.get(&cell_key(lane, place.values, self.hash))?;
-        match &cell.tickets {
+        match shape.cells.get(&cell_key(lane, place.values, self.hash))? {
             Tickets::Line(line) => {
                 let rest = line.after(from.1);
                 found.extend_from_slice(&rest[..rest.len().min(most)]);
@@ -578,13 +592,6 @@ impl Index {
         self.shapes[self.places[id.index()].shape].spanned.is_none()
     }
 
-    /// Whether a plan could accept more than `most` tickets of a lane.
-    pub(crate) fn has_more_candidates(&self, id: PlanId, lane: u32, most: usize) -> bool {
-        let mut found = Vec::with_capacity(most + 1);
-        self.candidates(id, lane, Position::START, most + 1, &mut found);
-        found.len() > most
-    }
-
     // Groups.
 
     pub(crate) fn group(&self, id: GroupId) -> Option<&Group> {
@@ -596,7 +603,7 @@ impl Index {
     }
 
     /// Puts a waiting ticket, whose plan is built, among those alike, and gives their group.
-    pub(crate) fn join_group(&mut self, entry: Entry, is_alone: bool) -> GroupId {
+    pub(crate) fn join_group(&mut self, entry: Entry) -> GroupId {
         let waiting = self.waiting(entry.slot);
         let (plan, counts, size) = (waiting.plan, waiting.counts, waiting.size());
         let is_selfless = !self.plan(waiting).accepts(&waiting.subject(), &self.terms);
@@ -610,70 +617,85 @@ impl Index {
             met: 0,
             is_counted: false,
             is_selfless,
-            is_alone,
         };
-        let known = self.groups_by_key.get(&new.key()).copied();
-        let id = known.filter(|_| !is_alone).unwrap_or_else(|| self.begin_group(new));
+        let known = match self.is_mutual {
+            true => None,
+            false => self.groups_by_key.get(&new.key()).copied(),
+        };
+        let id = known.unwrap_or_else(|| self.begin_group(new, entry.slot));
         self.groups[id.0 as usize].as_mut().expect(GROUP).line.push(entry);
         self.waiting_mut(entry.slot).group = Some(id);
         id
     }
 
-    fn begin_group(&mut self, new: Group) -> GroupId {
+    fn begin_group(&mut self, new: Group, slot: Slot) -> GroupId {
         let id = self.free_groups.pop().unwrap_or_else(|| {
             self.groups.push(None);
             GroupId(u32::try_from(self.groups.len() - 1).expect("fewer groups than tickets"))
         });
-        let (shape, key, seeker) = self.seeker(id, new.plan, new.counts);
-        let shape = &mut self.shapes[shape];
-        let spanned = shape.spanned;
-        shape.cells.entry(key).or_insert_with(|| Cell::new(spanned)).seekers.insert(seeker);
+        for (shape, seeker) in self.seekers_of(id, self.waiting(slot)) {
+            self.shapes[shape].seekers.insert(seeker);
+        }
         self.groups_born = new.born;
-        if !new.is_alone {
+        if !self.is_mutual {
             self.groups_by_key.insert(new.key(), id);
         }
         self.groups[id.0 as usize] = Some(new);
         id
     }
 
-    fn drop_group(&mut self, id: GroupId) {
+    /// `last` was the last ticket of the group.
+    fn drop_group(&mut self, id: GroupId, last: &Waiting) {
         let group = self.groups[id.0 as usize].take().expect(GROUP);
         self.free_groups.push(id);
-        if !group.is_alone {
+        if !self.is_mutual {
             self.groups_by_key.remove(&group.key());
         }
-        let (shape, key, seeker) = self.seeker(id, group.plan, group.counts);
-        let cells = &mut self.shapes[shape].cells;
-        let cell = cells.get_mut(&key).expect("a group is in its cell");
-        cell.seekers.remove(&seeker);
-        if cell.is_empty() {
-            cells.remove(&key);
+        for (shape, seeker) in self.seekers_of(id, last) {
+            self.shapes[shape].seekers.remove(&seeker);
         }
     }
 
-    /// Where a group is kept: its shape and cell, and its bounds there.
-    fn seeker(&self, id: GroupId, plan: PlanId, counts: Counts) -> (usize, u64, Seeker) {
-        let place = self.places[plan.index()];
-        let spanned = self.shapes[place.shape].spanned;
-        let span = spanned.and_then(|field| self.plans.plan(plan).span_of(field));
-        let key = cell_key(counts.max(), place.values, self.hash);
-        (place.shape, key, Seeker::new(span, id))
+    /// Where a group of a ticket is kept: as a seeker of which shapes.
+    fn seekers_of(&self, id: GroupId, waiting: &Waiting) -> Vec<(usize, Seeker)> {
+        let place = self.places[waiting.plan.index()];
+        let seeker = place.seeker(id, waiting, &self.plans, self.hash);
+        if !self.is_mutual {
+            return vec![(place.shape, seeker)];
+        }
+        let shapes = self.shapes.iter().enumerate().filter(|(_, shape)| shape.has(waiting));
+        let pairs = shapes.filter_map(|(position, shape)| {
+            let (cell, _) = shape.cell_of(waiting, &self.terms, self.hash)?;
+            Some((position, seeker.paired(place.shape, cell, self.hash)))
+        });
+        pairs.collect()
     }
 
-    /// The groups, of all shapes, that could accept a ticket.
+    /// The groups, of all shapes, that could accept a ticket; where matches are mutual, those that
+    /// it could accept, too.
     pub(crate) fn seekers(&self, waiting: &Waiting, found: &mut Vec<(GroupId, u64)>) {
-        for shape in self.shapes.iter().filter(|shape| shape.plans > 0) {
-            let Some((key, value)) = shape.cell_of(waiting, &self.terms, self.hash) else {
+        let place = self.places[waiting.plan.index()];
+        let matches = cell_key(waiting.counts.max(), place.values, self.hash);
+        for (position, shape) in self.shapes.iter().enumerate().filter(|(_, s)| s.plans > 0) {
+            let Some((cell, value)) = shape.cell_of(waiting, &self.terms, self.hash) else {
                 continue;
             };
-            let Some(cell) = shape.cells.get(&key) else { continue };
+            let (seekers, cell) = match self.is_mutual {
+                true => {
+                    let pair = pair_key(position, cell, matches, self.hash);
+                    (&self.shapes[place.shape].seekers, pair)
+                }
+                false => (&shape.seekers, cell),
+            };
             let mut push = |seeker: &Seeker| {
                 let group = self.group(seeker.group).expect(GROUP);
                 found.push((seeker.group, group.born));
             };
-            let bound = |level, edge, group| Seeker { level, edge, group: GroupId(group) };
+            let bound = |level, edge, group| Seeker { cell, level, edge, group: GroupId(group) };
             let mut level = 0;
-            while let Some(next) = cell.seekers.range(bound(level, i64::MIN, 0)..).next() {
+            while let Some(next) = seekers.range(bound(level, i64::MIN, 0)..).next()
+                && next.cell == cell
+            {
                 level = next.level;
                 let (from, to) = match level {
                     BELOW => (value, i64::MAX),
@@ -682,16 +704,31 @@ impl Index {
                     _ => (i64::MIN, value),
                 };
                 let range = bound(level, from, 0)..=bound(level, to, u32::MAX);
-                cell.seekers.range(range).for_each(&mut push);
+                seekers.range(range).for_each(&mut push);
                 level += 1;
             }
         }
     }
 }
 
+impl Place {
+    fn seeker(self, id: GroupId, waiting: &Waiting, plans: &Plans, hash: KeyHash) -> Seeker {
+        let span = self.spanned.and_then(|field| plans.plan(waiting.plan).span_of(field));
+        Seeker::new(cell_key(waiting.counts.max(), self.values, hash), span, id)
+    }
+}
+
 const GROUP: &str = "a group is held while its tickets wait";
 
 impl Shape {
+    /// Whether its cells are filled as far as this ticket.
+    fn has(&self, waiting: &Waiting) -> bool {
+        let lane = waiting.counts.max();
+        self.build.is_none_or(|build| {
+            lane < build.lane || (lane == build.lane && waiting.created <= build.created)
+        })
+    }
+
     fn fields(&self) -> impl Iterator<Item = Term> {
         self.fixed.iter().copied().chain(self.spanned)
     }
@@ -720,7 +757,7 @@ impl Shape {
     /// The tickets of one max count, of the first shape.
     fn line(&self, lane: u32, hash: KeyHash) -> &[Entry] {
         let key = cell_key(lane, hash.build_hasher().finish(), hash);
-        match self.cells.get(&key).map(|cell| &cell.tickets) {
+        match self.cells.get(&key) {
             Some(Tickets::Line(line)) => line.after(0),
             Some(Tickets::ByNumber(_)) | None => &[],
         }
@@ -729,8 +766,7 @@ impl Shape {
     fn put(&mut self, waiting: &Waiting, entry: Entry, terms: &Terms, hash: KeyHash) {
         if let Some((key, value)) = self.cell_of(waiting, terms, hash) {
             let spanned = self.spanned;
-            let cell = self.cells.entry(key).or_insert_with(|| Cell::new(spanned));
-            match &mut cell.tickets {
+            match self.cells.entry(key).or_insert_with(|| Tickets::new(spanned)) {
                 Tickets::Line(line) => line.push(entry),
                 Tickets::ByNumber(tickets) => {
                     tickets.insert((value, entry.created), entry.slot);
@@ -748,7 +784,7 @@ impl Shape {
     ) {
         let Some((key, value)) = self.cell_of(waiting, terms, hash) else { return };
         let cell = self.cells.get_mut(&key).expect("a stored ticket is in its cell");
-        match &mut cell.tickets {
+        match cell {
             Tickets::Line(line) => line.forget(waits),
             Tickets::ByNumber(tickets) => {
                 tickets.remove(&(value, waiting.created));
@@ -760,27 +796,31 @@ impl Shape {
     }
 }
 
-impl Cell {
-    fn new(spanned: Option<Term>) -> Cell {
-        let tickets = match spanned {
+impl Tickets {
+    fn new(spanned: Option<Term>) -> Tickets {
+        match spanned {
             None => Tickets::Line(Line::default()),
             Some(_) => Tickets::ByNumber(BTreeMap::new()),
-        };
-        Cell { tickets, seekers: BTreeSet::new() }
+        }
     }
 
     fn is_empty(&self) -> bool {
-        let tickets = match &self.tickets {
-            Tickets::Line(line) => line.len(),
-            Tickets::ByNumber(tickets) => tickets.len(),
-        };
-        tickets == 0 && self.seekers.is_empty()
+        match self {
+            Tickets::Line(line) => line.len() == 0,
+            Tickets::ByNumber(tickets) => tickets.is_empty(),
+        }
     }
 }
 
 fn cell_key(lane: u32, values: u64, hash: KeyHash) -> u64 {
     let mut hasher = hash.build_hasher();
     hasher.write_u64(values ^ (u64::from(lane) << 32));
+    hasher.finish()
+}
+
+fn pair_key(shape: usize, cell: u64, other: u64, hash: KeyHash) -> u64 {
+    let mut hasher = hash.build_hasher();
+    [shape as u64, cell, other].into_iter().for_each(|key| hasher.write_u64(key));
     hasher.finish()
 }
 

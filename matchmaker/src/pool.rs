@@ -84,8 +84,8 @@ impl Pool {
     /// The seed keeps clients from making texts and numbers collide.
     pub fn new(settings: Settings, seed: u64) -> Pool {
         Pool {
+            index: Index::new(seed, settings.rev_precision),
             settings,
-            index: Index::new(seed),
             active: BTreeMap::new(),
             pass: None,
             pass_due: None,

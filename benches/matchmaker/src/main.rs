@@ -415,7 +415,8 @@ fn queries(waiting: usize, seconds: usize, seed: usize) {
 
 /// Bytes that each waiting ticket takes, but for what the benchmark knows of it.
 fn per_ticket(used: usize, owners: &Owners) -> f64 {
-    let owned = owners.tickets.capacity() * size_of::<(TicketId, Owner)>() + owners.places.capacity() * 8 / 7 * (size_of::<(TicketId, usize)>() + 1);
+    let owned = owners.tickets.capacity() * size_of::<(TicketId, Owner)>()
+        + owners.places.capacity() * 8 / 7 * (size_of::<(TicketId, usize)>() + 1);
     (USED.load(Ordering::Relaxed) - used - owned) as f64 / owners.tickets.len() as f64
 }
 
