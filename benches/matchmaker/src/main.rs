@@ -113,10 +113,13 @@ impl Players {
     }
 
     fn next(&mut self) -> (Ticket, String) {
+        if self.case == Case::Queries {
+            return asker(self);
+        }
         self.drawn += 1;
         let (size, counts, reach) = match self.case {
             Case::OneOnOne => (1, (2, 2), 22.0),
-            Case::FiveOnFive => {
+            Case::FiveOnFive | Case::Queries => {
                 let size = match self.rng.below(100) {
                     0..70 => 1,
                     70..88 => 2,
@@ -126,7 +129,6 @@ impl Players {
                 };
                 (size, (10, 10), 110.0)
             }
-            Case::Queries => unreachable!("it has tickets of its own"),
         };
         // A place is a region of 20, a mode of 10, and a map.
         let place = self.rng.below(self.places);
@@ -197,6 +199,12 @@ impl Owners {
         }
     }
 
+    fn forget_matched(&mut self, pool: &mut Pool) {
+        while let Some(formed) = pool.poll_match() {
+            formed.tickets.iter().for_each(|ticket| self.remove(ticket.id));
+        }
+    }
+
     fn draw(&mut self, rng: &mut Rng) -> Option<(TicketId, Owner)> {
         let count = u32::try_from(self.tickets.len()).expect("a few millions at most");
         let (id, owner) = *self.tickets.get(rng.below(count.max(1)) as usize)?;
@@ -233,13 +241,7 @@ fn steady(case: Case, waiting: usize, seconds: usize, seed: usize) {
     let per_tick = arrivals_per_s(waiting) as f64 / TICKS_PER_S as f64;
     let used = USED.load(Ordering::Relaxed);
     while pool.len() < waiting {
-        let (ticket, query) = players.next();
-        owners.add(&ticket);
-        pool.add(ticket, &Query::parse(&query).expect("a good query")).expect("room");
-        while pool.step(BUDGET, now) {}
-        while let Some(formed) = pool.poll_match() {
-            formed.tickets.iter().for_each(|ticket| owners.remove(ticket.id));
-        }
+        add_one(&mut players, &mut pool, &mut owners);
     }
     println!("bytes_per_ticket {:.0}", per_ticket(used, &owners));
 
@@ -307,10 +309,30 @@ fn steady(case: Case, waiting: usize, seconds: usize, seed: usize) {
     println!("tick_p99 {:.1}", micros(at(&ticks, 0.99)));
     println!("tick_max {:.1}", micros(at(&ticks, 1.0)));
     println!("carried_age_p99 {:.0}", micros(at(&ages, 0.99)));
-    println!("adds_cancels_per_s {:.0}", (arrived + cancelled) as f64 / busy.as_secs_f64());
+    println!("steady_ops_per_s {:.0}", (arrived + cancelled) as f64 / busy.as_secs_f64());
     println!("matched_share {:.3}", matched as f64 / arrived as f64);
     println!("waiting_at_begin {begun_with}");
     println!("waiting_at_end {}", pool.len());
+
+    // As many adds as cancels, all the time.
+    let ops = 200_000;
+    let (mut done, mut busy) = (0, Duration::ZERO);
+    while done < ops {
+        let (ticket, query) = players.next();
+        let query = Query::parse(&query).expect("a good query");
+        let leaving = owners.draw(&mut dice);
+        owners.add(&ticket);
+        let begin = std::time::Instant::now();
+        if let Some((id, owner)) = leaving {
+            pool.remove(id, owner).expect("it waits");
+        }
+        pool.add(ticket, &query).expect("room");
+        while pool.step(BUDGET, now) {}
+        busy += begin.elapsed();
+        done += 2;
+        owners.forget_matched(&mut pool);
+    }
+    println!("adds_cancels_per_s {:.0}", f64::from(done) / busy.as_secs_f64());
 }
 
 /// Distinct queries.
@@ -379,16 +401,9 @@ fn queries(waiting: usize, seconds: usize, seed: usize) {
     let mut dice = players.rng.child("dice");
     let mut pool = pool(true);
     let mut owners = Owners::default();
-    let add = |pool: &mut Pool, ticket: Ticket, query: &str| {
-        pool.add(ticket, &Query::parse(query).expect("a good query")).expect("room");
-        while pool.step(BUDGET, Instant(0)) {}
-    };
     let used = USED.load(Ordering::Relaxed);
     while pool.len() < waiting {
-        let (ticket, query) = asker(&mut players);
-        owners.add(&ticket);
-        add(&mut pool, ticket, &query);
-        assert!(pool.poll_match().is_none(), "nobody is accepted");
+        add_one(&mut players, &mut pool, &mut owners);
     }
     println!("bytes_per_ticket {:.0}", per_ticket(used, &owners));
     let (mut adds, mut busy) = (0_u32, Duration::ZERO);
@@ -396,11 +411,13 @@ fn queries(waiting: usize, seconds: usize, seed: usize) {
     while busy < Duration::from_secs(seconds as u64) {
         let (id, owner) = owners.draw(&mut dice).expect("many wait");
         pool.remove(id, owner).expect("it waits");
-        let (ticket, query) = asker(&mut players);
+        let (ticket, query) = players.next();
         owners.add(&ticket);
         let begin = std::time::Instant::now();
-        add(&mut pool, ticket, &query);
+        pool.add(ticket, &Query::parse(&query).expect("a good query")).expect("room");
+        while pool.step(BUDGET, Instant(0)) {}
         let time = begin.elapsed();
+        assert!(pool.poll_match().is_none(), "nobody is accepted");
         busy += time;
         adds += 1;
         times.push(time);
@@ -423,21 +440,33 @@ fn per_ticket(used: usize, owners: &Owners) -> f64 {
 /// Adds tickets to a pool that is full already, and cancels as many.
 fn count(case: Case, waiting: usize, adds: usize) {
     let mut players = Players::new(case, waiting, 1);
-    let mut dice = players.rng.child("dice");
-    let mut pool = pool(false);
+    let mut pool = pool(case == Case::Queries);
     let mut owners = Owners::default();
-    for added in 0..waiting + adds {
-        let (ticket, query) = players.next();
-        owners.add(&ticket);
-        pool.add(ticket, &Query::parse(&query).expect("a good query")).expect("room");
-        while pool.step(BUDGET, Instant(0)) {}
-        while let Some(formed) = pool.poll_match() {
-            formed.tickets.iter().for_each(|ticket| owners.remove(ticket.id));
-        }
-        if added >= waiting
-            && let Some((id, owner)) = owners.draw(&mut dice)
-        {
-            pool.remove(id, owner).expect("it waits");
-        }
+    while pool.len() < waiting {
+        add_one(&mut players, &mut pool, &mut owners);
     }
+    let mut dice = players.rng.child("dice");
+    for _ in 0..adds {
+        let (ticket, query) = players.next();
+        let leaving = owners.draw(&mut dice).expect("many wait");
+        owners.add(&ticket);
+        add_and_cancel(&mut pool, ticket, &query, leaving);
+        owners.forget_matched(&mut pool);
+    }
+}
+
+/// Its instructions are counted.
+#[inline(never)]
+fn add_and_cancel(pool: &mut Pool, ticket: Ticket, query: &str, (id, owner): (TicketId, Owner)) {
+    pool.remove(id, owner).expect("it waits");
+    pool.add(ticket, &Query::parse(query).expect("a good query")).expect("room");
+    while pool.step(BUDGET, Instant(0)) {}
+}
+
+fn add_one(players: &mut Players, pool: &mut Pool, owners: &mut Owners) {
+    let (ticket, query) = players.next();
+    owners.add(&ticket);
+    pool.add(ticket, &Query::parse(&query).expect("a good query")).expect("room");
+    while pool.step(BUDGET, Instant(0)) {}
+    owners.forget_matched(pool);
 }

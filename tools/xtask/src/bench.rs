@@ -1,6 +1,7 @@
-//! Benchmarks: `cargo xtask bench smoke|edges|store [--json]`.
+//! Benchmarks: `cargo xtask bench smoke|edges|store|matchmaker [--json]`.
 
 mod edges;
+mod matchmaker;
 mod runner;
 mod smoke;
 mod store;
@@ -71,6 +72,15 @@ pub(crate) fn store(root: &Path, format: Format) -> Result<()> {
 pub(crate) fn edges(root: &Path, format: Format) -> Result<()> {
     edges::run(root).map(|report| report.print(format))
 }
+
+/// One pool of the matchmaker.
+pub(crate) fn matchmaker(root: &Path, options: &[&str]) -> Result<()> {
+    let format = if options.contains(&"--json") { Format::Json } else { Format::Table };
+    let options: Vec<_> = options.iter().copied().filter(|option| *option != "--json").collect();
+    matchmaker::run(root, &options).map(|report| report.print(format))
+}
+
+pub(crate) use matchmaker::check_instructions;
 
 impl Report {
     pub(crate) fn new(bench: &'static str) -> Report {

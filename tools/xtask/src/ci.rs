@@ -45,6 +45,7 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     step("test", || cargo(root, &["test", "--workspace", "--locked"], &[]))?;
     // The tests have just built this one.
     let server = root.join("target/debug/ringmaster");
+    step("instructions", || crate::bench::check_instructions(root))?;
     step("crash", || crash::run_built(root, server, CRASH_CYCLES))?;
     step("sim", || sim::run(root, &["--seconds", "60"]))?;
     step("sim-faults", || sim::run_faults(root))?;

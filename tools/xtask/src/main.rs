@@ -26,7 +26,9 @@ usage: cargo xtask COMMAND
   tidy   the rules of the tree and of its text
   bench smoke [--json]   the server beside its yardsticks, in three minutes
   bench edges [--json]   passwords, slow and silent peers, rate limits, in four minutes
-  bench store [--json]   durable writes beside redb alone and a bare log, in ten minutes";
+  bench store [--json]   durable writes beside redb alone and a bare log, in ten minutes
+  bench matchmaker [--waiting N] [--case NAME] [--json]
+                         ticks, adds and bytes of one pool in virtual time, in two minutes";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         ["bench", "smoke", "--json"] => bench::smoke(root(), bench::Format::Json),
         ["bench", "store"] => bench::store(root(), bench::Format::Table),
         ["bench", "store", "--json"] => bench::store(root(), bench::Format::Json),
+        ["bench", "matchmaker", options @ ..] => bench::matchmaker(root(), options),
         ["bench", "edges"] => bench::edges(root(), bench::Format::Table),
         ["bench", "edges", "--json"] => bench::edges(root(), bench::Format::Json),
         ["help" | "--help" | "-h"] => {

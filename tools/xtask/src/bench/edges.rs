@@ -262,7 +262,7 @@ fn instructions(runner: &Runner, folder: &Folder, limits: &str, requests: u32) -
 }
 
 /// The count in the line `summary:` or `totals:`.
-fn total(text: &str) -> Option<f64> {
+pub(super) fn total(text: &str) -> Option<f64> {
     let mut lines = text.lines().rev();
     let count =
         lines.find_map(|line| line.strip_prefix("totals:").or(line.strip_prefix("summary:")));
