@@ -9,13 +9,16 @@
 //! Where matches are mutual, each ticket is a group of its own, and only who accepts the new ticket
 //! and is accepted by it counts.
 
-use crate::index::{GroupId, Index, Slot, Waiting};
+use crate::index::{GroupId, Index, SeekerPosition, Slot, Waiting};
 use crate::line::Entry;
 use crate::search::{self, Aim, Search};
 
 /// Tickets of a group that search for the sake of one arrival, where each fails because of what it
 /// shares with others (a session, a party).
 const TRIES_MAX: u32 = 8;
+
+/// As many groups are met before those of them that were triggered search.
+const FEW: usize = 64;
 
 /// A group, and its birth.
 type Group = (GroupId, u64);
@@ -34,13 +37,14 @@ enum Stage {
     New,
     /// Groups that could accept it are looked at.
     Meet {
-        groups: Vec<Group>,
-        at: usize,
+        from: Option<SeekerPosition>,
     },
     /// Triggered groups search, one after another.
     Search {
         at: usize,
         turn: Turn,
+        /// The groups that are still to be met.
+        next: Option<SeekerPosition>,
     },
 }
 
@@ -67,6 +71,13 @@ impl Arrival {
         Arrival { entry, stage: Stage::New, triggered: Vec::new() }
     }
 
+    /// Its search begins anew when it goes on.
+    pub(crate) fn forget_search(&mut self) {
+        if let Stage::Search { turn, .. } = &mut self.stage {
+            *turn = Turn::default();
+        }
+    }
+
     /// Goes on until `budget` is used up, or a match is found, after which it can go on.
     pub(crate) fn step(&mut self, index: &mut Index, is_mutual: bool, budget: &mut usize) -> Step {
         loop {
@@ -76,14 +87,21 @@ impl Arrival {
             }
             match &mut self.stage {
                 Stage::New => self.begin(index, is_mutual, budget),
-                Stage::Meet { groups, at } => {
-                    let Some(group) = groups.get(*at).copied() else {
+                Stage::Meet { from } => {
+                    let Some(position) = *from else {
                         self.end_of_meeting(index);
                         continue;
                     };
-                    *at += 1;
-                    *budget = budget.saturating_sub(index.plans.plan(waiting.plan).weight());
-                    self.meet(index, group, is_mutual);
+                    let mut groups = Vec::new();
+                    *from = index.seekers(waiting, position, FEW, &mut groups);
+                    let next = *from;
+                    *budget = budget.saturating_sub(1);
+                    for group in groups {
+                        self.meet(index, group, is_mutual, budget);
+                    }
+                    if next.is_some() && self.triggered.len() >= FEW {
+                        self.stage = Stage::Search { at: 0, turn: Turn::default(), next };
+                    }
                 }
                 Stage::Search { .. } => match self.search(index, is_mutual, budget) {
                     Some(step) => return step,
@@ -105,18 +123,17 @@ impl Arrival {
             group.is_counted = true;
             group.fill = if accepts_itself { size } else { 0 };
         }
-        let mut groups = Vec::new();
-        index.seekers(index.waiting(self.entry.slot), &mut groups);
-        *budget = budget.saturating_sub(groups.len() / 8);
-        self.stage = Stage::Meet { groups, at: 0 };
+        self.stage = Stage::Meet { from: Some(SeekerPosition::default()) };
     }
 
     /// One group is asked whether it accepts the new ticket.
-    fn meet(&mut self, index: &mut Index, (id, born): Group, is_mutual: bool) {
+    fn meet(&mut self, index: &mut Index, (id, born): Group, is_mutual: bool, budget: &mut usize) {
         let Some(group) = index.group(id).filter(|group| group.born == born) else { return };
         let new = index.waiting(self.entry.slot);
+        *budget = budget.saturating_sub(index.plans.plan(group.plan).weight());
         if group.counts.max() != new.counts.max()
             || (group.counts.min() > new.counts.min() && !is_mutual)
+            || group.size + new.size() > group.counts.max()
             || !index.plans.plan(group.plan).accepts(&new.subject(), &index.terms)
         {
             return;
@@ -157,15 +174,20 @@ impl Arrival {
             self.triggered.retain(|other| *other != own);
             self.triggered.insert(0, own);
         }
-        self.stage = Stage::Search { at: 0, turn: Turn::default() };
+        self.stage = Stage::Search { at: 0, turn: Turn::default(), next: None };
     }
 
     fn search(&mut self, index: &mut Index, is_mutual: bool, budget: &mut usize) -> Option<Step> {
-        let Stage::Search { at, turn } = &mut self.stage else {
+        let Stage::Search { at, turn, next } = &mut self.stage else {
             return None;
         };
         let Some((id, born)) = self.triggered.get(*at).copied() else {
-            return Some(Step::Done);
+            if next.is_none() {
+                return Some(Step::Done);
+            }
+            self.triggered.clear();
+            self.stage = Stage::Meet { from: *next };
+            return None;
         };
         let Some(group) = index.group(id).filter(|group| group.born == born) else {
             (*at, *turn) = (*at + 1, Turn::default());

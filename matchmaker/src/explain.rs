@@ -4,7 +4,7 @@ use base::TicketId;
 
 use crate::index::Waiting;
 use crate::pool::Pool;
-use crate::ticket::{Error, Ticket};
+use crate::ticket::{Error, Presence, Ticket};
 
 /// Tickets that one call of [`Pool::explain`] looks at.
 const LOOKS: usize = 2_000;
@@ -91,6 +91,8 @@ impl Pool {
             nearest: None,
             next: Some(0),
         });
+        let mine =
+            |entry: &Presence| me.entries.iter().any(|own| own.session_id == entry.session_id);
         let mut rest = self.index.stored(so_far.next.unwrap_or(usize::MAX));
         for (_, other) in rest.by_ref().take(LOOKS).filter(|(_, other)| other.id != id) {
             so_far.others += 1;
@@ -105,7 +107,7 @@ impl Pool {
             let is_inside =
                 me.counts.min() <= other.counts.min() && other.counts.max() <= me.counts.max();
             let is_own =
-                me.shares_session(other) || (me.party.is_some() && me.party == other.party);
+                other.entries.iter().any(mine) || (me.party.is_some() && me.party == other.party);
             let is_refused = self.settings.rev_precision
                 && !self.index.plan(other).accepts(&me.subject(), terms);
             for (is_excluded, count, lack) in [

@@ -13,7 +13,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher};
-use std::ops::Bound::{Excluded, Unbounded};
+use std::ops::Bound::{Excluded, Included, Unbounded};
 
 use base::collections::{IdMap, KeyHash};
 use base::{PartyId, SessionId, TicketId, UnixTime};
@@ -64,11 +64,6 @@ impl Waiting {
             party: self.party,
         }
     }
-
-    pub(crate) fn shares_session(&self, other: &Waiting) -> bool {
-        let mut sessions = self.entries.iter().map(|entry| entry.session_id);
-        sessions.any(|session| other.entries.iter().any(|entry| entry.session_id == session))
-    }
 }
 
 /// What the queries of one shape ask for.
@@ -93,6 +88,8 @@ struct Shape {
 struct Build {
     lane: u32,
     created: u64,
+    /// The newest ticket when it began: the oldest one goes on first.
+    begun: u64,
 }
 
 /// The tickets of one cell.
@@ -242,6 +239,13 @@ pub(crate) struct Position(i64, u64);
 
 impl Position {
     pub(crate) const START: Position = Position(i64::MIN, 0);
+}
+
+/// How far the enumeration of seekers has come.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SeekerPosition {
+    shape: usize,
+    after: Option<Seeker>,
 }
 
 impl Index {
@@ -478,7 +482,7 @@ impl Index {
             spanned,
             plans: 0,
             cells: IdMap::default(),
-            build: (self.len() > 0).then_some(Build { lane: 0, created: 0 }),
+            build: (self.len() > 0).then_some(Build { lane: 0, created: 0, begun: self.newest }),
             seekers: BTreeSet::new(),
         };
         for field in shape.fields() {
@@ -507,7 +511,9 @@ impl Index {
     /// Fills cells of a new shape with up to `budget` tickets, and says how many it looked at, and
     /// whether that were all.
     pub(crate) fn build(&mut self, budget: usize) -> (usize, bool) {
-        let Some(position) = self.shapes.iter().position(|shape| shape.build.is_some()) else {
+        let building = self.shapes.iter().enumerate();
+        let building = building.filter_map(|(at, shape)| Some((shape.build?.begun, at)));
+        let Some((_, position)) = building.min() else {
             return (0, false);
         };
         let (all, rest) = self.shapes.split_at_mut(1);
@@ -516,7 +522,7 @@ impl Index {
         let mut looked = 1;
         if let Some((lane, _)) = self.lanes.range(build.lane.max(1)..).next() {
             if *lane > build.lane {
-                build = Build { lane: *lane, created: 0 };
+                build = Build { lane: *lane, created: 0, ..build };
             }
             let line = all[0].line(build.lane, self.hash);
             let line = &line[line.partition_point(|entry| entry.created <= build.created)..];
@@ -537,7 +543,7 @@ impl Index {
             }
             looked += part.len();
             if part.len() == line.len() {
-                build = Build { lane: build.lane + 1, created: 0 };
+                build = Build { lane: build.lane + 1, created: 0, ..build };
             }
             shape.build = Some(build);
         } else {
@@ -671,12 +677,21 @@ impl Index {
         pairs.collect()
     }
 
-    /// The groups, of all shapes, that could accept a ticket; where matches are mutual, those that
-    /// it could accept, too.
-    pub(crate) fn seekers(&self, waiting: &Waiting, found: &mut Vec<(GroupId, u64)>) {
+    /// Groups, of all shapes, that could accept a ticket, from a position on; where matches are
+    /// mutual, those that it could accept, too. Gives the position to go on from.
+    pub(crate) fn seekers(
+        &self,
+        waiting: &Waiting,
+        from: SeekerPosition,
+        most: usize,
+        found: &mut Vec<(GroupId, u64)>,
+    ) -> Option<SeekerPosition> {
         let place = self.places[waiting.plan.index()];
         let matches = cell_key(waiting.counts.max(), place.values, self.hash);
-        for (position, shape) in self.shapes.iter().enumerate().filter(|(_, s)| s.plans > 0) {
+        for (position, shape) in self.shapes.iter().enumerate().skip(from.shape) {
+            if shape.plans == 0 {
+                continue;
+            }
             let Some((cell, value)) = shape.cell_of(waiting, &self.terms, self.hash) else {
                 continue;
             };
@@ -687,12 +702,9 @@ impl Index {
                 }
                 false => (&shape.seekers, cell),
             };
-            let mut push = |seeker: &Seeker| {
-                let group = self.group(seeker.group).expect(GROUP);
-                found.push((seeker.group, group.born));
-            };
+            let after = from.after.filter(|_| position == from.shape);
             let bound = |level, edge, group| Seeker { cell, level, edge, group: GroupId(group) };
-            let mut level = 0;
+            let mut level = after.map_or(0, |after| after.level);
             while let Some(next) = seekers.range(bound(level, i64::MIN, 0)..).next()
                 && next.cell == cell
             {
@@ -703,11 +715,21 @@ impl Index {
                     0..64 => (value.saturating_sub_unsigned(1 << level), value),
                     _ => (i64::MIN, value),
                 };
-                let range = bound(level, from, 0)..=bound(level, to, u32::MAX);
-                seekers.range(range).for_each(&mut push);
+                let low = match after.filter(|after| after.level == level) {
+                    Some(after) => Excluded(after),
+                    None => Included(bound(level, from, 0)),
+                };
+                for seeker in seekers.range((low, Included(bound(level, to, u32::MAX)))) {
+                    let group = self.group(seeker.group).expect(GROUP);
+                    found.push((seeker.group, group.born));
+                    if found.len() == most {
+                        return Some(SeekerPosition { shape: position, after: Some(*seeker) });
+                    }
+                }
                 level += 1;
             }
         }
+        None
     }
 }
 
@@ -842,7 +864,10 @@ fn join<K: std::hash::Hash + Eq>(lists: &mut IdMap<K, Slots>, key: K, slot: Slot
 fn leave<K: std::hash::Hash + Eq>(lists: &mut IdMap<K, Slots>, key: &K, slot: Slot) {
     let slots = lists.get_mut(key).expect("a stored ticket is in the lists of its owners");
     match slots {
-        Slots::Many(several) if several.len() > 1 => several.retain(|other| *other != slot),
+        Slots::Many(several) if several.len() > 1 => {
+            let position = several.iter().rposition(|other| *other == slot);
+            several.swap_remove(position.expect("a stored ticket is in the lists of its owners"));
+        }
         _ => {
             lists.remove(key);
         }

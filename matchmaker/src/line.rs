@@ -13,7 +13,10 @@ pub(crate) struct Entry {
 #[derive(Debug, Default)]
 pub(crate) struct Line {
     entries: Vec<Entry>,
+    /// Those who left.
     left: u32,
+    /// So many at the front all left.
+    skipped: u32,
 }
 
 /// A line of fewer entries is not worth to be swept.
@@ -34,11 +37,15 @@ impl Line {
         let left = self.left as usize;
         if left == self.entries.len() {
             self.entries.clear();
-            self.left = 0;
+            (self.left, self.skipped) = (0, 0);
         } else if left * 2 > self.entries.len() && self.entries.len() >= SWEEP_MIN {
             self.entries.retain(waits);
-            self.left = 0;
+            (self.left, self.skipped) = (0, 0);
             self.entries.shrink_to(self.entries.len() * 2);
+        } else {
+            while !waits(&self.entries[self.skipped as usize]) {
+                self.skipped += 1;
+            }
         }
     }
 
@@ -49,6 +56,7 @@ impl Line {
 
     /// Those created later than `after`, and some that left.
     pub(crate) fn after(&self, after: u64) -> &[Entry] {
-        &self.entries[self.entries.partition_point(|entry| entry.created <= after)..]
+        let entries = &self.entries[self.skipped as usize..];
+        &entries[entries.partition_point(|entry| entry.created <= after)..]
     }
 }

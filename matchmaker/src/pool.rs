@@ -59,7 +59,7 @@ pub struct Pool {
     pass_due: Option<Instant>,
     /// New tickets, in immediate mode, that were not tried yet.
     arrivals: VecDeque<Arrival>,
-    /// Those that need more than a [`QUANTUM`]: they take turns.
+    /// Those that need more than a [`QUANTUM`]: the first [`TURNS`] take turns.
     long: VecDeque<Arrival>,
     /// Those whose cells are being built.
     unbuilt: VecDeque<Arrival>,
@@ -69,6 +69,8 @@ pub struct Pool {
 
 /// Candidates that one arrival looks at before others get their turn.
 const QUANTUM: usize = 512;
+/// Arrivals that keep what their search found so far, while others have their turn.
+const TURNS: usize = 16;
 
 #[derive(Debug)]
 struct Pass {
@@ -225,13 +227,13 @@ impl Pool {
     /// there is more. New tickets come first, but long searches and the pass get their share.
     pub fn step(&mut self, budget: usize, now: Instant) -> bool {
         let mut left = budget;
-        for floor in [budget / 2, 0] {
+        for share in [budget / 8, 0] {
             if !self.is_paused {
-                self.try_arrivals(&mut left, floor);
-                self.try_long(&mut left, floor / 2);
+                self.try_arrivals(&mut left, 4 * share);
+                self.try_long(&mut left, 3 * share);
             }
-            self.build(&mut left, floor / 2);
-            self.go_on_with_pass(&mut left, floor / 2, now);
+            self.build(&mut left, 2 * share);
+            self.go_on_with_pass(&mut left, share, now);
         }
         self.has_work()
     }
@@ -250,6 +252,9 @@ impl Pool {
                 self.unbuilt.push_back(arrival);
                 *left -= 1;
             } else if !self.go_on_with(&mut arrival, left) {
+                if self.long.len() >= TURNS {
+                    arrival.forget_search();
+                }
                 self.long.push_back(arrival);
             }
         }
@@ -260,7 +265,7 @@ impl Pool {
             && let Some(mut arrival) = self.long.pop_front()
         {
             if !self.go_on_with(&mut arrival, left) {
-                self.long.push_back(arrival);
+                self.long.insert(self.long.len().min(TURNS - 1), arrival);
             }
         }
     }
@@ -297,7 +302,9 @@ impl Pool {
             let Some(pass) = &mut self.pass else { return };
             let Some(search) = &mut pass.search else {
                 *left -= 1;
-                self.search_next(now);
+                if !self.search_next(now) {
+                    return;
+                }
                 continue;
             };
             let mut budget = *left - floor;
@@ -315,17 +322,21 @@ impl Pool {
         }
     }
 
-    /// Begins the search of the oldest active ticket that did not search in this pass, or ends it.
-    fn search_next(&mut self, now: Instant) {
-        let Some(pass) = &mut self.pass else { return };
+    /// Begins the search of the oldest active ticket that did not search in this pass, or ends it;
+    /// unless the ticket's cells are being built.
+    fn search_next(&mut self, now: Instant) -> bool {
+        let Some(pass) = &mut self.pass else { return true };
         let mut rest = self.active.range((Excluded(pass.walked), Included(pass.until)));
         let Some((created, slot)) = rest.next().map(|(created, slot)| (*created, *slot)) else {
             self.pass = None;
             if let Some(due) = self.pass_due.take() {
                 self.begin_pass(due);
             }
-            return;
+            return true;
         };
+        if !self.index.is_built(self.index.waiting(slot).plan) {
+            return false;
+        }
         pass.walked = created;
         let waiting = self.index.waiting_mut(slot);
         waiting.intervals += 1;
@@ -345,6 +356,7 @@ impl Pool {
             search.until = pass.until;
             pass.search = Some(search);
         }
+        true
     }
 
     fn form(&mut self, members: &[Slot]) {

@@ -2,9 +2,11 @@
 //!
 //! Hits are examined by their score, then by their age. Where all score the same and cells give
 //! them by age, they are examined as they come, and the search ends with the first match;
-//! otherwise all are gathered first.
+//! otherwise all are gathered first. Who leaves while a search is interrupted stays in its
+//! combination until that is full, or looked at for a match.
 
-use std::collections::VecDeque;
+use std::cmp::Ordering;
+use std::collections::{BinaryHeap, VecDeque};
 
 use base::SessionId;
 use base::collections::IdSet;
@@ -16,6 +18,8 @@ use crate::line::Entry;
 const COMBINATIONS_MAX: usize = 256;
 /// Steps in which subsets are looked for, to bring a match to a multiple. Nakama has no such limit.
 const SUBSET_STEPS: usize = 16_384;
+/// Members of combinations that one hit is compared with. Nakama has no such limit.
+const PAIRS_MAX: usize = 4096;
 /// Candidates taken from a cell at once.
 const CHUNK: usize = 64;
 
@@ -31,11 +35,33 @@ pub(crate) enum Aim {
     },
 }
 
+/// The greatest one is examined first.
 #[derive(Clone, Copy, Debug)]
 struct Hit {
     score: f64,
     entry: Entry,
 }
+
+impl Ord for Hit {
+    fn cmp(&self, other: &Hit) -> Ordering {
+        let by_score = self.score.total_cmp(&other.score);
+        by_score.then(other.entry.created.cmp(&self.entry.created))
+    }
+}
+
+impl PartialOrd for Hit {
+    fn partial_cmp(&self, other: &Hit) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Hit {
+    fn eq(&self, other: &Hit) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Hit {}
 
 /// The candidates of one lane.
 #[derive(Debug)]
@@ -49,15 +75,16 @@ struct Source {
 #[derive(Debug)]
 pub(crate) struct Search {
     pub(crate) searcher: Entry,
+    sessions: IdSet<SessionId>,
     aim: Aim,
     is_mutual: bool,
     /// The newest ticket that belongs to the search.
     pub(crate) until: u64,
     sources: Vec<Source>,
     /// Where all hits are gathered before they are examined, these.
-    hits: Vec<Hit>,
+    hits: BinaryHeap<Hit>,
     stage: Stage,
-    /// Players of all tickets that the query accepts, whoever they are.
+    /// Players of all tickets that the query accepts and the match has room for, whoever they are.
     accepted: u64,
     /// Whether a hit was left out for what it is to the searcher: of its session or party.
     has_conflict: bool,
@@ -71,8 +98,8 @@ enum Stage {
     /// Hits are examined as they come.
     Merge,
     Gather,
-    /// The next one of the gathered hits.
-    Examine(usize),
+    /// The gathered ones are.
+    Examine,
 }
 
 #[derive(Debug, Default)]
@@ -107,11 +134,12 @@ impl Search {
         let is_ordered = index.plan(waiting).is_flat() && index.is_in_order(waiting.plan);
         Search {
             searcher,
+            sessions: waiting.entries.iter().map(|entry| entry.session_id).collect(),
             aim,
             is_mutual,
             until: index.newest(),
             sources,
-            hits: Vec::new(),
+            hits: BinaryHeap::new(),
             stage: if is_ordered { Stage::Merge } else { Stage::Gather },
             accepted: 0,
             has_conflict: false,
@@ -122,7 +150,6 @@ impl Search {
 
     /// Goes on until `budget` candidates were looked at, or there is a result. The searcher waits.
     pub(crate) fn step(&mut self, index: &Index, budget: &mut usize) -> Step {
-        self.forget_those_who_left(index);
         let searcher = index.waiting(self.searcher.slot);
         while *budget > 0 {
             let next = match self.stage {
@@ -131,17 +158,16 @@ impl Search {
                     match self.next_hit(index, searcher, budget) {
                         Next::Hit(hit) => self.hits.push(hit),
                         Next::Going => {}
-                        Next::End => self.begin_to_examine(),
+                        Next::End => self.stage = Stage::Examine,
                     }
                     continue;
                 }
-                Stage::Examine(position) => {
+                Stage::Examine => {
                     *budget -= 1;
-                    self.stage = Stage::Examine(position + 1);
-                    match self.hits.get(position) {
+                    match self.hits.pop() {
                         None => Next::End,
                         Some(hit) if index.still(hit.entry).is_none() => Next::Going,
-                        Some(hit) => Next::Hit(*hit),
+                        Some(hit) => Next::Hit(hit),
                     }
                 }
             };
@@ -156,13 +182,6 @@ impl Search {
             }
         }
         Step::Going
-    }
-
-    fn begin_to_examine(&mut self) {
-        self.hits.sort_unstable_by(|a, b| {
-            b.score.total_cmp(&a.score).then(a.entry.created.cmp(&b.entry.created))
-        });
-        self.stage = Stage::Examine(0);
     }
 
     /// The next candidate that is a hit.
@@ -203,9 +222,12 @@ impl Search {
         if self.aim == Aim::Full && !self.is_accepted_by(index, searcher, hit) {
             return Next::Going;
         }
-        self.accepted += u64::from(hit.size());
         if entry == self.searcher {
+            self.accepted += u64::from(hit.size());
             return Next::Going;
+        }
+        if hit.size() + searcher.size() <= searcher.counts.max() {
+            self.accepted += u64::from(hit.size());
         }
         if hit.party.is_some() && hit.party == searcher.party {
             self.has_conflict = true;
@@ -221,10 +243,15 @@ impl Search {
     fn end(&mut self, index: &Index, searcher: &Waiting) -> Step {
         if self.aim == (Aim::Pass { is_last: true })
             && let Some(joined) = self.joined
-            && searcher.counts.min() <= searcher.size() + self.combinations[joined].size
-            && let Some(found) = accept(index, searcher, &self.combinations[joined])
         {
-            return Step::Found(found);
+            let combination = &mut self.combinations[joined];
+            combination.forget_those_who_left(index);
+            if combination.size > 0
+                && searcher.counts.min() <= searcher.size() + combination.size
+                && let Some(found) = accept(index, searcher, combination)
+            {
+                return Step::Found(found);
+            }
         }
         Step::Failed { accepted: self.accepted, has_conflict: self.has_conflict }
     }
@@ -238,7 +265,8 @@ impl Search {
     ) -> Option<Vec<Slot>> {
         self.joined = None;
         let hit = index.waiting(entry.slot);
-        if hit.shares_session(searcher) {
+        *budget = budget.saturating_sub(hit.entries.len() / 16);
+        if hit.entries.iter().any(|entry| self.sessions.contains(&entry.session_id)) {
             self.has_conflict = true;
             return None;
         }
@@ -251,6 +279,9 @@ impl Search {
         combination.members.push(entry);
         combination.size += hit.size();
         combination.sessions.extend(hit.entries.iter().map(|entry| entry.session_id));
+        if combination.size + searcher.size() == max {
+            combination.forget_those_who_left(index);
+        }
         if combination.size + searcher.size() == max {
             if let Some(found) = accept(index, searcher, combination) {
                 return Some(found);
@@ -274,40 +305,43 @@ impl Search {
             return None;
         }
         let accepts = |a: &Waiting, b: &Waiting| index.plan(a).accepts(&b.subject(), &index.terms);
+        let mut pairs = 0;
         for (position, combination) in self.combinations.iter().enumerate() {
-            *budget = budget.saturating_sub(1);
+            *budget = budget.saturating_sub(1 + hit.entries.len() / 16);
             let is_free = combination.size + hit.size() <= room
                 && !hit.entries.iter().any(|e| combination.sessions.contains(&e.session_id));
             let is_accepted = |member: &Entry| {
-                let member = index.waiting(member.slot);
-                *budget = budget.saturating_sub(2);
-                accepts(hit, member) && accepts(member, hit)
+                pairs += 1;
+                let member = index.still(*member);
+                member.is_none_or(|member| accepts(hit, member) && accepts(member, hit))
             };
             if is_free && (!self.is_mutual || combination.members.iter().all(is_accepted)) {
+                *budget = budget.saturating_sub(2 * pairs);
                 return Some(position);
             }
+            if pairs > PAIRS_MAX {
+                break;
+            }
         }
-        if self.combinations.len() >= COMBINATIONS_MAX {
+        *budget = budget.saturating_sub(2 * pairs);
+        if self.combinations.len() >= COMBINATIONS_MAX || pairs > PAIRS_MAX {
             return None;
         }
         self.combinations.push(Combination::default());
         Some(self.combinations.len() - 1)
     }
+}
 
+impl Combination {
     fn forget_those_who_left(&mut self, index: &Index) {
-        let waits = |entry: &Entry| index.still(*entry).is_some();
-        if self.combinations.iter().all(|combination| combination.members.iter().all(waits)) {
-            return;
-        }
-        self.joined = None;
-        for combination in &mut self.combinations {
-            combination.members.retain(waits);
-            let members = || combination.members.iter().map(|member| index.waiting(member.slot));
-            combination.size = members().map(Waiting::size).sum();
+        let count = self.members.len();
+        self.members.retain(|member| index.still(*member).is_some());
+        if self.members.len() < count {
+            let members = || self.members.iter().map(|member| index.waiting(member.slot));
+            self.size = members().map(Waiting::size).sum();
             let entries = members().flat_map(|member| &member.entries);
-            combination.sessions = entries.map(|entry| entry.session_id).collect();
+            self.sessions = entries.map(|entry| entry.session_id).collect();
         }
-        self.combinations.retain(|combination| !combination.members.is_empty());
     }
 }
 
@@ -369,6 +403,7 @@ fn subsets(tickets: &[(u32, u64)], required: u32) -> Vec<Subset> {
         } else if *size < required {
             let from = found.len();
             walk(tickets, at + 1, required - size, found, left);
+            *left = left.saturating_sub(found.len() - from);
             for subset in &mut found[from..] {
                 let count = subset.tickets.len() as u128;
                 let sum = u128::from(subset.average) * count + u128::from(*created);
