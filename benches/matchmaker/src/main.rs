@@ -192,7 +192,7 @@ impl Owners {
     }
 
     fn remove(&mut self, id: TicketId) {
-        let place = self.places.remove(&id).expect("a ticket that waits");
+        let Some(place) = self.places.remove(&id) else { return };
         self.tickets.swap_remove(place);
         if let Some((moved, _)) = self.tickets.get(place) {
             self.places.insert(*moved, place);
@@ -262,19 +262,17 @@ fn steady(case: Case, waiting: usize, seconds: usize, seed: usize) {
         }
         due_arrivals += per_tick;
         due_cancels += per_tick * CANCELLED;
+        let mut leaving = Vec::new();
+        while due_cancels >= 1.0 {
+            due_cancels -= 1.0;
+            leaving.extend(owners.draw(&mut dice));
+        }
         let mut new = Vec::new();
         while due_arrivals >= 1.0 {
             due_arrivals -= 1.0;
             let (ticket, query) = players.next();
             owners.add(&ticket);
             new.push((ticket, Query::parse(&query).expect("a good query")));
-        }
-        let mut leaving = Vec::new();
-        while due_cancels >= 1.0 {
-            due_cancels -= 1.0;
-            leaving.extend(
-                owners.draw(&mut dice).filter(|(id, _)| new.iter().all(|(t, _)| t.id != *id)),
-            );
         }
         arrived += new.len() as u64;
         let begin = std::time::Instant::now();
@@ -296,9 +294,7 @@ fn steady(case: Case, waiting: usize, seconds: usize, seed: usize) {
         ages.push(Duration::from_millis(carried));
         for ticket in formed.iter().flat_map(|one| &one.tickets) {
             matched += 1;
-            if owners.places.contains_key(&ticket.id) {
-                owners.remove(ticket.id);
-            }
+            owners.remove(ticket.id);
         }
     }
     let micros = |time: Duration| time.as_secs_f64() * 1e6;
