@@ -82,6 +82,7 @@ impl Arrival {
     pub(crate) fn step(&mut self, index: &mut Index, is_mutual: bool, budget: &mut usize) -> Step {
         loop {
             let Some(waiting) = index.still(self.entry) else { return Step::Done };
+            *budget = budget.saturating_sub(index.terms.take_looked());
             if *budget == 0 {
                 return Step::Going;
             }

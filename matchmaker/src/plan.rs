@@ -11,7 +11,7 @@ use crate::row::{Datum, PREFIX, Property};
 use crate::terms::{Term, Terms, key_of, number_of};
 use crate::ticket::Counts;
 
-/// Verdicts that a pattern remembers; past it, it forgets them all.
+/// Verdicts that the patterns of a query remember, in equal shares; past it, one forgets them all.
 const VERDICTS_MAX: usize = 4096;
 
 /// What a query can ask about a ticket.
@@ -74,6 +74,7 @@ enum Check {
 struct Pattern {
     test: Test,
     verdicts: RefCell<IdMap<u64, Option<f64>>>,
+    verdicts_max: usize,
 }
 
 /// Numbers or dates between two bounds, by [`Value::key`], the bounds included.
@@ -108,8 +109,10 @@ impl Plan {
         let clauses = query.clauses();
         let mut musts = Vec::<Leaf>::with_capacity(clauses.len());
         let (mut nots, mut scored) = (Vec::new(), Vec::new());
+        let patterns = clauses.iter().filter(|clause| is_pattern(&clause.test)).count();
+        let verdicts_max = VERDICTS_MAX / patterns.max(1);
         for clause in clauses {
-            let leaf = Leaf::compile(&clause.field, &clause.test, terms);
+            let leaf = Leaf::compile(&clause.field, &clause.test, verdicts_max, terms);
             let is_must = clause.occur == Occur::Must;
             match (clause.occur, &leaf.check) {
                 (Occur::MustNot, _) => nots.push(leaf),
@@ -262,7 +265,7 @@ impl Plan {
 }
 
 impl Leaf {
-    fn compile(field: &str, test: &Test, terms: &mut Terms) -> Leaf {
+    fn compile(field: &str, test: &Test, verdicts_max: usize, terms: &mut Terms) -> Leaf {
         let column = match field {
             "ticket" => Column::Ticket,
             "min_count" => Column::MinCount,
@@ -281,8 +284,8 @@ impl Leaf {
                 Check::Number { text: terms.hold(text), key: key_of(*number) }
             }
             other => {
-                let pattern = Pattern { test: other.clone(), verdicts: RefCell::default() };
-                Check::Other(Box::new(pattern))
+                let (test, verdicts) = (other.clone(), RefCell::default());
+                Check::Other(Box::new(Pattern { test, verdicts, verdicts_max }))
             }
         };
         Leaf { column, check }
@@ -326,7 +329,7 @@ impl Leaf {
 
     /// How well a ticket fits, if it does.
     fn closeness(&self, subject: &Subject<'_>, terms: &Terms) -> Option<f64> {
-        let of = |value| self.check.closeness(value);
+        let of = |value| self.check.closeness(value, terms);
         match self.column {
             Column::Property(field) => {
                 let property = subject.row.iter().find(|p| p.field == field && !p.is_hidden())?;
@@ -359,10 +362,10 @@ impl Check {
             }
             (Check::Other(pattern), Datum::Text(text)) => return pattern.closeness(text, terms),
             (Check::Other(pattern), Datum::Number(number)) => {
-                return pattern.test.closeness(Value::Number(number));
+                return pattern.look(Value::Number(number), terms);
             }
             (Check::Other(pattern), Datum::Date(_, nanos)) => {
-                return pattern.test.closeness(Value::Date(nanos));
+                return pattern.look(Value::Date(nanos), terms);
             }
             (Check::Other(_), Datum::Hidden(_)) => false,
         };
@@ -370,13 +373,13 @@ impl Check {
     }
 
     /// Of what is not a property.
-    fn closeness(&self, value: Value<'_>) -> Option<f64> {
+    fn closeness(&self, value: Value<'_>, terms: &Terms) -> Option<f64> {
         match self {
             Check::Span(span) => {
                 let key = value.key()?;
                 (span.low <= key && key <= span.high).then_some(1.0)
             }
-            Check::Other(pattern) => pattern.test.closeness(value),
+            Check::Other(pattern) => pattern.look(value, terms),
             Check::Text(_) | Check::Number { .. } => None,
         }
     }
@@ -390,13 +393,30 @@ impl Pattern {
         if let Some(verdict) = verdicts.get(&birth) {
             return *verdict;
         }
-        if verdicts.len() >= VERDICTS_MAX {
+        if verdicts.len() >= self.verdicts_max {
             verdicts.clear();
         }
-        let verdict = self.test.closeness(Value::Text(terms.text(text)));
+        let verdict = self.look(Value::Text(terms.text(text)), terms);
         verdicts.insert(birth, verdict);
         verdict
     }
+
+    fn look(&self, value: Value<'_>, terms: &Terms) -> Option<f64> {
+        if is_pattern(&self.test) {
+            terms.look(match value {
+                Value::Text(text) => text.len(),
+                Value::Number(_) | Value::Date(_) => NUMBER_LOOKS,
+            });
+        }
+        self.test.closeness(value)
+    }
+}
+
+/// What it costs to look at the 16 terms of a number, in bytes of a text.
+const NUMBER_LOOKS: usize = 32;
+
+fn is_pattern(test: &Test) -> bool {
+    matches!(test, Test::Regex(_) | Test::Wildcard(_) | Test::Fuzzy { .. })
 }
 
 /// A plan in [`Plans`]; used again once no ticket has it.

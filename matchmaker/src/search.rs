@@ -16,8 +16,9 @@ use crate::line::Entry;
 
 /// Combinations of one search that have room for more. Nakama has no such limit.
 const COMBINATIONS_MAX: usize = 256;
-/// Steps in which subsets are looked for, to bring a match to a multiple. Nakama has no such limit.
-const SUBSET_STEPS: usize = 16_384;
+/// Steps in which subsets are looked for, and tickets that they have, to bring a match to a
+/// multiple. Nakama has no such limit.
+const SUBSET_STEPS: usize = 32_768;
 /// Members of combinations that one hit is compared with. Nakama has no such limit.
 const PAIRS_MAX: usize = 4096;
 /// Candidates taken from a cell at once.
@@ -151,7 +152,11 @@ impl Search {
     /// Goes on until `budget` candidates were looked at, or there is a result. The searcher waits.
     pub(crate) fn step(&mut self, index: &Index, budget: &mut usize) -> Step {
         let searcher = index.waiting(self.searcher.slot);
-        while *budget > 0 {
+        loop {
+            *budget = budget.saturating_sub(index.terms.take_looked());
+            if *budget == 0 {
+                return Step::Going;
+            }
             let next = match self.stage {
                 Stage::Merge => self.next_hit(index, searcher, budget),
                 Stage::Gather => {
@@ -181,7 +186,6 @@ impl Search {
                 Next::End => return self.end(index, searcher),
             }
         }
-        Step::Going
     }
 
     /// The next candidate that is a hit.
@@ -390,6 +394,7 @@ fn subsets(tickets: &[(u32, u64)], required: u32) -> Vec<Subset> {
         tickets: &[(u32, u64)],
         at: usize,
         required: u32,
+        chosen: usize,
         found: &mut Vec<Subset>,
         left: &mut usize,
     ) {
@@ -400,10 +405,10 @@ fn subsets(tickets: &[(u32, u64)], required: u32) -> Vec<Subset> {
         *left -= 1;
         if *size == required {
             found.push(Subset { tickets: vec![at], average: *created });
+            *left = left.saturating_sub(chosen);
         } else if *size < required {
             let from = found.len();
-            walk(tickets, at + 1, required - size, found, left);
-            *left = left.saturating_sub(found.len() - from);
+            walk(tickets, at + 1, required - size, chosen + 1, found, left);
             for subset in &mut found[from..] {
                 let count = subset.tickets.len() as u128;
                 let sum = u128::from(subset.average) * count + u128::from(*created);
@@ -411,7 +416,7 @@ fn subsets(tickets: &[(u32, u64)], required: u32) -> Vec<Subset> {
                 subset.tickets.push(at);
             }
         }
-        walk(tickets, at + 1, required, found, left);
+        walk(tickets, at + 1, required, chosen, found, left);
     }
     if tickets.iter().all(|(size, _)| *size == 1) {
         // As many subsets as there are ways to choose; only the oldest tickets are asked for.
@@ -424,7 +429,7 @@ fn subsets(tickets: &[(u32, u64)], required: u32) -> Vec<Subset> {
         };
     }
     let mut found = Vec::new();
-    walk(tickets, 0, required, &mut found, &mut { SUBSET_STEPS });
+    walk(tickets, 0, required, 0, &mut found, &mut { SUBSET_STEPS });
     found
 }
 
@@ -454,6 +459,7 @@ mod tests {
     #[test]
     fn hostile_sizes_end() {
         let tickets: Vec<_> = (0..1000).map(|at| (1 + u32::from(at % 2 == 0), at)).collect();
-        assert!(subsets(&tickets, 511).len() <= SUBSET_STEPS);
+        let found = subsets(&tickets, 511);
+        assert!(found.iter().map(|subset| subset.tickets.len()).sum::<usize>() <= 2 * SUBSET_STEPS);
     }
 }

@@ -1,5 +1,6 @@
 //! Names of fields and text values: each distinct one is kept once, for as long as it is used.
 
+use std::cell::Cell;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
@@ -17,6 +18,8 @@ pub(crate) struct Terms {
     texts: Vec<Text>,
     free: Vec<Term>,
     drawn: u64,
+    /// See [`Terms::take_looked`].
+    looked: Cell<usize>,
 }
 
 #[derive(Debug)]
@@ -31,7 +34,7 @@ struct Text {
 impl Terms {
     pub(crate) fn new(seed: u64) -> Terms {
         let ids = TextMap::with_hasher(KeyHash { seed });
-        Terms { ids, texts: Vec::new(), free: Vec::new(), drawn: 0 }
+        Terms { ids, texts: Vec::new(), free: Vec::new(), drawn: 0, looked: Cell::new(0) }
     }
 
     /// The term of a text, which one holder more has from now on.
@@ -88,6 +91,16 @@ impl Terms {
     /// Equal for all texts that a number in a query can mean, and for that number.
     pub(crate) fn key(&self, term: Term) -> u64 {
         self.texts[term.0 as usize].key
+    }
+
+    /// A pattern looks at so many bytes.
+    pub(crate) fn look(&self, bytes: usize) {
+        self.looked.set(self.looked.get() + bytes);
+    }
+
+    /// The bytes that patterns looked at since this was asked last: about a unit of work each.
+    pub(crate) fn take_looked(&self) -> usize {
+        self.looked.take()
     }
 
     /// Tells a term from those that had its place before.

@@ -46,7 +46,7 @@ fn plain(max_intervals: u32, counts: (i32, i32, i32)) -> Scene {
 impl Scene {
     /// Adds the next ticket, of a session of its own.
     fn add(&mut self, query: &str, properties: &str) -> u8 {
-        let session = char::from(b'A' + self.added);
+        let session = char::from(b'A'.wrapping_add(self.added));
         self.add_of(&session.to_string(), None, query, properties).unwrap()
     }
 
@@ -670,6 +670,43 @@ fn who_waits_for_cells_is_not_overtaken_by_those_alike() {
         scene.step();
         assert_eq!(scene.matches().len(), 1, "after {steps} steps");
     }
+}
+
+/// More groups than are met at once can be filled, but for a session that two of their hits share.
+#[test]
+fn the_last_of_many_groups_is_met_too() {
+    let mut scene = scene_with(Mode::Immediate, |settings| settings.rev_precision = false);
+    scene.counts = (3, 3, 1);
+    for number in 0..150 {
+        scene.add(&format!("+a:x -b:{number}"), "a=y");
+    }
+    scene.add("+k:1 -z:1", "a=y");
+    scene.add_of("w", None, "+a:none", "k=1").unwrap();
+    scene.add_of("x", None, "+a:none", "a=x").unwrap();
+    scene.step();
+    assert_eq!(scene.matches(), NONE);
+    scene.add_of("x", None, "+a:none", "a=x k=1").unwrap();
+    scene.step();
+    assert_eq!(scene.matches(), [[152, 154, 151]]);
+}
+
+#[test]
+fn a_pass_goes_on_while_new_shapes_come_and_go() {
+    let mut scene = scene_with(Mode::Immediate, |settings| settings.max_intervals = 1);
+    scene.counts = (2, 4, 1);
+    for _ in 0..100 {
+        scene.add("+a:none", "");
+    }
+    scene.step();
+    scene.pool.begin_pass(NOW);
+    scene.counts = (2, 2, 1);
+    for number in 0..250 {
+        let added = scene.add(&format!("+f{number}:1"), "");
+        scene.pool.step(16, NOW);
+        scene.pool.expel(ticket_id(added)).unwrap();
+        scene.added -= 1;
+    }
+    assert_eq!(scene.pool.active_len(), 0);
 }
 
 #[test]

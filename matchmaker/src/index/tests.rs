@@ -213,6 +213,7 @@ fn an_index_is_whole_while_tickets_of_many_shapes_come_and_go() {
             }
             if number % 250 == 0 {
                 pool.index.check();
+                check_seekers(&pool.index);
             }
         }
         assert_eq!(pool.index.shapes.len(), SHAPES_MAX);
@@ -227,6 +228,50 @@ fn an_index_is_whole_while_tickets_of_many_shapes_come_and_go() {
         assert!(!pool.has_work());
         assert!(pool.index.shapes.iter().all(|shape| shape.cells.is_empty()));
     }
+}
+
+/// Every group that accepts a ticket is found, a few at a time or all at once.
+fn check_seekers(index: &Index) {
+    for waiting in index.slots.iter().flatten().take(20) {
+        let all_by = |most| {
+            let (mut all, mut from) = (Vec::new(), Some(SeekerPosition::default()));
+            while let Some(position) = from {
+                let mut found = Vec::new();
+                from = index.seekers(waiting, position, most, &mut found);
+                all.extend(found.into_iter().map(|(id, _)| id));
+            }
+            all
+        };
+        let all = all_by(usize::MAX);
+        assert_eq!(all_by(1), all);
+        assert_eq!(all_by(7), all);
+        let accepting = (0..).map(GroupId).zip(&index.groups).filter(|(_, group)| {
+            group.as_ref().is_some_and(|group| {
+                let plan = index.plans.plan(group.plan);
+                group.counts.max() == waiting.counts.max()
+                    && plan.accepts(&waiting.subject(), &index.terms)
+            })
+        });
+        for (id, _) in accepting {
+            assert!(all.contains(&id));
+        }
+    }
+}
+
+/// A step that meets many long texts looks at few of them.
+#[test]
+fn what_patterns_look_at_is_part_of_the_budget() {
+    let mut pool = pool(Mode::Compatible, false);
+    let pair = Counts::new(2, 2, None).expect("good counts");
+    for number in 1..=100 {
+        let mut ticket = ticket(number, 1, pair, &[]);
+        ticket.string_properties.insert("text".into(), format!("{number}{}", "a".repeat(1000)));
+        pool.add(ticket, &Query::parse("properties.text:/.*b/").expect("a query")).expect("room");
+    }
+    pool.begin_pass(NOW);
+    let steps = (0..).take_while(|_| pool.step(100, NOW)).count();
+    assert!(steps > 100, "{steps}");
+    assert_eq!(pool.active_len(), 0);
 }
 
 #[test]

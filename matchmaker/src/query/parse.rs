@@ -1,7 +1,6 @@
 //! From text to clauses, as query_string 0.3.0 reads them.
 
 use std::iter::Peekable;
-use std::str::CharIndices;
 use std::vec;
 
 use base::limits;
@@ -29,13 +28,28 @@ enum Token {
 }
 
 struct Lexer<'a> {
-    characters: Peekable<CharIndices<'a>>,
+    text: &'a str,
+    /// How far it was read.
+    at: usize,
 }
 
 impl Lexer<'_> {
+    fn peek(&self) -> Option<char> {
+        self.text[self.at..].chars().next()
+    }
+
+    fn pop(&mut self) -> Option<char> {
+        let next = self.peek()?;
+        self.at += next.len_utf8();
+        Some(next)
+    }
+
     fn next(&mut self) -> Result<Option<(usize, Token)>, QueryError> {
-        while self.characters.next_if(|(_, c)| c.is_whitespace()).is_some() {}
-        let Some((position, first)) = self.characters.peek().copied() else {
+        while self.peek().is_some_and(char::is_whitespace) {
+            self.pop();
+        }
+        let position = self.at;
+        let Some(first) = self.peek() else {
             return Ok(None);
         };
         let single = match first {
@@ -46,10 +60,10 @@ impl Lexer<'_> {
             '<' => Token::Less,
             '=' => Token::Equal,
             '"' | '^' | '~' => {
-                self.characters.next();
-                let end = if first == '"' { "\"" } else { " " };
+                self.pop();
+                let end: &[u8] = if first == '"' { b"\"" } else { b" " };
                 let (text, _) = self.read(end);
-                if first == '"' && self.characters.next().is_none() {
+                if first == '"' && self.pop().is_none() {
                     return Err(QueryError { position, reason: Reason::Quote });
                 }
                 return Ok(Some((
@@ -62,7 +76,7 @@ impl Lexer<'_> {
                 )));
             }
             _ => {
-                let (text, escaped) = self.read(" :^~");
+                let (text, escaped) = self.read(b" :^~");
                 let number = text.starts_with(|c: char| c.is_ascii_digit())
                     && text.bytes().all(|byte| byte == b'.' || byte.is_ascii_digit())
                     && text.matches('.').count() <= 1;
@@ -73,18 +87,25 @@ impl Lexer<'_> {
                 });
             }
         };
-        self.characters.next();
+        self.pop();
         Ok(Some((position, single)))
     }
 
     /// Up to one of the characters in `end`, and whether any was escaped. A backslash that nothing
     /// follows is left out.
-    fn read(&mut self, end: &str) -> (String, bool) {
+    fn read(&mut self, end: &[u8]) -> (String, bool) {
         let (mut text, mut escaped) = (String::new(), false);
-        while let Some((_, c)) = self.characters.next_if(|(_, c)| !end.contains(*c)) {
-            if c != '\\' {
-                text.push(c);
-            } else if let Some((_, c)) = self.characters.next() {
+        loop {
+            let rest = &self.text[self.at..];
+            let plain = rest.bytes().position(|byte| byte == b'\\' || end.contains(&byte));
+            let plain = &rest[..plain.unwrap_or(rest.len())];
+            text.push_str(plain);
+            self.at += plain.len();
+            if self.peek() != Some('\\') {
+                return (text, escaped);
+            }
+            self.pop();
+            if let Some(c) = self.pop() {
                 escaped = true;
                 if !RESERVED.contains(c) {
                     text.push('\\');
@@ -92,13 +113,12 @@ impl Lexer<'_> {
                 text.push(c);
             }
         }
-        (text, escaped)
     }
 }
 
 /// Reads one clause or more.
 pub(super) fn parse(text: &str) -> Result<Kind, QueryError> {
-    let mut lexer = Lexer { characters: text.char_indices().peekable() };
+    let mut lexer = Lexer { text, at: 0 };
     let mut tokens = Vec::new();
     while let Some(token) = lexer.next()? {
         tokens.push(token);
