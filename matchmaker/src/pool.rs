@@ -145,6 +145,9 @@ impl Pool {
                 if counts.min() < counts.max() {
                     self.active.insert(entry.created, entry.slot);
                 }
+                if self.arrivals.len() > 2 * self.len() + 16 {
+                    self.arrivals.retain(|arrival| self.index.still(arrival.entry).is_some());
+                }
                 self.arrivals.push_back(Arrival::new(entry));
             }
         }
@@ -348,7 +351,7 @@ impl Pool {
         }
         let searches = is_last || self.settings.mode == Mode::Compatible;
         if searches && !self.is_paused {
-            let threshold = self.settings.interval * self.settings.rev_threshold;
+            let threshold = self.settings.interval.saturating_mul(self.settings.rev_threshold);
             let is_mutual = self.settings.rev_precision
                 && (threshold.is_zero() || now.since(pass.begun) < threshold);
             let aim = Aim::Pass { is_last };
@@ -382,5 +385,53 @@ impl Pool {
         {
             pass.search = None;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base::UserId;
+
+    use super::*;
+    use crate::ticket::{Counts, Presence};
+
+    #[test]
+    fn arrivals_of_those_who_left_are_forgotten_while_a_pool_is_paused() {
+        let settings = Settings {
+            mode: Mode::Immediate,
+            interval: Duration::MAX,
+            max_intervals: 1,
+            max_tickets: 1,
+            rev_precision: true,
+            rev_threshold: u32::MAX,
+        };
+        let mut pool = Pool::new(settings, 1);
+        pool.set_paused(true);
+        let query = Query::parse("*").expect("a query");
+        for number in 0..1000_u128 {
+            let id = TicketId::from_bytes(number.to_be_bytes());
+            let presence = Presence {
+                user_id: UserId::from_bytes([0; 16]),
+                session_id: SessionId::from_bytes([0; 16]),
+                username: "player".into(),
+            };
+            let ticket = Ticket {
+                id,
+                entries: vec![presence],
+                party: None,
+                counts: Counts::new(2, 4, None).expect("good counts"),
+                string_properties: BTreeMap::new(),
+                numeric_properties: BTreeMap::new(),
+                created: UnixTime(0),
+            };
+            pool.add(ticket, &query).expect("room");
+            pool.begin_pass(Instant(0));
+            pool.step(10, Instant(0));
+            assert!(pool.arrivals.len() < 40, "{}", pool.arrivals.len());
+            pool.expel(id).expect("it waits");
+        }
+        pool.set_paused(false);
+        while pool.step(10, Instant(0)) {}
+        assert!(pool.arrivals.is_empty() && pool.is_empty());
     }
 }
