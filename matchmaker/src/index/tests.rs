@@ -230,9 +230,11 @@ fn an_index_is_whole_while_tickets_of_many_shapes_come_and_go() {
     }
 }
 
-/// Every group that accepts a ticket is found, a few at a time or all at once.
+/// Every group that accepts a ticket, and is accepted by it where matches are mutual, is found, a
+/// few at a time or all at once.
 fn check_seekers(index: &Index) {
-    for waiting in index.slots.iter().flatten().take(20) {
+    let built = index.slots.iter().flatten().filter(|waiting| index.is_built(waiting.plan));
+    for waiting in built.take(20) {
         let all_by = |most| {
             let (mut all, mut from) = (Vec::new(), Some(SeekerPosition::default()));
             while let Some(position) = from {
@@ -248,8 +250,14 @@ fn check_seekers(index: &Index) {
         let accepting = (0..).map(GroupId).zip(&index.groups).filter(|(_, group)| {
             group.as_ref().is_some_and(|group| {
                 let plan = index.plans.plan(group.plan);
+                let is_accepted = |entry: &Entry| {
+                    let other = index.still(*entry).map(Waiting::subject);
+                    let accepts = |other| index.plan(waiting).accepts(&other, &index.terms);
+                    other.is_some_and(accepts)
+                };
                 group.counts.max() == waiting.counts.max()
                     && plan.accepts(&waiting.subject(), &index.terms)
+                    && (!index.is_mutual || group.line.after(0).iter().any(is_accepted))
             })
         });
         for (id, _) in accepting {
