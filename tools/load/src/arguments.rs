@@ -19,7 +19,7 @@ pub(crate) struct Arguments {
     /// User part of the Basic credentials of authentication calls.
     #[arg(long, default_value = "defaultkey")]
     pub server_key: String,
-    /// Open loop: requests, messages or pairs a second over all connections.
+    /// Open loop: requests, messages or formed matches a second over all connections.
     #[arg(
         long,
         conflicts_with = "closed",
@@ -29,7 +29,7 @@ pub(crate) struct Arguments {
     /// Closed loop, which is also what no rate means: each connection goes on when it is answered.
     #[arg(long)]
     pub closed: bool,
-    /// Connections of the HTTP scenarios and of ws-echo; pairs of matchmaker; sockets of idle;
+    /// Connections of the HTTP scenarios and of ws-echo; groups of matchmaker; sockets of idle;
     /// peers of slow-headers and half-open.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub connections: u32,
@@ -45,7 +45,7 @@ pub(crate) struct Arguments {
     /// relay: number of matches.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=50_000))]
     pub matches: u32,
-    /// relay: members of each match.
+    /// relay, matchmaker: members of each match.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(2..=1_000))]
     pub members: u32,
     /// relay, ws-echo: bytes of data in a message.
@@ -111,7 +111,7 @@ pub(crate) enum Scenario {
     SignInPassword,
     /// Members of relayed matches send each other data.
     Relay,
-    /// Pairs ask for an opponent until matched.
+    /// Groups ask for each other by a query; measured from the last ticket until all are told.
     Matchmaker,
     /// Hold sockets that do nothing.
     Idle,

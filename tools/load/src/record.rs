@@ -92,7 +92,7 @@ impl Record {
         let name = match self.noun {
             "requests" => "requests_per_s",
             "messages" => "messages_per_s",
-            _ => "pairs_per_s",
+            _ => "matches_per_s",
         };
         let rate = if time > 0.0 { count as f64 / time } else { 0.0 };
         self.figures.insert(0, (name, rate, "1/s"));

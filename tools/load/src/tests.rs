@@ -157,15 +157,21 @@ fn ws_echo_gets_its_messages_back() {
 }
 
 #[test]
-fn matchmaker_waits_for_both_of_a_pair() {
-    let words = "matchmaker --connections 2 --requests 20 --rate 2000";
-    let (record, fake) = run(Habit::Good, words);
-    check(&record, 20, &[]);
-    assert_eq!(record.figures[0].0, "pairs_per_s");
-    let seen = fake.seen.borrow();
-    let add = r#"{"matchmaker_add":{"min_count":2,"max_count":2,"query":"*"}}"#.to_owned();
-    assert_eq!(seen.envelopes, [add].into());
-    assert_eq!(seen.accounts.len(), 4);
+fn matchmaker_waits_for_all_of_a_group() {
+    for members in [2, 5] {
+        let words = format!("matchmaker --connections 2 --members {members} --requests 20");
+        let (record, fake) = run(Habit::Good, &format!("{words} --rate 2000"));
+        check(&record, 20, &[]);
+        assert_eq!(record.figures[0].0, "matches_per_s");
+        let seen = fake.seen.borrow();
+        let add = |room| {
+            format!(
+                r#"{{"matchmaker_add":{{"min_count":{members},"max_count":{members},"query":"+properties.room:{room}","string_properties":{{"room":"{room}"}}}}}}"#
+            )
+        };
+        assert_eq!(seen.envelopes, ["r0", "r1"].map(add).into());
+        assert_eq!(seen.accounts.len(), 2 * members);
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! at the end comes a quiet phase, in which everything has to be answered and to end.
 
 mod party;
+mod ticket;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -21,10 +22,10 @@ use matchmaker::Mode;
 use shard::{Disk, Hooks, Input, Rates};
 
 use crate::check::socket::{
-    Question, Socket, invariant_data_arrived, invariant_members_are_known, invariant_parties_agree,
-    invariant_statuses_are_known,
+    Question, Socket, invariant_data_arrived, invariant_members_are_known,
+    invariant_pairs_are_matched, invariant_parties_agree, invariant_statuses_are_known,
 };
-use crate::check::ticket::{Tickets, Wish};
+use crate::check::ticket::Tickets;
 use crate::check::{
     Acknowledged, invariant_deleted, invariant_linked, invariant_rows_belong_together,
     invariant_trail_is_whole,
@@ -162,6 +163,8 @@ impl Workload {
         };
         let hooks = Hooks { before: hooked(2), after: hooked(3) };
         let (single_session, has_single_socket) = (rng.below(8) == 0, rng.below(8) == 0);
+        let mode = if rng.below(2) == 0 { Mode::Immediate } else { Mode::Compatible };
+        let rev_precision = rng.below(4) == 0;
         let options = Options {
             single_session,
             single_socket: has_single_socket,
@@ -169,7 +172,8 @@ impl Workload {
             rates: Rates::default(),
             seed,
             shards,
-            mode: if rng.below(2) == 0 { Mode::Immediate } else { Mode::Compatible },
+            mode,
+            rev_precision,
             hooks,
             answers_hooks: true,
             queue: (rng.below(2) == 0).then_some(ShardId(0)),
@@ -195,7 +199,7 @@ impl Workload {
             operated: 0,
             matches: BTreeSet::new(),
             parties: BTreeSet::new(),
-            tickets: Tickets::default(),
+            tickets: Tickets::new(mode, rev_precision),
             acknowledged: Acknowledged::default(),
             durable: base::Offset(0),
         }
@@ -211,7 +215,8 @@ impl Workload {
             20..38 => self.call_as_somebody(),
             38..46 => self.open_socket(),
             46..50 => self.lose_connection(),
-            50..87 => self.say_something(),
+            50..84 => self.say_something(),
+            84..87 => self.queue_up(),
             87..93 => self.halt_or_let_go(),
             93..95 => self.let_time_pass(),
             95..97 => self.cluster.crowd(),
@@ -482,8 +487,9 @@ impl Workload {
             }
             6 => (Question::SetStatus { is_online: false }, "\"status_update\":{}".to_owned()),
             7 | 8 => {
-                let (wish, counts) = self.any_wish();
-                (Question::TicketAdd(wish), format!("\"matchmaker_add\":{{{counts}}}"))
+                let wish = self.any_wish();
+                let message = format!("\"matchmaker_add\":{{{wish}}}");
+                (Question::TicketAdd(wish), message)
             }
             9 => {
                 let known: Vec<_> = self.tickets.known().map(str::to_owned).collect();
@@ -499,15 +505,6 @@ impl Workload {
                 (Question::Leave { id }, message)
             }
         }
-    }
-
-    fn any_wish(&mut self) -> (Wish, String) {
-        let min = 2 + self.rng.below(2);
-        let max = min + self.rng.below(3);
-        let multiple = 1 + self.rng.below(2) * u32::from(min == 2 && max.is_multiple_of(2));
-        let counts =
-            format!("\"min_count\":{min},\"max_count\":{max},\"count_multiple\":{multiple}");
-        (Wish { min, max, multiple }, counts)
     }
 
     fn halt_or_let_go(&mut self) {
@@ -610,7 +607,7 @@ impl Workload {
             assert!(self.calls.is_empty() && self.sockets.is_empty(), "a crash loses all clients");
             self.matches.clear();
             self.parties.clear();
-            self.tickets = Tickets::default();
+            self.tickets.forget_all();
             self.acknowledged.invariant_is_durable(&self.cluster.store);
             invariant_rows_belong_together(&self.cluster.store);
             self.cluster.forget_gone();
@@ -757,6 +754,7 @@ impl Workload {
     fn rest(&mut self) {
         self.let_go();
         self.cluster.live_on();
+        self.pair_up();
         self.settle();
         self.cluster.advance(TASK_DEADLINE);
         self.judge();
@@ -779,6 +777,7 @@ impl Workload {
         invariant_members_are_known(&sockets);
         invariant_parties_agree(&sockets);
         invariant_statuses_are_known(&sockets);
+        invariant_pairs_are_matched(&sockets, &self.tickets);
         self.invariant_kicked();
         self.probe_data();
         for connection in std::mem::take(&mut self.sockets).into_keys() {

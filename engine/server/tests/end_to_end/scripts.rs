@@ -96,6 +96,14 @@ fn parties_live_across_cores_with_the_stock_sdk() {
     run("engine/server/tests/parties.mjs", &Server::start_with(3, config));
 }
 
+/// Rows 301, 364, 384 to 394, 396, 397, 399, 401 and 403.
+#[test]
+fn tickets_are_matched_as_their_queries_say_with_the_stock_sdk() {
+    let config = "[matchmaker]\ninterval_sec = 1\n[placement]\nsessions = \"spread\"\n\
+                  [rate_limit]\nenabled = false\n";
+    run("engine/server/tests/matchmaking.mjs", &Server::start_with(2, config));
+}
+
 /// Row 429.
 #[test]
 fn with_single_party_the_stock_sdk_is_in_one_at_a_time() {

@@ -77,8 +77,8 @@ pub(crate) struct Fake {
     habit: Habit,
     pub seen: RefCell<Seen>,
     matches: RefCell<BTreeMap<String, Vec<Rc<TcpStream>>>>,
-    /// The player who waits for an opponent.
-    ticket: RefCell<Option<Rc<TcpStream>>>,
+    /// Who waits, by what they ask for.
+    tickets: RefCell<BTreeMap<String, Vec<Rc<TcpStream>>>>,
     has_lost: RefCell<bool>,
 }
 
@@ -91,7 +91,7 @@ impl Fake {
             habit,
             seen: RefCell::default(),
             matches: RefCell::default(),
-            ticket: RefCell::default(),
+            tickets: RefCell::default(),
             has_lost: RefCell::new(false),
         });
         tokio::task::spawn_local({
@@ -257,12 +257,13 @@ impl Fake {
             "match_data_send" => self.relay(stream, fields)?,
             "matchmaker_add" => {
                 reply("matchmaker_ticket", json!({"ticket": "t"}));
-                let other = self.ticket.borrow_mut().take();
-                let Some(other) = other else {
-                    *self.ticket.borrow_mut() = Some(stream.clone());
+                let tickets = &mut *self.tickets.borrow_mut();
+                let waiting = tickets.entry(fields["query"].to_string()).or_default();
+                waiting.push(stream.clone());
+                if (waiting.len() as u64) < fields["max_count"].as_u64()? {
                     return Some(());
-                };
-                for player in [&other, stream] {
+                }
+                for player in &std::mem::take(waiting) {
                     let matched = json!({"ticket": "t", "token": "a.b.c", "users": [], "self": {}});
                     say(player, &json!({"matchmaker_matched": matched}));
                 }

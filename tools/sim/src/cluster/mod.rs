@@ -59,6 +59,8 @@ pub struct Options {
     pub seed: u64,
     pub shards: usize,
     pub mode: Mode,
+    /// Whether all members of a match have to accept each other.
+    pub rev_precision: bool,
     pub hooks: Hooks,
     /// Whether hooks answer by themselves, as the seed chooses.
     pub answers_hooks: bool,
@@ -104,6 +106,7 @@ impl Default for Options {
             seed: 1,
             shards: 3,
             mode: Mode::Immediate,
+            rev_precision: false,
             hooks: Hooks::default(),
             answers_hooks: false,
             single_session: false,
@@ -693,8 +696,9 @@ fn config(options: &Options, incarnation: u32) -> Config {
             interval: INTERVAL,
             max_intervals: 2,
             max_tickets: 3,
-            rev_precision: false,
-            rev_threshold: 1,
+            rev_precision: options.rev_precision,
+            // Whatever a pass takes, the invariant holds.
+            rev_threshold: 0,
         },
         hooks: options.hooks.clone(),
         sampling: Sampling::of_ratio(0.5),

@@ -38,8 +38,8 @@ impl Workload {
             14 if self.rng.below(2) == 0 => about("close", ""),
             15 => about("join_request_list", ""),
             17 => {
-                let (wish, counts) = self.any_wish();
-                let (_, message) = about("matchmaker_add", &format!(",{counts}"));
+                let wish = self.any_wish();
+                let (_, message) = about("matchmaker_add", &format!(",{wish}"));
                 (Question::PartyTicketAdd(wish), message)
             }
             18 => {
