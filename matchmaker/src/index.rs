@@ -64,6 +64,11 @@ impl Waiting {
             party: self.party,
         }
     }
+
+    pub(crate) fn shares_session(&self, other: &Waiting) -> bool {
+        let mut sessions = self.entries.iter().map(|entry| entry.session_id);
+        sessions.any(|session| other.entries.iter().any(|entry| entry.session_id == session))
+    }
 }
 
 /// What the queries of one shape ask for.

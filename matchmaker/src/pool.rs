@@ -281,7 +281,7 @@ impl Pool {
             match arrival.step(&mut self.index, self.settings.rev_precision, &mut rest) {
                 crate::arrival::Step::Going => break false,
                 crate::arrival::Step::Done => break true,
-                crate::arrival::Step::Found(members) => self.form(&members),
+                crate::arrival::Step::Found(members) => self.form(&members, &mut rest),
             }
         };
         *left -= (quantum - rest).max(1);
@@ -319,7 +319,7 @@ impl Pool {
                 Step::Found(mut members) => {
                     members.push(search.searcher.slot);
                     pass.search = None;
-                    self.form(&members);
+                    self.form(&members, left);
                 }
             }
         }
@@ -362,9 +362,10 @@ impl Pool {
         true
     }
 
-    fn form(&mut self, members: &[Slot]) {
+    fn form(&mut self, members: &[Slot], left: &mut usize) {
         let waiting = members.iter().map(|slot| self.index.waiting(*slot));
-        let tickets = waiting.map(|waiting| self.index.ticket(waiting)).collect();
+        let tickets: Vec<_> = waiting.map(|waiting| self.index.ticket(waiting)).collect();
+        *left = left.saturating_sub(tickets.iter().map(|ticket| ticket.entries.len()).sum());
         self.take_all(members);
         self.formed.push_back(Match { tickets });
     }

@@ -76,7 +76,6 @@ struct Source {
 #[derive(Debug)]
 pub(crate) struct Search {
     pub(crate) searcher: Entry,
-    sessions: IdSet<SessionId>,
     aim: Aim,
     is_mutual: bool,
     /// The newest ticket that belongs to the search.
@@ -135,7 +134,6 @@ impl Search {
         let is_ordered = index.plan(waiting).is_flat() && index.is_in_order(waiting.plan);
         Search {
             searcher,
-            sessions: waiting.entries.iter().map(|entry| entry.session_id).collect(),
             aim,
             is_mutual,
             until: index.newest(),
@@ -269,8 +267,8 @@ impl Search {
     ) -> Option<Vec<Slot>> {
         self.joined = None;
         let hit = index.waiting(entry.slot);
-        *budget = budget.saturating_sub(hit.entries.len() / 16);
-        if hit.entries.iter().any(|entry| self.sessions.contains(&entry.session_id)) {
+        *budget = budget.saturating_sub(hit.entries.len() * searcher.entries.len() / 64);
+        if hit.shares_session(searcher) {
             self.has_conflict = true;
             return None;
         }
