@@ -202,7 +202,8 @@ impl Arrival {
                 *budget = budget.saturating_sub(1);
                 let mut rest = group.line.after(turn.tried).iter();
                 let Some(next) = rest.find(|entry| index.still(**entry).is_some()) else {
-                    (*at, *turn) = (*at + 1, Turn::default());
+                    let is_over = index.group_mut(id).is_none_or(|group| group.ends_turn(turn.met));
+                    (*at, *turn) = (*at + usize::from(is_over), Turn::default());
                     return None;
                 };
                 (turn.tries, turn.tried, turn.met) = (turn.tries + 1, next.created, met);
@@ -221,13 +222,10 @@ impl Arrival {
                 Some(Step::Found(members))
             }
             search::Step::Failed { accepted, has_conflict } => {
+                let group = index.group_mut(id).expect("it was just there");
+                group.fill = accepted + (met - turn.met);
                 if !has_conflict || turn.tries >= TRIES_MAX {
-                    let group = index.group_mut(id).expect("it was just there");
-                    let new = met - turn.met;
-                    group.fill = accepted + new;
-                    // Who came meanwhile did not see that it could be filled.
-                    let is_over = std::mem::replace(&mut group.is_counted, true) || new == 0;
-                    let is_over = is_over || !group.could_fill();
+                    let is_over = group.ends_turn(turn.met);
                     (*at, *turn) = (*at + usize::from(is_over), Turn::default());
                 }
                 None

@@ -178,6 +178,13 @@ impl Group {
         self.met += u64::from(players);
     }
 
+    /// Its fill was counted, but for those whom it met since it had met so many; says whether none
+    /// of them has to be looked for: who came before the first count did not see that it could be
+    /// filled.
+    pub(crate) fn ends_turn(&mut self, met: u64) -> bool {
+        std::mem::replace(&mut self.is_counted, true) || self.met == met || !self.could_fill()
+    }
+
     /// Whether there may be enough players for one of its tickets.
     pub(crate) fn could_fill(&self) -> bool {
         let own = if self.is_selfless { self.size } else { 0 };

@@ -630,6 +630,18 @@ fn immediate_mode_matches_a_new_ticket_that_a_waiting_one_accepts() {
 }
 
 #[test]
+fn a_ticket_that_found_only_its_own_session_is_searched_again() {
+    let mut scene = scene_with(Mode::Immediate, |settings| settings.rev_precision = false);
+    scene.add_of("A", None, "+a:x", "a=y").unwrap();
+    scene.add_of("A", None, "*", "a=x").unwrap();
+    scene.step();
+    assert!(scene.matches().is_empty());
+    scene.add_of("B", None, "+a:none", "a=z").unwrap();
+    scene.step();
+    assert_eq!(scene.matches(), [[3, 2]]);
+}
+
+#[test]
 fn a_new_ticket_that_is_met_while_another_one_searches_is_not_forgotten() {
     for steps in 0..20 {
         let mut scene = scene_with(Mode::Immediate, |settings| settings.rev_precision = false);

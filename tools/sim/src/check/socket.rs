@@ -368,15 +368,9 @@ pub fn invariant_members_are_known(sockets: &[&Socket]) {
 /// In immediate mode, at rest: of two players who wait for one other each, none accepts the other;
 /// where matches are mutual, not both.
 pub fn invariant_pairs_are_matched(sockets: &[&Socket], tickets: &Tickets) {
-    // FIXME: not for players with several tickets. A ticket that has found only those of its own
-    // session leaves its group uncounted, and tickets that come later do not make it search.
-    let has_one = |socket: &Socket| {
-        socket.tickets.len() == 1 && socket.me.as_ref().is_none_or(|me| !tickets.is_in_party(me))
-    };
     let waiting: Vec<_> = sockets
         .iter()
         .enumerate()
-        .filter(|(_, socket)| has_one(socket))
         .flat_map(|(index, socket)| socket.tickets.iter().map(move |ticket| (index, ticket)))
         .collect();
     for (at, (one, ticket)) in waiting.iter().enumerate() {
