@@ -93,8 +93,8 @@ impl Players {
         // How many tickets of its max count each place has, and then how many lie in the span of
         // ratings, decides how long tickets wait.
         let per_place = match case {
-            Case::OneOnOne => 12,
-            Case::FiveOnFive => 25,
+            Case::OneOnOne => 14,
+            Case::FiveOnFive => 22,
             Case::Queries => 50, // tickets of a room
         };
         let places = u32::try_from((waiting / per_place).max(1)).expect("a few millions at most");
@@ -240,9 +240,7 @@ fn steady(case: Case, waiting: usize, seconds: usize, seed: usize) {
     // To the steady state: first all at once, then as they come and go.
     let per_tick = arrivals_per_s(waiting) as f64 / TICKS_PER_S as f64;
     let used = USED.load(Ordering::Relaxed);
-    while pool.len() < waiting {
-        add_one(&mut players, &mut pool, &mut owners);
-    }
+    fill(waiting, &mut players, &mut pool, &mut owners);
     println!("bytes_per_ticket {:.0}", per_ticket(used, &owners));
 
     let mut ticks = Vec::new();
@@ -398,9 +396,7 @@ fn queries(waiting: usize, seconds: usize, seed: usize) {
     let mut pool = pool(true);
     let mut owners = Owners::default();
     let used = USED.load(Ordering::Relaxed);
-    while pool.len() < waiting {
-        add_one(&mut players, &mut pool, &mut owners);
-    }
+    fill(waiting, &mut players, &mut pool, &mut owners);
     println!("bytes_per_ticket {:.0}", per_ticket(used, &owners));
     let (mut adds, mut busy) = (0_u32, Duration::ZERO);
     let mut times = Vec::new();
@@ -438,9 +434,7 @@ fn count(case: Case, waiting: usize, adds: usize) {
     let mut players = Players::new(case, waiting, 1);
     let mut pool = pool(case == Case::Queries);
     let mut owners = Owners::default();
-    while pool.len() < waiting {
-        add_one(&mut players, &mut pool, &mut owners);
-    }
+    fill(waiting, &mut players, &mut pool, &mut owners);
     let mut dice = players.rng.child("dice");
     for _ in 0..adds {
         let (ticket, query) = players.next();
@@ -457,6 +451,16 @@ fn add_and_cancel(pool: &mut Pool, ticket: Ticket, query: &str, (id, owner): (Ti
     pool.remove(id, owner).expect("it waits");
     pool.add(ticket, &Query::parse(query).expect("a good query")).expect("room");
     while pool.step(BUDGET, Instant(0)) {}
+}
+
+/// Until so many wait, or more come no nearer to it.
+fn fill(waiting: usize, players: &mut Players, pool: &mut Pool, owners: &mut Owners) {
+    for _ in 0..2 * waiting {
+        if pool.len() >= waiting {
+            return;
+        }
+        add_one(players, pool, owners);
+    }
 }
 
 fn add_one(players: &mut Players, pool: &mut Pool, owners: &mut Owners) {
