@@ -28,7 +28,7 @@ impl fmt::Display for Error {
             Error::MaxCount => "The maximum count must be at least the minimum, at most 1024.",
             Error::CountMultiple => "The count multiple must divide both counts.",
             Error::Presences => "A ticket needs players, each of them once.",
-            Error::TooManyTickets => "There are too many tickets of this session or party.",
+            Error::TooManyTickets => "The session or party has too many tickets.",
             Error::PoolFull => "Too many tickets are waiting.",
             Error::NotFound => "The ticket was not found.",
         })
