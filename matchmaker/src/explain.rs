@@ -6,8 +6,15 @@ use crate::index::Waiting;
 use crate::pool::Pool;
 use crate::ticket::{Error, Presence, Ticket};
 
-/// Tickets that one call of [`Pool::explain`] looks at.
-const LOOKS: usize = 2_000;
+/// What one call of [`Pool::explain`] costs, about, in the units of [`Pool::step`].
+const BUDGET: usize = 2_000;
+
+/// The reasons that are no clauses, in the order in which they are looked at.
+const OTHER_REASONS: [&str; 3] = [
+    "its counts do not lie inside",
+    "it is of the same session or party",
+    "its query excludes the ticket",
+];
 
 /// A ticket that waits.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,8 +81,8 @@ impl Pool {
         }
     }
 
-    /// Why a ticket waits. Looks at a bounded number of tickets: call it again with what it gave,
-    /// until that is whole.
+    /// Why a ticket waits. Does a bounded part of the work: call it again with what it gave, until
+    /// that is whole.
     pub fn explain(&self, id: TicketId, so_far: Option<Explanation>) -> Result<Explanation, Error> {
         let slot = self.index.find(id).ok_or(Error::NotFound)?;
         let me = self.index.waiting(slot);
@@ -93,43 +100,107 @@ impl Pool {
         });
         let mine =
             |entry: &Presence| me.entries.iter().any(|own| own.session_id == entry.session_id);
-        let mut rest = self.index.stored(so_far.next.unwrap_or(usize::MAX));
-        for (_, other) in rest.by_ref().take(LOOKS).filter(|(_, other)| other.id != id) {
-            so_far.others += 1;
-            let mut lacks = Vec::new();
-            let excluded = plan.excludes(&other.subject(), terms);
-            for ((clause, count), _) in
-                so_far.by_clause.iter_mut().zip(excluded).filter(|(_, excludes)| *excludes)
-            {
-                *count += 1;
-                lacks.push(clause.clone());
+        let (from, mut left) = (so_far.next.unwrap_or(usize::MAX), BUDGET);
+        so_far.next = None;
+        terms.take_looked();
+        for (place, other) in self.index.stored(from) {
+            if left == 0 {
+                so_far.next = Some(place);
+                break;
             }
+            if other.id == id {
+                continue;
+            }
+            so_far.others += 1;
             let is_inside =
                 me.counts.min() <= other.counts.min() && other.counts.max() <= me.counts.max();
             let is_own =
                 other.entries.iter().any(mine) || (me.party.is_some() && me.party == other.party);
             let is_refused = self.settings.rev_precision
                 && !self.index.plan(other).accepts(&me.subject(), terms);
-            for (is_excluded, count, lack) in [
-                (!is_inside, &mut so_far.by_counts, "its counts do not lie inside"),
-                (is_own, &mut so_far.by_owner, "it is of the same session or party"),
-                (is_refused, &mut so_far.by_their_query, "its query excludes the ticket"),
-            ] {
-                if is_excluded {
-                    *count += 1;
-                    lacks.push(lack.to_owned());
-                }
+            let by_clause = plan.excludes(&other.subject(), terms);
+            let others = [!is_inside, is_own, is_refused];
+            let cost = plan.weight() + terms.take_looked();
+            left = left.saturating_sub(cost);
+
+            let counts = [&mut so_far.by_counts, &mut so_far.by_owner, &mut so_far.by_their_query];
+            for (count, excludes) in counts.into_iter().zip(others) {
+                *count += u64::from(excludes);
             }
-            so_far.acceptable += u64::from(lacks.is_empty());
+            for ((_, count), excludes) in so_far.by_clause.iter_mut().zip(&by_clause) {
+                *count += u64::from(*excludes);
+            }
+            let reasons = by_clause.iter().chain(&others).filter(|excludes| **excludes).count();
+            so_far.acceptable += u64::from(reasons == 0);
             let is_nearer = so_far.nearest.as_ref().is_none_or(|nearest| {
-                (lacks.len(), other.created) < (nearest.lacks.len(), nearest.created)
+                (reasons, other.created) < (nearest.lacks.len(), nearest.created)
             });
             if is_nearer {
+                let clauses = so_far.by_clause.iter().map(|(clause, _)| clause.as_str());
+                let names = clauses.zip(by_clause).chain(OTHER_REASONS.into_iter().zip(others));
+                let lacks = names.filter(|(_, excludes)| *excludes);
+                let lacks = lacks.map(|(reason, _)| reason.to_owned()).collect();
                 let created = other.created;
                 so_far.nearest = Some(Nearest { ticket: other.id, created, lacks });
             }
         }
-        so_far.next = rest.next().map(|(place, _)| place);
         Ok(so_far)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use base::{SessionId, UnixTime, UserId};
+
+    use super::*;
+    use crate::{Counts, Mode, Query, Settings};
+
+    /// Expensive patterns over long texts cost no more at once than cheap ones.
+    #[test]
+    fn an_explanation_is_made_in_bounded_parts() {
+        let settings = Settings {
+            mode: Mode::Compatible,
+            interval: Duration::from_secs(1),
+            max_intervals: 2,
+            max_tickets: 1,
+            rev_precision: false,
+            rev_threshold: 1,
+        };
+        let mut pool = Pool::new(settings, 1);
+        let id = |number: u8| TicketId::from_bytes([number; 16]);
+        for number in 1..=100 {
+            let presence = Presence {
+                user_id: UserId::from_bytes([number; 16]),
+                session_id: SessionId::from_bytes([number; 16]),
+                username: "".into(),
+            };
+            let ticket = Ticket {
+                id: id(number),
+                entries: vec![presence],
+                party: None,
+                counts: Counts::new(2, 2, None).expect("good counts"),
+                string_properties: [("text".into(), format!("{number}{}", "a".repeat(1000)))]
+                    .into(),
+                numeric_properties: [].into(),
+                created: UnixTime(0),
+            };
+            let query = Query::parse("+properties.text:/.*b/ +properties.a:x").expect("a query");
+            pool.add(ticket, &query).expect("room");
+        }
+        let (mut parts, mut so_far) = (0, None);
+        let whole = loop {
+            let part = pool.explain(id(1), so_far).expect("it waits");
+            parts += 1;
+            if part.is_whole() {
+                break part;
+            }
+            so_far = Some(part);
+        };
+        assert!(parts > 20, "{parts}");
+        assert_eq!((whole.others, whole.acceptable), (99, 0));
+        assert!(whole.by_clause.iter().all(|(_, tickets)| *tickets == 99), "{whole:?}");
+        assert_eq!(whole.nearest.expect("99 are there").lacks.len(), 2);
     }
 }
