@@ -168,7 +168,7 @@ mod tests {
             rev_precision: false,
             rev_threshold: 1,
         };
-        let mut pool = Pool::new(settings, 1);
+        let mut pool = Pool::new(settings, 1, "n");
         let id = |number: u8| TicketId::from_bytes([number; 16]);
         for number in 1..=100 {
             let presence = Presence {

@@ -261,7 +261,7 @@ pub(crate) struct SeekerPosition {
 }
 
 impl Index {
-    pub(crate) fn new(seed: u64, is_mutual: bool) -> Index {
+    pub(crate) fn new(seed: u64, is_mutual: bool, node: &str) -> Index {
         let all = Shape {
             fixed: Box::default(),
             spanned: None,
@@ -271,7 +271,7 @@ impl Index {
             seekers: BTreeSet::new(),
         };
         Index {
-            terms: Terms::new(seed),
+            terms: Terms::new(seed, node),
             plans: Plans::new(seed),
             places: Vec::new(),
             slots: Vec::new(),

@@ -341,7 +341,8 @@ impl Leaf {
             Column::CreatedAt => of(Value::Number(subject.created.0 as f64)),
             Column::Ticket => of(Value::Text(&subject.id.to_string())),
             Column::PartyId => {
-                let text = subject.party.map(|party| party.to_string()).unwrap_or_default();
+                let id = subject.party.map(|party| format!("{party}.{}", terms.node));
+                let text = id.unwrap_or_default();
                 of(Value::Text(&text))
             }
             Column::Unknown => None,

@@ -83,10 +83,11 @@ struct Pass {
 }
 
 impl Pool {
-    /// The seed keeps clients from making texts and numbers collide.
-    pub fn new(settings: Settings, seed: u64) -> Pool {
+    /// The seed keeps clients from making texts and numbers collide; the node's name is a part of
+    /// the ids of parties, as clients know them.
+    pub fn new(settings: Settings, seed: u64, node: &str) -> Pool {
         Pool {
-            index: Index::new(seed, settings.rev_precision),
+            index: Index::new(seed, settings.rev_precision, node),
             settings,
             active: BTreeMap::new(),
             pass: None,
@@ -406,7 +407,7 @@ mod tests {
             rev_precision: true,
             rev_threshold: u32::MAX,
         };
-        let mut pool = Pool::new(settings, 1);
+        let mut pool = Pool::new(settings, 1, "n");
         pool.set_paused(true);
         let query = Query::parse("*").expect("a query");
         for number in 0..1000_u128 {

@@ -137,7 +137,7 @@ mod tests {
             strings in prop::collection::btree_map("[a-c]?", "([a-c]?|2020-01-0[1-9])", 0..4),
             numbers in prop::collection::btree_map("[a-c]?", -1e9..1e9_f64, 0..4),
         ) {
-            let mut terms = Terms::new(1);
+            let mut terms = Terms::new(1, "n");
             let row = pack(&strings, &numbers, &mut terms);
             prop_assert_eq!(unpack(&row, &terms), (strings, numbers));
             release(&row, &mut terms);

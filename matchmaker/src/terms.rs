@@ -20,6 +20,8 @@ pub(crate) struct Terms {
     drawn: u64,
     /// See [`Terms::take_looked`].
     looked: Cell<usize>,
+    /// The name of the node, in the ids of parties.
+    pub(crate) node: Box<str>,
 }
 
 #[derive(Debug)]
@@ -32,9 +34,16 @@ struct Text {
 }
 
 impl Terms {
-    pub(crate) fn new(seed: u64) -> Terms {
+    pub(crate) fn new(seed: u64, node: &str) -> Terms {
         let ids = TextMap::with_hasher(KeyHash { seed });
-        Terms { ids, texts: Vec::new(), free: Vec::new(), drawn: 0, looked: Cell::new(0) }
+        Terms {
+            ids,
+            texts: Vec::new(),
+            free: Vec::new(),
+            drawn: 0,
+            looked: Cell::new(0),
+            node: node.into(),
+        }
     }
 
     /// The term of a text, which one holder more has from now on.
@@ -126,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_text_is_kept_once_and_for_as_long_as_it_is_held() {
-        let mut terms = Terms::new(1);
+        let mut terms = Terms::new(1, "n");
         let a = terms.hold("a");
         assert_eq!(terms.hold("a"), a);
         let b = terms.hold("b");
@@ -143,7 +152,7 @@ mod tests {
 
     #[test]
     fn texts_of_one_number_share_its_key() {
-        let mut terms = Terms::new(1);
+        let mut terms = Terms::new(1, "n");
         let keys = ["10", "10.0", "1e1"].map(|text| {
             let term = terms.hold(text);
             terms.key(term)

@@ -32,7 +32,7 @@ fn scene_with(mode: Mode, change: impl Fn(&mut Settings)) -> Scene {
         rev_threshold: 1,
     };
     change(&mut settings);
-    Scene { pool: Pool::new(settings, 1), added: 0, counts: (2, 2, 1) }
+    Scene { pool: Pool::new(settings, 1, "n"), added: 0, counts: (2, 2, 1) }
 }
 
 /// A compatible one without mutual checks.
@@ -626,6 +626,27 @@ fn immediate_mode_matches_a_new_ticket_that_a_waiting_one_accepts() {
         scene.add("+a:none", new);
         scene.step();
         assert_eq!(scene.matches(), [[2, 1]], "{query}");
+    }
+}
+
+#[test]
+fn a_party_is_found_by_the_id_that_clients_know() {
+    for (id, expected) in [(format!("{}.n", party_id('B')), 1), (party_id('B').to_string(), 0)] {
+        let mut scene = scene_with(Mode::Immediate, |settings| settings.rev_precision = false);
+        scene.counts = (3, 3, 1);
+        scene.add_party("BC", "+a:none", "");
+        let ticket = Ticket {
+            id: ticket_id(9),
+            entries: vec![presence('A')],
+            party: None,
+            counts: Counts::new(3, 3, None).unwrap(),
+            string_properties: [].into(),
+            numeric_properties: [].into(),
+            created: UnixTime(7),
+        };
+        scene.pool.add(ticket, &Query::parse(&format!("+party_id:{id}")).unwrap()).unwrap();
+        scene.step();
+        assert_eq!(scene.matches().len(), expected, "{id}");
     }
 }
 

@@ -29,7 +29,7 @@ impl Document for Waiting {
             "max_count" => accepts(Value::Number(ticket.counts.max().into())),
             "created_at" => accepts(Value::Number(ticket.created.0 as f64)),
             "party_id" => {
-                accepts(Value::Text(&ticket.party.map_or(String::new(), |p| p.to_string())))
+                accepts(Value::Text(&ticket.party.map_or(String::new(), |p| format!("{p}.n"))))
             }
             field => {
                 let Some(name) = field.strip_prefix("properties.") else { return false };
@@ -308,7 +308,7 @@ fn query() -> impl Strategy<Value = String> {
         "created_at:>0",
         "created_at:<5000",
         "party_id:\"\"",
-        "party_id:01010101-0101-0101-0101-010101010101",
+        "party_id:01010101-0101-0101-0101-010101010101.n",
         "party_id:/0[12].*/",
         "ticket:/.*1/",
         "ticket:>0",
@@ -404,7 +404,7 @@ struct World {
 impl World {
     fn new(mode: Mode, rev_precision: bool) -> World {
         let settings = settings(mode, rev_precision);
-        let pool = Pool::new(settings.clone(), 7);
+        let pool = Pool::new(settings.clone(), 7, "n");
         World { pool, model: Model::new(settings), added: 0 }
     }
 

@@ -222,7 +222,7 @@ fn pool(rev_precision: bool) -> Pool {
         rev_precision,
         rev_threshold: 1,
     };
-    Pool::new(settings, 7)
+    Pool::new(settings, 7, "node")
 }
 
 /// Arrivals a second: a ticket waits for ten seconds, as things are in a steady state; in the pool

@@ -219,7 +219,7 @@ impl Shard {
             sampler: Rng::from_seed(seed).child("traces"),
             verified: Verified::default(),
             limiter: Limiter::new(config.rates, &mut Rng::from_seed(seed).child("rates")),
-            view: View::new(key_seed(seed)),
+            view: View::new(hash_seed(seed, "keys")),
             next_batch: 1,
             held: Held::default(),
             holds: Holds::default(),
@@ -240,7 +240,11 @@ impl Shard {
             relays: IdMap::default(),
             parties: BTreeMap::new(),
             traced_matches: BTreeMap::new(),
-            pool: matchmaker::Pool::new(config.matchmaker.clone(), pool_seed(seed)),
+            pool: matchmaker::Pool::new(
+                config.matchmaker.clone(),
+                hash_seed(seed, "pool"),
+                &config.name,
+            ),
             completions: VecDeque::new(),
             local: VecDeque::new(),
             ready: VecDeque::new(),
@@ -458,14 +462,8 @@ impl Shard {
 }
 
 /// What keys that clients choose are hashed with.
-fn pool_seed(seed: [u8; 32]) -> u64 {
+fn hash_seed(seed: [u8; 32], label: &str) -> u64 {
     let mut bytes = [0; 8];
-    Rng::from_seed(seed).child("pool").fill(&mut bytes);
-    u64::from_le_bytes(bytes)
-}
-
-fn key_seed(seed: [u8; 32]) -> u64 {
-    let mut bytes = [0; 8];
-    Rng::from_seed(seed).child("keys").fill(&mut bytes);
+    Rng::from_seed(seed).child(label).fill(&mut bytes);
     u64::from_le_bytes(bytes)
 }

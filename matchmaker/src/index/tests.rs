@@ -144,7 +144,7 @@ fn pool(mode: Mode, rev_precision: bool) -> Pool {
         rev_precision,
         rev_threshold: 0,
     };
-    Pool::new(settings, 7)
+    Pool::new(settings, 7, "n")
 }
 
 fn ticket(number: u64, entries: usize, counts: Counts, properties: &[(String, f64)]) -> Ticket {
