@@ -45,7 +45,8 @@ impl UnixTime {
             allowed.contains(text.get(at..=at)?).then_some(())?;
         }
         let (year, month, day) = (number(text, 0, 4)?, number(text, 5, 7)?, number(text, 8, 10)?);
-        let days = days_from_civil(year, month, day)?;
+        let [year, month, day] = [year, month, day].map(u64::cast_signed);
+        let days = u64::try_from(days_from_civil(year, month, day)?).ok()?;
         let (hour, minute, second) =
             (number(text, 11, 13)?, number(text, 14, 16)?, number(text, 17, 19)?);
         if hour > 23 || minute > 59 || second > 59 {
@@ -85,7 +86,7 @@ impl UnixTime {
 /// RFC 3339 in UTC, with 0, 3, 6 or 9 digits of fraction: the shortest that loses nothing.
 impl fmt::Display for UnixTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (year, month, day) = civil_from_days(self.secs() / 86_400);
+        let (year, month, day) = civil_from_days((self.secs() / 86_400).cast_signed());
         let second_of_day = self.secs() % 86_400;
         let (hour, minute, second) =
             (second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60);
@@ -111,12 +112,12 @@ pub struct Now {
 }
 
 /// The day, counted from 1970-01-01, of a date that is one. The inverse of [`civil_from_days`].
-fn days_from_civil(year: u64, month: u64, day: u64) -> Option<u64> {
-    if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+pub fn days_from_civil(year: i64, month: i64, day: i64) -> Option<i64> {
+    if !(0..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
         return None;
     }
     let shifted_year = if month > 2 { year } else { year - 1 };
-    let (era, year_of_era) = (shifted_year / 400, shifted_year % 400);
+    let (era, year_of_era) = (shifted_year.div_euclid(400), shifted_year.rem_euclid(400));
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
     let days = era * 146_097 + day_of_era - 719_468;
@@ -125,18 +126,16 @@ fn days_from_civil(year: u64, month: u64, day: u64) -> Option<u64> {
 
 /// (year, month, day) of a day counted from 1970-01-01, in the proleptic Gregorian calendar.
 /// Algorithm: Howard Hinnant, "chrono-compatible low-level date algorithms", `civil_from_days`.
-fn civil_from_days(days: u64) -> (u64, u64, u64) {
+pub fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468; // days since 0000-03-01, so that leap days end a year
-    let era = shifted / 146_097;
-    let day_of_era = shifted % 146_097;
+    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
     let year_of_era =
         (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
     let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    (year, month, day)
+    (era * 400 + year_of_era + i64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]

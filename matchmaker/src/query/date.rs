@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use base::time::{civil_from_days, days_from_civil};
+
 const NANOS: i128 = 1_000_000_000;
 
 /// RFC 3339, as nanoseconds since 1970 that fit.
@@ -30,10 +32,7 @@ fn parse(text: &str) -> Option<(i128, Form)> {
     let month = digits(&mut rest, 2)?;
     rest = rest.strip_prefix('-')?;
     let day = digits(&mut rest, 2)?;
-    let days = days_from_civil(year, month, day);
-    if civil_from_days(days) != (year, month, day) {
-        return None;
-    }
+    let days = days_from_civil(year, month, day)?;
     let midnight = i128::from(days) * 86_400 * NANOS;
     if rest.is_empty() {
         return Some((midnight, Form::Local));
@@ -88,28 +87,6 @@ fn offset(rest: &str) -> Option<i64> {
     // Go lets these two limits pass.
     (rest.is_empty() && hours <= 24 && minutes <= 60)
         .then_some(east * (hours * 3600 + minutes * 60))
-}
-
-/// Days since 1970-01-01. Algorithm: Howard Hinnant, "chrono-compatible low-level date algorithms".
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let shifted = if month > 2 { year } else { year - 1 };
-    let (era, year_of_era) = (shifted.div_euclid(400), shifted.rem_euclid(400));
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    era * 146_097 + day_of_era - 719_468
-}
-
-/// Its inverse.
-fn civil_from_days(days: i64) -> (i64, i64, i64) {
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    (era * 400 + year_of_era + i64::from(month <= 2), month, day)
 }
 
 /// Writes RFC 3339 in UTC.
