@@ -27,6 +27,7 @@ mod line;
 mod plan;
 mod pool;
 pub mod query;
+pub mod queue;
 mod row;
 mod search;
 mod terms;
