@@ -1,0 +1,273 @@
+//! A ticket as its queue reads it: what its properties say about ratings, roles, regions and the
+//! rest.
+
+use std::fmt;
+
+use base::UserId;
+
+use super::definition::{DEVIATION_MAX, Definition, Rule, is_rating};
+use crate::ticket::Ticket;
+
+/// Users that one player blocks.
+pub const BLOCKED_MAX: usize = 100;
+
+/// Milliseconds; more is told as this.
+const LATENCY_MAX: f64 = 60_000.0;
+
+/// A region that a ticket never accepts.
+pub(super) const UNREACHABLE: u16 = u16::MAX;
+
+/// Ratings are kept in sixteenths of a point.
+pub(super) const FINE: f64 = 16.0;
+
+/// Which property of a ticket its queue cannot take, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unfit {
+    /// Empty: it is the ticket as a whole.
+    pub property: String,
+    pub why: Why,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    PartySize,
+    Rating,
+    Deviation,
+    Role,
+    User,
+    TooManyBlocked,
+    Latency,
+    NoLatency,
+    Text,
+    Number,
+    Value,
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.property.is_empty() {
+            write!(f, "{}: ", self.property)?;
+        }
+        f.write_str(match self.why {
+            Why::PartySize => "The queue takes no parties of this size.",
+            Why::Rating => "A rating is a number from -1000000 to 1000000.",
+            Why::Deviation => "A deviation is a number from 0 to 10000.",
+            Why::Role => "The queue has no such role.",
+            Why::User => "User ids are needed, separated by commas.",
+            Why::TooManyBlocked => "A player can block 100 others.",
+            Why::Latency => "A latency is a number of milliseconds, 0 or more.",
+            Why::NoLatency => "Every player has to bring a latency to one of the queue's regions.",
+            Why::Text => "A text is needed.",
+            Why::Number => "A number is needed.",
+            Why::Value => "The queue has no such value.",
+        })
+    }
+}
+
+/// One player, as the queue sees them.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Player {
+    pub(super) user: UserId,
+    pub(super) rating: f64,
+    pub(super) deviation: f64,
+    /// By preference. Empty: any.
+    pub(super) roles: Box<[u8]>,
+}
+
+/// What decides whom a ticket can play with.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Entrant {
+    pub(super) players: Box<[Player]>,
+    pub(super) blocked: Box<[UserId]>,
+    /// The attributes that have to be equal.
+    pub(super) key: Box<[u8]>,
+    /// Of the attributes with a distance, in their order; not a number where there is none.
+    pub(super) numbers: Box<[f64]>,
+    /// Of the attributes that have to share a value: a bit for each.
+    pub(super) sets: Box<[u64]>,
+    /// By region: milliseconds by which it is farther than the player's own best, of the player for
+    /// whom that is the most.
+    pub(super) farness: Box<[u16]>,
+}
+
+impl Entrant {
+    pub(super) fn read(definition: &Definition, ticket: &Ticket) -> Result<Entrant, Unfit> {
+        if !definition.party_sizes.contains(&ticket.entries.len()) {
+            return Err(Unfit { property: String::new(), why: Why::PartySize });
+        }
+        let users: Vec<_> = ticket.entries.iter().map(|entry| entry.user_id).collect();
+        let of = |user| Of { ticket, user };
+        let player = |user| of(user).player(definition);
+        let players: Result<Box<[_]>, _> = users.iter().map(|user| player(*user)).collect();
+        let mut blocked = Vec::new();
+        let mut farness = vec![0; definition.regions.len()];
+        for user in &users {
+            of(*user).blocked(&mut blocked)?;
+            of(*user).farness(definition, &mut farness)?;
+        }
+        if !farness.is_empty() && farness.iter().all(|far| *far == UNREACHABLE) {
+            return Err(Unfit { property: "latency".into(), why: Why::NoLatency });
+        }
+        blocked.sort_unstable();
+        blocked.dedup();
+        let mut entrant = Entrant {
+            players: players?,
+            blocked: blocked.into(),
+            key: [].into(),
+            numbers: [].into(),
+            sets: [].into(),
+            farness: farness.into(),
+        };
+        entrant.attributes(definition, ticket)?;
+        Ok(entrant)
+    }
+
+    fn attributes(&mut self, definition: &Definition, ticket: &Ticket) -> Result<(), Unfit> {
+        let (mut key, mut numbers, mut sets) = (Vec::new(), Vec::new(), Vec::new());
+        for attribute in &definition.attributes {
+            let name = &attribute.name;
+            let unfit = |why| Unfit { property: name.clone(), why };
+            let number = ticket.numeric_properties.get(name);
+            let text = ticket.string_properties.get(name);
+            match &attribute.rule {
+                // A number has eight bytes and no length, a text its length in four.
+                Rule::Equal => match (number, text) {
+                    (Some(number), _) => {
+                        key.push(1);
+                        // The two zeros are equal.
+                        key.extend((*number + 0.0).to_bits().to_be_bytes());
+                    }
+                    (None, Some(text)) => {
+                        let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
+                        key.push(2);
+                        key.extend(length.to_be_bytes());
+                        key.extend(text.as_bytes());
+                    }
+                    (None, None) => key.push(0),
+                },
+                Rule::Distance(_) => match (number, text) {
+                    (Some(number), _) => numbers.push(*number),
+                    (None, Some(_)) => return Err(unfit(Why::Number)),
+                    (None, None) => numbers.push(f64::NAN),
+                },
+                Rule::Intersect(values) => {
+                    if number.is_some() {
+                        return Err(unfit(Why::Text));
+                    }
+                    let mut set = 0;
+                    for value in listed(text.map_or("", String::as_str)) {
+                        let place = values.iter().position(|known| known == value);
+                        set |= 1 << place.ok_or_else(|| unfit(Why::Value))?;
+                    }
+                    sets.push(if set == 0 { u64::MAX } else { set });
+                }
+            }
+        }
+        (self.key, self.numbers, self.sets) = (key.into(), numbers.into(), sets.into());
+        Ok(())
+    }
+
+    /// The mean of the players, in sixteenths of a point.
+    pub(super) fn rating(&self) -> i32 {
+        fine(self.mean(|player| player.rating))
+    }
+
+    pub(super) fn deviation(&self) -> f64 {
+        self.mean(|player| player.deviation)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a party is small")]
+    fn mean(&self, of: impl Fn(&Player) -> f64) -> f64 {
+        self.players.iter().map(of).sum::<f64>() / self.players.len() as f64
+    }
+}
+
+/// A number of rating points in sixteenths; infinite ones stay out of reach.
+#[expect(clippy::cast_possible_truncation, reason = "it is clamped")]
+pub(super) fn fine(points: f64) -> i32 {
+    (points * FINE).round().clamp(-1e9, 1e9) as i32
+}
+
+/// One player's properties: `name@user`, or else `name`, which holds for the whole party.
+struct Of<'a> {
+    ticket: &'a Ticket,
+    user: UserId,
+}
+
+impl Of<'_> {
+    fn own_name(&self, name: &str) -> Option<String> {
+        (self.ticket.entries.len() > 1).then(|| format!("{name}@{}", self.user))
+    }
+
+    fn number(&self, name: &str) -> Option<f64> {
+        let numbers = &self.ticket.numeric_properties;
+        let own = self.own_name(name).and_then(|own| numbers.get(&own));
+        own.or_else(|| numbers.get(name)).copied()
+    }
+
+    fn text(&self, name: &str) -> &str {
+        let texts = &self.ticket.string_properties;
+        let own = self.own_name(name).and_then(|own| texts.get(&own));
+        own.or_else(|| texts.get(name)).map_or("", String::as_str)
+    }
+
+    fn player(&self, definition: &Definition) -> Result<Player, Unfit> {
+        let unfit = |property: &str, why| Unfit { property: property.into(), why };
+        let rating = self.number("rating").unwrap_or(definition.rating.default);
+        if !is_rating(rating) {
+            return Err(unfit("rating", Why::Rating));
+        }
+        let deviation = self.number("rating_deviation");
+        let deviation = deviation.unwrap_or(definition.rating.default_deviation);
+        if !(0.0..=DEVIATION_MAX).contains(&deviation) {
+            return Err(unfit("rating_deviation", Why::Deviation));
+        }
+        let mut roles: Vec<u8> = Vec::new();
+        for name in listed(self.text("roles")) {
+            let place = definition.roles.iter().position(|role| role.name == name);
+            let place = place.and_then(|place| u8::try_from(place).ok());
+            let place = place.ok_or_else(|| unfit("roles", Why::Role))?;
+            if !roles.contains(&place) {
+                roles.push(place);
+            }
+        }
+        Ok(Player { user: self.user, rating, deviation, roles: roles.into() })
+    }
+
+    fn blocked(&self, blocked: &mut Vec<UserId>) -> Result<(), Unfit> {
+        let unfit = |why| Unfit { property: "blocked".into(), why };
+        let texts = listed(self.text("blocked"));
+        for (count, text) in texts.enumerate() {
+            if count >= BLOCKED_MAX {
+                return Err(unfit(Why::TooManyBlocked));
+            }
+            blocked.push(UserId::parse(text).ok_or_else(|| unfit(Why::User))?);
+        }
+        Ok(())
+    }
+
+    /// Raises what is known of the party by this player.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is clamped")]
+    fn farness(&self, definition: &Definition, farness: &mut [u16]) -> Result<(), Unfit> {
+        let mut latencies = Vec::with_capacity(farness.len());
+        for region in &definition.regions {
+            let name = format!("latency.{region}");
+            let latency = self.number(&name);
+            if latency.is_some_and(|latency| !(latency >= 0.0)) {
+                return Err(Unfit { property: name, why: Why::Latency });
+            }
+            latencies.push(latency.map(|latency| latency.min(LATENCY_MAX)));
+        }
+        let best = latencies.iter().flatten().copied().fold(f64::INFINITY, f64::min);
+        for (far, latency) in farness.iter_mut().zip(latencies) {
+            let own = latency.map_or(UNREACHABLE, |latency| (latency - best).ceil() as u16);
+            *far = own.max(*far);
+        }
+        Ok(())
+    }
+}
+
+/// The parts of a list with commas.
+fn listed(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|part| !part.is_empty())
+}

@@ -1,0 +1,230 @@
+//! Who plays which role.
+
+use super::definition::ROLES_MAX;
+
+/// The roles that a player accepts, best first.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wish<'a> {
+    /// Empty: any, all alike.
+    pub(super) named: &'a [u8],
+    /// Whether others are accepted, too, after those.
+    pub(super) autofill: bool,
+}
+
+impl Wish<'_> {
+    /// What it costs to give the player this role; `None` if the player does not take it.
+    fn cost(&self, role: usize) -> Option<u32> {
+        if self.named.is_empty() {
+            return Some(0);
+        }
+        let place = self.named.iter().position(|named| usize::from(*named) == role);
+        match place {
+            Some(place) => u32::try_from(place).ok(),
+            None if self.autofill => Some(AUTOFILL_COST),
+            None => None,
+        }
+    }
+
+    pub(super) fn takes(&self, role: usize) -> bool {
+        self.named.is_empty() || self.autofill || self.names(role)
+    }
+
+    pub(super) fn names(&self, role: usize) -> bool {
+        self.named.iter().any(|named| usize::from(*named) == role)
+    }
+}
+
+/// More than any role that was named.
+const AUTOFILL_COST: u32 = 64;
+const _: () = assert!(AUTOFILL_COST as usize > ROLES_MAX);
+
+/// Seats of roles that players are given one after another, so that as many as possible are.
+#[derive(Clone, Debug)]
+pub(super) struct Seats {
+    /// Players of each role at most.
+    capacity: [u8; ROLES_MAX],
+    taken: [u8; ROLES_MAX],
+    roles: usize,
+}
+
+impl Seats {
+    /// `times` teams with these slots.
+    pub(super) fn new(slots: impl Iterator<Item = usize>, times: usize) -> Seats {
+        let mut seats = Seats { capacity: [0; ROLES_MAX], taken: [0; ROLES_MAX], roles: 0 };
+        for slots in slots {
+            seats.capacity[seats.roles] = u8::try_from(slots * times).unwrap_or(u8::MAX);
+            seats.roles += 1;
+        }
+        seats
+    }
+
+    /// Gives the last of these players a seat; the others, whose roles are `given`, may have to
+    /// change theirs. False, and nothing changed, if there is no way.
+    pub(super) fn seat(&mut self, players: &[Wish<'_>], given: &mut Vec<u8>) -> bool {
+        let mut visited = 0_u32;
+        given.push(u8::MAX);
+        let is_seated = self.augment(players, given, players.len() - 1, &mut visited);
+        if !is_seated {
+            given.pop();
+        }
+        is_seated
+    }
+
+    /// Kuhn's augmenting path.
+    fn augment(
+        &mut self,
+        players: &[Wish<'_>],
+        given: &mut [u8],
+        player: usize,
+        visited: &mut u32,
+    ) -> bool {
+        for role in 0..self.roles {
+            if *visited & (1 << role) != 0 || !players[player].takes(role) {
+                continue;
+            }
+            *visited |= 1 << role;
+            if self.taken[role] < self.capacity[role] {
+                self.taken[role] += 1;
+                given[player] = narrow(role);
+                return true;
+            }
+            for other in 0..given.len() {
+                if other != player
+                    && usize::from(given[other]) == role
+                    && self.augment(players, given, other, visited)
+                {
+                    given[player] = narrow(role);
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// The last player goes.
+    pub(super) fn unseat(&mut self, given: &mut Vec<u8>) {
+        if let Some(role) = given.pop() {
+            self.taken[usize::from(role)] -= 1;
+        }
+    }
+}
+
+fn narrow(role: usize) -> u8 {
+    u8::try_from(role).expect("there are few roles")
+}
+
+/// Roles of a team, by player, so that the players like them best, and what that costs: for each,
+/// how many others they would have liked more. `None` if somebody would be left without.
+///
+/// Successive shortest paths over players and roles (Bellman–Ford): least in sum.
+pub(super) fn assign(players: &[Wish<'_>], slots: &[usize]) -> Option<(Vec<u8>, u32)> {
+    let mut given: Vec<Option<usize>> = vec![None; players.len()];
+    let mut taken = vec![0; slots.len()];
+    for newcomer in 0..players.len() {
+        // What it costs to free a seat of each role, and by whom it is given up for which role.
+        let mut best: Vec<Option<(i64, usize, Option<usize>)>> = vec![None; slots.len()];
+        for (role, best) in best.iter_mut().enumerate() {
+            *best = players[newcomer].cost(role).map(|cost| (i64::from(cost), newcomer, None));
+        }
+        let mut is_changing = true;
+        while is_changing {
+            is_changing = false;
+            for (player, role) in given.iter().enumerate() {
+                let Some(role) = *role else { continue };
+                let Some((so_far, ..)) = best[role] else { continue };
+                let own = i64::from(players[player].cost(role).unwrap_or(0));
+                for other in 0..slots.len() {
+                    let Some(cost) = players[player].cost(other) else { continue };
+                    let cost = so_far - own + i64::from(cost);
+                    if other != role && best[other].is_none_or(|(known, ..)| cost < known) {
+                        best[other] = Some((cost, player, Some(role)));
+                        is_changing = true;
+                    }
+                }
+            }
+        }
+        let free = (0..slots.len()).filter(|role| taken[*role] < slots[*role]);
+        let free = free.filter_map(|role| best[role].map(|(cost, ..)| (cost, role)));
+        let (_, mut role) = free.min()?;
+        taken[role] += 1;
+        loop {
+            let (_, player, from) = best[role].expect("it is on the path");
+            given[player] = Some(role);
+            match from {
+                Some(from) => role = from,
+                None => break,
+            }
+        }
+    }
+    let cost = players.iter().zip(&given);
+    let cost = cost.map(|(player, role)| player.cost(role.expect("all are seated")).unwrap_or(0));
+    let cost = cost.sum();
+    let given = given.into_iter().map(|role| narrow(role.expect("all are seated"))).collect();
+    Some((given, cost))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Every way to give roles, by brute force.
+    fn cheapest(players: &[Wish<'_>], slots: &mut [usize]) -> Option<u32> {
+        let Some((first, rest)) = players.split_first() else { return Some(0) };
+        let mut best = None;
+        for role in 0..slots.len() {
+            let Some(cost) = first.cost(role).filter(|_| slots[role] > 0) else { continue };
+            slots[role] -= 1;
+            if let Some(others) = cheapest(rest, slots) {
+                best = Some(best.map_or(cost + others, |best: u32| best.min(cost + others)));
+            }
+            slots[role] += 1;
+        }
+        best
+    }
+
+    proptest! {
+        #[test]
+        fn roles_are_given_as_cheaply_as_they_can_be(
+            wishes in prop::collection::vec(
+                (prop::collection::vec(0_u8..4, 0..4), any::<bool>()), 1..6),
+            mut slots in prop::collection::vec(0_usize..3, 4),
+        ) {
+            let named: Vec<Vec<u8>> = wishes.iter().map(|(named, _)| {
+                let mut once = Vec::new();
+                for role in named {
+                    if !once.contains(role) {
+                        once.push(*role);
+                    }
+                }
+                once
+            }).collect();
+            let players: Vec<_> = named.iter().zip(&wishes)
+                .map(|(named, (_, autofill))| Wish { named, autofill: *autofill }).collect();
+            let found = assign(&players, &slots);
+            if let Some((given, cost)) = &found {
+                let mut left = slots.clone();
+                let mut sum = 0;
+                for (player, role) in players.iter().zip(given) {
+                    left[usize::from(*role)] = left[usize::from(*role)].checked_sub(1)
+                        .expect("a free seat");
+                    sum += player.cost(usize::from(*role)).expect("a role that is taken");
+                }
+                prop_assert_eq!(sum, *cost);
+            }
+            prop_assert_eq!(found.map(|(_, cost)| cost), cheapest(&players, &mut slots));
+
+            // Seats one after another: all are seated if and only if all can be.
+            let mut seats = Seats::new(slots.iter().copied(), 1);
+            let (mut given, mut is_seated) = (Vec::new(), true);
+            for count in 1..=players.len() {
+                is_seated &= seats.seat(&players[..count], &mut given);
+                if !is_seated {
+                    break;
+                }
+            }
+            prop_assert_eq!(is_seated, cheapest(&players, &mut slots).is_some());
+        }
+    }
+}
