@@ -32,6 +32,7 @@ mod row;
 mod search;
 mod terms;
 mod ticket;
+mod wide;
 
 pub use explain::{Explanation, Listed, Nearest};
 pub use pool::{Match, Mode, Pool, Settings};

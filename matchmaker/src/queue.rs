@@ -1,13 +1,618 @@
 //! Declared queues: rated, role-aware, party-aware matching.
+//!
+//! A ticket that comes is tried at once: a match is looked for around it. A ticket that waits is
+//! tried again when it asks for less, at the next of its stages; in the last stage it is overdue:
+//! every search around it looks at it first, and it searches itself through all of its cell again
+//! and again.
 
 mod balance;
+mod check;
 mod definition;
 mod entrant;
 mod packed;
 mod parse;
 mod roles;
+mod room;
+mod search;
 mod steps;
+mod wait;
 
-pub use definition::{Attribute, Definition, Rating, Role, Rule, Stage, System, Team};
-pub use entrant::{Unfit, Why};
-pub use steps::Steps;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::{Instant, PartyId, SessionId, TicketId, limits};
+
+use self::check::Checks;
+use self::entrant::Entrant;
+use self::room::{Room, Slot, known_by};
+use self::search::{Found, Search, Step, Terms};
+use self::wait::Waits;
+use crate::ticket::{self, Owner, Ticket};
+
+pub use self::check::Answer;
+pub use self::definition::{Attribute, Definition, Rating, Role, Rule, Stage, System, Team};
+pub use self::entrant::{Unfit, Why};
+pub use self::room::is_held;
+pub use self::steps::Steps;
+pub use self::wait::Wait;
+
+/// A ticket that is overdue searches all of its cell this often.
+pub const RETRY: Duration = Duration::from_secs(5);
+
+/// What moving a ticket to another definition costs, in tickets looked at.
+const MOVE_COST: usize = 32;
+
+/// Why a ticket cannot wait in a queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    Ticket(ticket::Error),
+    Unfit(Unfit),
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refused::Ticket(error) => error.fmt(f),
+            Refused::Unfit(unfit) => unfit.fmt(f),
+        }
+    }
+}
+
+impl From<ticket::Error> for Refused {
+    fn from(error: ticket::Error) -> Refused {
+        Refused::Ticket(error)
+    }
+}
+
+/// A match that was formed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lineup {
+    pub definition: Arc<Definition>,
+    pub tickets: Vec<Ticket>,
+    /// By ticket and player.
+    pub seats: Vec<Vec<Seat>>,
+    /// Index of the region, if the queue has regions.
+    pub region: Option<usize>,
+    /// By attribute of [`Rule::Intersect`]: its name, and the values that all tickets share.
+    pub shared: Vec<(String, Vec<String>)>,
+    /// 0 to 1.
+    pub quality: f64,
+    /// Of the strongest team against the weakest.
+    pub win_probability: f64,
+}
+
+/// What a player is in a match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seat {
+    pub team: usize,
+    pub role: Option<usize>,
+    /// The player did not name that role.
+    pub is_autofilled: bool,
+}
+
+/// What happened in a queue, for its players to be told.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    Matched(Box<Lineup>),
+    /// These are matched, once all of them accept.
+    Asked {
+        tickets: Vec<Ticket>,
+        within: Duration,
+    },
+    /// A match was not accepted. Some wait again, at the place that their age gives them.
+    Dissolved {
+        waiting: Vec<Ticket>,
+        gone: Vec<Ticket>,
+    },
+    /// A ticket waits no more.
+    Dropped {
+        ticket: Box<Ticket>,
+        why: Dropped,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Dropped {
+    /// The server that added it did not renew its lease.
+    LeaseOver,
+    /// The queue's definition changed, and does not take it.
+    Unfit(Unfit),
+    QueueDeleted,
+}
+
+/// Lives on the shard that owns the ticket pool. Drain [`Queue::poll_event`] after every call;
+/// while [`Queue::has_work`], call [`Queue::step`], and at [`Queue::next_timeout`].
+///
+/// Invariants: a ticket is in at most one match, and in none after its removal; a session waits in
+/// it once; everything that its definition asks of a match holds for every match at the moment at
+/// which it forms.
+#[derive(Debug)]
+pub struct Queue {
+    definition: Arc<Definition>,
+    terms: Terms,
+    room: Room,
+    next_order: u64,
+    /// When tickets enter their next stage, or search thoroughly again.
+    due: BTreeSet<(Instant, Slot)>,
+    /// What is due for a ticket; without an entry nothing is.
+    attempts: VecDeque<Attempt>,
+    thorough: VecDeque<Attempt>,
+    /// Where the tickets begin that were not tried since the queue was paused.
+    sweep: Option<Slot>,
+    is_paused: bool,
+    leases: BTreeMap<TicketId, Instant>,
+    lease_ends: BTreeSet<(Instant, TicketId)>,
+    checks: Checks,
+    waits: Waits,
+    /// Rooms of earlier definitions, whose tickets are still to be moved.
+    earlier: VecDeque<Room>,
+    events: VecDeque<Event>,
+}
+
+/// A match is to be looked for around a ticket.
+#[derive(Debug)]
+struct Attempt {
+    slot: Slot,
+    order: u64,
+    is_thorough: bool,
+    /// Those that were not tried yet, once it has begun: a bit for each.
+    regions: Option<u32>,
+    search: Option<Search>,
+}
+
+impl Queue {
+    /// The definition has to be a checked one.
+    pub fn new(definition: Arc<Definition>) -> Queue {
+        Queue {
+            terms: Terms::new(&definition),
+            room: Room::new(&definition),
+            definition,
+            next_order: 1,
+            due: BTreeSet::new(),
+            attempts: VecDeque::new(),
+            thorough: VecDeque::new(),
+            sweep: None,
+            is_paused: false,
+            leases: BTreeMap::new(),
+            lease_ends: BTreeSet::new(),
+            checks: Checks::default(),
+            waits: Waits::default(),
+            earlier: VecDeque::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    pub fn definition(&self) -> &Arc<Definition> {
+        &self.definition
+    }
+
+    /// Tickets that wait, those that are asked whether they accept a match apart.
+    pub fn len(&self) -> usize {
+        self.room.len() + self.earlier.iter().map(Room::len).sum::<usize>()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A paused queue takes tickets and forms no match.
+    pub fn set_paused(&mut self, is_paused: bool) {
+        if self.is_paused && !is_paused {
+            self.sweep = Some(Slot(0));
+        }
+        self.is_paused = is_paused;
+    }
+
+    /// Another definition from here on. Tickets that wait keep their age and are read again; those
+    /// that the new definition does not take are dropped.
+    pub fn redefine(&mut self, definition: Arc<Definition>) {
+        if *definition == *self.definition {
+            return;
+        }
+        let room = std::mem::replace(&mut self.room, Room::new(&definition));
+        self.terms = Terms::new(&definition);
+        self.definition = definition;
+        self.due.clear();
+        self.attempts.clear();
+        self.thorough.clear();
+        self.sweep = None;
+        if room.len() > 0 {
+            self.earlier.push_back(room);
+        }
+    }
+
+    /// What a ticket would be refused for.
+    pub fn check(&self, ticket: &Ticket) -> Result<(), Refused> {
+        Entrant::read(&self.definition, ticket).map_err(Refused::Unfit)?;
+        let mut players: Vec<_> = known_by(ticket).collect();
+        players.sort_unstable();
+        if ticket.entries.is_empty() || players.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err(ticket::Error::Presences.into());
+        }
+        if players.iter().any(|player| self.knows(player)) {
+            return Err(ticket::Error::TooManyTickets.into());
+        }
+        if self.len() + self.checks.len() >= limits::MATCHMAKER_TICKETS_MAX {
+            return Err(ticket::Error::PoolFull.into());
+        }
+        Ok(())
+    }
+
+    /// Whether this player waits in the queue, or is asked about a match.
+    fn knows(&self, player: &[u8; 16]) -> bool {
+        self.room.find_player(player).is_some()
+            || self.checks.of_player(player).is_some()
+            || self.earlier.iter().any(|room| room.find_player(player).is_some())
+    }
+
+    /// Adds a ticket. One of a server without sessions leaves when its lease ends, unless that is
+    /// renewed.
+    pub fn add(&mut self, ticket: &Ticket, now: Instant) -> Result<(), Refused> {
+        self.check(ticket)?;
+        let entrant = Entrant::read(&self.definition, ticket).map_err(Refused::Unfit)?;
+        let order = self.next_order;
+        self.next_order += 1;
+        self.seat(ticket, entrant, order, now);
+        if ticket.entries.iter().all(is_held) {
+            self.set_lease(ticket.id, now.after(self.definition.lease));
+        }
+        Ok(())
+    }
+
+    /// Has a ticket wait that came at that moment.
+    fn seat(&mut self, ticket: &Ticket, entrant: Entrant, order: u64, joined: Instant) {
+        let slot = self.room.insert(&self.definition, ticket, entrant, order, joined);
+        self.set_due(slot, joined);
+        self.queue(slot, false);
+    }
+
+    /// When something is due for a ticket next.
+    fn set_due(&mut self, slot: Slot, now: Instant) {
+        let waiting = self.room.waiting(slot);
+        let next = self.room.stages.get(usize::from(waiting.stage) + 1);
+        let due = next.map_or_else(|| now.after(RETRY), |stage| waiting.joined.after(stage.from));
+        self.room.waiting_mut(slot).due = due;
+        self.due.insert((due, slot));
+    }
+
+    fn set_lease(&mut self, id: TicketId, end: Instant) {
+        if let Some(earlier) = self.leases.insert(id, end) {
+            self.lease_ends.remove(&(earlier, id));
+        }
+        self.lease_ends.insert((end, id));
+    }
+
+    fn end_lease(&mut self, id: TicketId) {
+        if let Some(end) = self.leases.remove(&id) {
+            self.lease_ends.remove(&(end, id));
+        }
+    }
+
+    /// The server that added the ticket is still there.
+    pub fn renew(&mut self, id: TicketId, now: Instant) -> Result<(), ticket::Error> {
+        if !self.leases.contains_key(&id) {
+            return Err(ticket::Error::NotFound);
+        }
+        self.set_lease(id, now.after(self.definition.lease));
+        Ok(())
+    }
+
+    fn queue(&mut self, slot: Slot, is_thorough: bool) {
+        if self.is_paused {
+            return;
+        }
+        let waiting = self.room.waiting_mut(slot);
+        if waiting.is_queued {
+            return;
+        }
+        waiting.is_queued = true;
+        let order = waiting.order;
+        let attempt = Attempt { slot, order, is_thorough, regions: None, search: None };
+        match is_thorough {
+            true => self.thorough.push_back(attempt),
+            false => self.attempts.push_back(attempt),
+        }
+        // Those of tickets that left are never more than these.
+        let most = 2 * self.room.len() + 1024;
+        if self.attempts.len() > most {
+            self.attempts.retain(|attempt| self.room.still(attempt.slot, attempt.order).is_some());
+        }
+    }
+
+    /// Removes a ticket of this owner. If it is asked whether it accepts a match, it declines.
+    pub fn remove(&mut self, id: TicketId, owner: Owner) -> Result<(), ticket::Error> {
+        let ticket = self.ticket(id).ok_or(ticket::Error::NotFound)?;
+        let is_owner = match owner {
+            Owner::Session(session) => {
+                ticket.party.is_none() && ticket.entries[0].session_id == session
+            }
+            Owner::Party(party) => ticket.party == Some(party),
+        };
+        if !is_owner {
+            return Err(ticket::Error::NotFound);
+        }
+        self.expel(id)
+    }
+
+    /// Removes a ticket, whoever owns it.
+    pub fn expel(&mut self, id: TicketId) -> Result<(), ticket::Error> {
+        self.end_lease(id);
+        if let Some(slot) = self.room.find(id) {
+            self.take(slot);
+            return Ok(());
+        }
+        if self.checks.of_ticket(id).is_some() {
+            self.dissolve(id);
+            return Ok(());
+        }
+        let room = self.earlier.iter_mut().find_map(|room| Some((room.find(id)?, room)));
+        let (slot, room) = room.ok_or(ticket::Error::NotFound)?;
+        room.remove(slot);
+        Ok(())
+    }
+
+    /// Removes the ticket that a session is in.
+    pub fn remove_session(&mut self, session: SessionId) {
+        if let Some(id) = self.of_player(session.as_bytes()) {
+            let _ = self.expel(id);
+        }
+    }
+
+    /// Removes the ticket of a party, whose members are these.
+    pub fn remove_party(&mut self, party: PartyId) {
+        if let Some(id) = self.of_player(party.as_bytes()) {
+            let _ = self.expel(id);
+        }
+    }
+
+    fn of_player(&self, player: &[u8; 16]) -> Option<TicketId> {
+        let rooms = self.earlier.iter().chain([&self.room]);
+        let mut found =
+            rooms.filter_map(|room| room.find_player(player).map(|slot| room.waiting(slot).id));
+        found.next().or_else(|| self.checks.of_player(player))
+    }
+
+    /// A ticket of the queue, if it is there.
+    pub fn ticket(&self, id: TicketId) -> Option<Ticket> {
+        let rooms = self.earlier.iter().chain([&self.room]);
+        let mut found =
+            rooms.filter_map(|room| room.find(id).map(|slot| room.waiting(slot).ticket()));
+        found.next().or_else(|| self.checks.ticket(id).cloned())
+    }
+
+    /// Takes a ticket out of everything that knows it.
+    fn take(&mut self, slot: Slot) -> room::Waiting {
+        let waiting = self.room.remove(slot);
+        self.due.remove(&(waiting.due, slot));
+        waiting
+    }
+
+    // The work.
+
+    /// Whether [`Queue::step`] has something to do at once.
+    pub fn has_work(&self, now: Instant) -> bool {
+        let has_attempts =
+            !(self.attempts.is_empty() && self.thorough.is_empty()) || self.sweep.is_some();
+        (has_attempts && !self.is_paused)
+            || !self.earlier.is_empty()
+            || self.next_timeout().is_some_and(|at| at <= now)
+    }
+
+    /// When there is something to do, though nothing happens until then.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        let due = self.due.first().map(|(at, _)| *at);
+        let lease = self.lease_ends.first().map(|(at, _)| *at);
+        [due, lease, self.checks.next_timeout()].into_iter().flatten().min()
+    }
+
+    /// What happened next.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Works for about `budget` units (one is a ticket looked at), and says whether there is more.
+    pub fn step(&mut self, budget: usize, now: Instant) -> bool {
+        let mut left = budget;
+        self.end_leases(&mut left, now);
+        self.end_checks(&mut left, now);
+        self.move_tickets(&mut left);
+        self.advance(&mut left, now);
+        if !self.is_paused {
+            self.sweep(&mut left);
+            self.try_queued(&mut left, budget / 8, now);
+            self.try_thorough(&mut left, now);
+            self.try_queued(&mut left, 0, now);
+        }
+        self.has_work(now)
+    }
+
+    fn end_leases(&mut self, left: &mut usize, now: Instant) {
+        while *left > 0
+            && let Some((_, id)) = self.lease_ends.first().copied().filter(|(at, _)| *at <= now)
+        {
+            *left -= 1;
+            let ticket = self.ticket(id);
+            let _ = self.expel(id); // ends the lease
+            if let Some(ticket) = ticket {
+                let why = Dropped::LeaseOver;
+                self.events.push_back(Event::Dropped { ticket: Box::new(ticket), why });
+            }
+        }
+    }
+
+    fn move_tickets(&mut self, left: &mut usize) {
+        while *left > 0
+            && let Some(room) = self.earlier.front_mut()
+        {
+            *left = left.saturating_sub(MOVE_COST);
+            let next = room.from(room.sweep).next().map(|(slot, _)| slot);
+            let Some(slot) = next else {
+                self.earlier.pop_front();
+                continue;
+            };
+            room.sweep = slot;
+            let waiting = room.remove(slot);
+            let ticket = waiting.ticket();
+            match Entrant::read(&self.definition, &ticket) {
+                Ok(entrant) => self.seat(&ticket, entrant, waiting.order, waiting.joined),
+                Err(unfit) => {
+                    self.end_lease(ticket.id);
+                    let why = Dropped::Unfit(unfit);
+                    self.events.push_back(Event::Dropped { ticket: Box::new(ticket), why });
+                }
+            }
+        }
+    }
+
+    /// Tickets whose time has come ask for less, and are tried again.
+    fn advance(&mut self, left: &mut usize, now: Instant) {
+        while *left > 0
+            && let Some((due, slot)) = self.due.first().copied().filter(|(due, _)| *due <= now)
+        {
+            *left = left.saturating_sub(2);
+            self.due.remove(&(due, slot));
+            let has_advanced = self.room.advance(slot);
+            self.set_due(slot, now);
+            self.queue(slot, !has_advanced);
+        }
+    }
+
+    fn sweep(&mut self, left: &mut usize) {
+        while *left > 0
+            && let Some(from) = self.sweep
+        {
+            *left -= 1;
+            let next = self.room.from(from).next().map(|(slot, _)| slot);
+            if let Some(slot) = next {
+                self.queue(slot, false);
+            }
+            self.sweep = next.map(|slot| Slot(slot.0 + 1));
+        }
+    }
+
+    fn try_queued(&mut self, left: &mut usize, floor: usize, now: Instant) {
+        while *left > floor
+            && let Some(mut attempt) = self.attempts.pop_front()
+        {
+            if !self.go_on_with(&mut attempt, left, now) {
+                self.attempts.push_front(attempt);
+            }
+        }
+    }
+
+    fn try_thorough(&mut self, left: &mut usize, now: Instant) {
+        while *left > 0
+            && let Some(mut attempt) = self.thorough.pop_front()
+        {
+            if !self.go_on_with(&mut attempt, left, now) {
+                self.thorough.push_front(attempt);
+            }
+        }
+    }
+
+    /// Looks for a match in one region after another, and says whether that is done.
+    fn go_on_with(&mut self, attempt: &mut Attempt, left: &mut usize, now: Instant) -> bool {
+        loop {
+            let Some(anchor) = self.room.still(attempt.slot, attempt.order) else {
+                *left = left.saturating_sub(1);
+                return true;
+            };
+            if *left == 0 {
+                return false;
+            }
+            let mut search = match attempt.search.take() {
+                Some(search) => search,
+                None => {
+                    *left = left.saturating_sub(1);
+                    if attempt.regions.is_none() {
+                        attempt.regions = Some(anchor.regions);
+                        // What changes from here on asks for another attempt.
+                        self.room.waiting_mut(attempt.slot).is_queued = false;
+                    }
+                    let anchor = self.room.waiting(attempt.slot);
+                    let left_over = attempt.regions.unwrap_or(0);
+                    let near = |region: &usize| anchor.entrant.farness.get(*region);
+                    let regions = (0..32).filter(|region| left_over & 1 << region != 0);
+                    let Some(region) = regions.min_by_key(near) else { return true };
+                    attempt.regions = Some(left_over & !(1 << region));
+                    if !Search::could_fill(&self.terms, &self.room, anchor, region) {
+                        continue;
+                    }
+                    Search::new(attempt.slot, region, attempt.is_thorough)
+                }
+            };
+            match search.step(&self.terms, &self.room, left) {
+                Step::Going => attempt.search = Some(search),
+                Step::None => {}
+                Step::Found(found) => {
+                    self.form(&found, now);
+                    return true;
+                }
+            }
+        }
+    }
+
+    fn form(&mut self, found: &Found, now: Instant) {
+        let mut lineup = Lineup {
+            definition: self.definition.clone(),
+            tickets: Vec::new(),
+            seats: Vec::new(),
+            region: (!self.definition.regions.is_empty()).then_some(found.region),
+            shared: self.shared(&found.sets),
+            quality: found.quality,
+            win_probability: found.split.win_probability,
+        };
+        let mut ages = Vec::new();
+        for (index, slot) in found.slots.iter().enumerate() {
+            let waiting = self.take(*slot);
+            let ticket = waiting.ticket();
+            self.waits.note(waiting.rating, now.since(waiting.joined));
+            let seat = |(place, player): (usize, &entrant::Player)| {
+                let role = found.split.roles.get(index).map(|roles| roles[place]);
+                Seat {
+                    team: usize::from(found.split.team_of[index]),
+                    role: role.map(usize::from),
+                    is_autofilled: role.is_some_and(|role| {
+                        !player.roles.is_empty() && !player.roles.contains(&role)
+                    }),
+                }
+            };
+            lineup.seats.push(waiting.entrant.players.iter().enumerate().map(seat).collect());
+            lineup.tickets.push(ticket);
+            ages.push((waiting.order, waiting.joined));
+        }
+        match self.definition.ready {
+            None => {
+                for ticket in &lineup.tickets {
+                    self.end_lease(ticket.id);
+                }
+                self.events.push_back(Event::Matched(Box::new(lineup)));
+            }
+            Some(within) => {
+                let tickets = lineup.tickets.clone();
+                self.checks.begin(lineup, ages, now.after(within));
+                self.events.push_back(Event::Asked { tickets, within });
+            }
+        }
+    }
+
+    fn shared(&self, sets: &[u64]) -> Vec<(String, Vec<String>)> {
+        let with_values = self.definition.attributes.iter().filter_map(|attribute| {
+            let Rule::Intersect(values) = &attribute.rule else { return None };
+            Some((&attribute.name, values))
+        });
+        let pairs = with_values.zip(sets);
+        let shared = |((name, values), set): ((&String, &Vec<String>), &u64)| {
+            let shared = values.iter().enumerate().filter(|(place, _)| set & 1 << place != 0);
+            (name.clone(), shared.map(|(_, value)| value.clone()).collect())
+        };
+        pairs.map(shared).collect()
+    }
+
+    /// How long players of this rating have waited lately.
+    pub fn wait(&self, rating: f64) -> Option<Wait> {
+        self.waits.of(entrant::fine(rating))
+    }
+}

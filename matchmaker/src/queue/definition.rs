@@ -16,6 +16,8 @@ pub(super) const ATTRIBUTES_MAX: usize = 8;
 pub(super) const VALUES_MAX: usize = 64;
 /// A waiting ticket asks for less so many times at most.
 pub(super) const STAGES_MAX: usize = 128;
+/// Sizes that the teams of a match may have.
+pub(super) const SHAPES_MAX: usize = 64;
 /// Bytes of a name: of a queue, team, role, region, attribute.
 pub(super) const NAME_MAX: usize = 64;
 /// No term waits longer than a day.
@@ -111,7 +113,7 @@ pub struct Stage {
     /// Milliseconds.
     pub latency: f64,
     pub quality: f64,
-    /// By attribute; infinite where it has another rule.
+    /// Of the attributes with a distance, in their order.
     pub distances: Vec<f64>,
     pub autofill: bool,
     pub smaller: bool,
@@ -174,6 +176,12 @@ impl Definition {
             say(!is_name(name), format!("teams: name: {NAME_RULE}"));
             say(team.min < 1 || team.min > team.max, format!("teams: {name}: 1 <= min <= max"));
         }
+        let sizes = self.bounds().into_iter().map(|(min, max)| max.saturating_sub(min) + 1);
+        let shapes = sizes.fold(1_usize, usize::saturating_mul);
+        say(
+            self.smaller.is_some() && shapes > SHAPES_MAX,
+            format!("teams: their bounds allow more than {SHAPES_MAX} sizes"),
+        );
         let names = [
             ("teams", teams.iter().map(|team| &team.name).collect::<Vec<_>>()),
             ("roles", self.roles.iter().map(|role| &role.name).collect()),
@@ -268,10 +276,10 @@ impl Definition {
     pub fn stages(&self) -> Vec<Stage> {
         let distances = |age| {
             let distance = |attribute: &Attribute| match &attribute.rule {
-                Rule::Distance(steps) => steps.at(age),
-                Rule::Equal | Rule::Intersect(_) => f64::INFINITY,
+                Rule::Distance(steps) => Some(steps.at(age)),
+                Rule::Equal | Rule::Intersect(_) => None,
             };
-            self.attributes.iter().map(distance).collect()
+            self.attributes.iter().filter_map(distance).collect()
         };
         let stage = |age: Duration| Stage {
             from: age,
@@ -283,6 +291,36 @@ impl Definition {
             smaller: self.smaller.is_some_and(|smaller| age >= smaller),
         };
         self.stage_ages().into_iter().map(stage).collect()
+    }
+
+    /// Sizes of the teams that a match may have, most players first.
+    pub(super) fn shapes(&self) -> Vec<Vec<usize>> {
+        let full = || self.teams.iter().map(|team| team.max).collect();
+        if self.smaller.is_none() {
+            return vec![full()];
+        }
+        let mut shapes: Vec<Vec<usize>> = vec![full()];
+        for (min, max) in self.bounds() {
+            let mut smaller = Vec::new();
+            for shape in &shapes {
+                for size in min..max {
+                    let teams = self.teams.iter().zip(shape);
+                    let sized = |(team, was): (&Team, &usize)| {
+                        if (team.min, team.max) == (min, max) { size } else { *was }
+                    };
+                    smaller.push(teams.map(sized).collect());
+                }
+            }
+            shapes.extend(smaller);
+        }
+        shapes.retain(|shape| shape.iter().sum::<usize>() >= 2);
+        shapes.sort_by_key(|shape| std::cmp::Reverse(shape.iter().sum::<usize>()));
+        shapes
+    }
+
+    /// The different bounds of its teams.
+    fn bounds(&self) -> BTreeSet<(usize, usize)> {
+        self.teams.iter().map(|team| (team.min, team.max)).collect()
     }
 
     fn stage_ages(&self) -> BTreeSet<Duration> {

@@ -9,7 +9,7 @@ use super::definition::{DEVIATION_MAX, Definition, Rule, is_rating};
 use crate::ticket::Ticket;
 
 /// Users that one player blocks.
-pub const BLOCKED_MAX: usize = 100;
+const BLOCKED_MAX: usize = 100;
 
 /// Milliseconds; more is told as this.
 const LATENCY_MAX: f64 = 60_000.0;
@@ -253,7 +253,7 @@ impl Of<'_> {
         for region in &definition.regions {
             let name = format!("latency.{region}");
             let latency = self.number(&name);
-            if latency.is_some_and(|latency| !(latency >= 0.0)) {
+            if latency.is_some_and(|latency| latency.is_nan() || latency < 0.0) {
                 return Err(Unfit { property: name, why: Why::Latency });
             }
             latencies.push(latency.map(|latency| latency.min(LATENCY_MAX)));

@@ -133,11 +133,11 @@ pub(super) fn assign(players: &[Wish<'_>], slots: &[usize]) -> Option<(Vec<u8>, 
                 let Some(role) = *role else { continue };
                 let Some((so_far, ..)) = best[role] else { continue };
                 let own = i64::from(players[player].cost(role).unwrap_or(0));
-                for other in 0..slots.len() {
+                for (other, best) in best.iter_mut().enumerate() {
                     let Some(cost) = players[player].cost(other) else { continue };
                     let cost = so_far - own + i64::from(cost);
-                    if other != role && best[other].is_none_or(|(known, ..)| cost < known) {
-                        best[other] = Some((cost, player, Some(role)));
+                    if other != role && best.is_none_or(|(known, ..)| cost < known) {
+                        *best = Some((cost, player, Some(role)));
                         is_changing = true;
                     }
                 }
