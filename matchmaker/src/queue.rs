@@ -9,6 +9,7 @@ mod balance;
 mod check;
 mod definition;
 mod entrant;
+mod ladder;
 mod packed;
 mod parse;
 mod roles;
@@ -26,7 +27,7 @@ use base::{Instant, PartyId, SessionId, TicketId, limits};
 
 use self::check::Checks;
 use self::entrant::Entrant;
-use self::room::{Room, Slot, known_by};
+use self::room::{Hot, Room, Slot, known_by};
 use self::search::{Found, Search, Step, Terms};
 use self::wait::Waits;
 use crate::ticket::{self, Owner, Ticket};
@@ -34,7 +35,7 @@ use crate::ticket::{self, Owner, Ticket};
 pub use self::check::Answer;
 pub use self::definition::{Attribute, Definition, Rating, Role, Rule, Stage, System, Team};
 pub use self::entrant::{Unfit, Why};
-pub use self::room::is_held;
+pub use self::room::{NO_SESSION, is_held};
 pub use self::steps::Steps;
 pub use self::wait::Wait;
 
@@ -156,8 +157,7 @@ pub struct Queue {
 struct Attempt {
     slot: Slot,
     order: u64,
-    is_thorough: bool,
-    /// Those that were not tried yet, once it has begun: a bit for each.
+    /// Of a thorough one, the regions that were not searched yet; of others, the ticket knows them.
     regions: Option<u32>,
     search: Option<Search>,
 }
@@ -223,9 +223,9 @@ impl Queue {
         }
     }
 
-    /// What a ticket would be refused for.
-    pub fn check(&self, ticket: &Ticket) -> Result<(), Refused> {
-        Entrant::read(&self.definition, ticket).map_err(Refused::Unfit)?;
+    /// Reads a ticket, unless it is refused.
+    fn read(&self, ticket: &Ticket) -> Result<Entrant, Refused> {
+        let entrant = Entrant::read(&self.definition, ticket).map_err(Refused::Unfit)?;
         let mut players: Vec<_> = known_by(ticket).collect();
         players.sort_unstable();
         if ticket.entries.is_empty() || players.windows(2).any(|pair| pair[0] == pair[1]) {
@@ -237,7 +237,7 @@ impl Queue {
         if self.len() + self.checks.len() >= limits::MATCHMAKER_TICKETS_MAX {
             return Err(ticket::Error::PoolFull.into());
         }
-        Ok(())
+        Ok(entrant)
     }
 
     /// Whether this player waits in the queue, or is asked about a match.
@@ -250,8 +250,7 @@ impl Queue {
     /// Adds a ticket. One of a server without sessions leaves when its lease ends, unless that is
     /// renewed.
     pub fn add(&mut self, ticket: &Ticket, now: Instant) -> Result<(), Refused> {
-        self.check(ticket)?;
-        let entrant = Entrant::read(&self.definition, ticket).map_err(Refused::Unfit)?;
+        let entrant = self.read(ticket)?;
         let order = self.next_order;
         self.next_order += 1;
         self.seat(ticket, entrant, order, now);
@@ -265,13 +264,13 @@ impl Queue {
     fn seat(&mut self, ticket: &Ticket, entrant: Entrant, order: u64, joined: Instant) {
         let slot = self.room.insert(&self.definition, ticket, entrant, order, joined);
         self.set_due(slot, joined);
-        self.queue(slot, false);
+        self.queue(slot, self.room.hot(slot).regions);
     }
 
     /// When something is due for a ticket next.
     fn set_due(&mut self, slot: Slot, now: Instant) {
         let waiting = self.room.waiting(slot);
-        let next = self.room.stages.get(usize::from(waiting.stage) + 1);
+        let next = self.room.stages.get(usize::from(self.room.hot(slot).stage) + 1);
         let due = next.map_or_else(|| now.after(RETRY), |stage| waiting.joined.after(stage.from));
         self.room.waiting_mut(slot).due = due;
         self.due.insert((due, slot));
@@ -299,41 +298,47 @@ impl Queue {
         Ok(())
     }
 
-    fn queue(&mut self, slot: Slot, is_thorough: bool) {
-        if self.is_paused {
+    /// Has the ticket tried in these regions.
+    fn queue(&mut self, slot: Slot, regions: u32) {
+        if self.is_paused || regions == 0 {
             return;
         }
-        let waiting = self.room.waiting_mut(slot);
-        if waiting.is_queued {
+        let hot = self.room.hot_mut(slot);
+        let was_queued = hot.queued != 0;
+        hot.queued |= regions;
+        if was_queued {
             return;
         }
-        waiting.is_queued = true;
-        let order = waiting.order;
-        let attempt = Attempt { slot, order, is_thorough, regions: None, search: None };
-        match is_thorough {
-            true => self.thorough.push_back(attempt),
-            false => self.attempts.push_back(attempt),
-        }
+        let attempt = Attempt { slot, order: hot.order, regions: None, search: None };
+        self.attempts.push_back(attempt);
         // Those of tickets that left are never more than these.
-        let most = 2 * self.room.len() + 1024;
-        if self.attempts.len() > most {
+        if self.attempts.len() > 2 * self.room.len() + 1024 {
             self.attempts.retain(|attempt| self.room.still(attempt.slot, attempt.order).is_some());
         }
     }
 
     /// Removes a ticket of this owner. If it is asked whether it accepts a match, it declines.
     pub fn remove(&mut self, id: TicketId, owner: Owner) -> Result<(), ticket::Error> {
-        let ticket = self.ticket(id).ok_or(ticket::Error::NotFound)?;
-        let is_owner = match owner {
-            Owner::Session(session) => {
-                ticket.party.is_none() && ticket.entries[0].session_id == session
-            }
-            Owner::Party(party) => ticket.party == Some(party),
+        let owned = match owner {
+            Owner::Session(session) => self.of_player(session.as_bytes()),
+            Owner::Party(party) => self.of_player(party.as_bytes()),
         };
+        // A member of a party does not own its ticket.
+        let is_owner =
+            owned == Some(id) && (matches!(owner, Owner::Party(_)) || self.party_of(id).is_none());
         if !is_owner {
             return Err(ticket::Error::NotFound);
         }
         self.expel(id)
+    }
+
+    fn party_of(&self, id: TicketId) -> Option<PartyId> {
+        let rooms = self.earlier.iter().chain([&self.room]);
+        let mut found = rooms.filter_map(|room| room.find(id).map(|slot| room.waiting(slot)));
+        match found.next() {
+            Some(waiting) => waiting.party(),
+            None => self.checks.ticket(id)?.party,
+        }
     }
 
     /// Removes a ticket, whoever owns it.
@@ -447,16 +452,16 @@ impl Queue {
             && let Some(room) = self.earlier.front_mut()
         {
             *left = left.saturating_sub(MOVE_COST);
-            let next = room.from(room.sweep).next().map(|(slot, _)| slot);
-            let Some(slot) = next else {
+            let Some(slot) = room.from(room.sweep).next() else {
                 self.earlier.pop_front();
                 continue;
             };
             room.sweep = slot;
+            let order = room.hot(slot).order;
             let waiting = room.remove(slot);
             let ticket = waiting.ticket();
             match Entrant::read(&self.definition, &ticket) {
-                Ok(entrant) => self.seat(&ticket, entrant, waiting.order, waiting.joined),
+                Ok(entrant) => self.seat(&ticket, entrant, order, waiting.joined),
                 Err(unfit) => {
                     self.end_lease(ticket.id);
                     let why = Dropped::Unfit(unfit);
@@ -473,9 +478,17 @@ impl Queue {
         {
             *left = left.saturating_sub(2);
             self.due.remove(&(due, slot));
-            let has_advanced = self.room.advance(slot);
+            let advanced = self.room.advance(slot);
             self.set_due(slot, now);
-            self.queue(slot, !has_advanced);
+            match advanced {
+                Some(regions) => self.queue(slot, regions),
+                None if self.is_paused => {}
+                None => {
+                    let Hot { order, regions, .. } = *self.room.hot(slot);
+                    let regions = Some(regions);
+                    self.thorough.push_back(Attempt { slot, order, regions, search: None });
+                }
+            }
         }
     }
 
@@ -484,9 +497,9 @@ impl Queue {
             && let Some(from) = self.sweep
         {
             *left -= 1;
-            let next = self.room.from(from).next().map(|(slot, _)| slot);
+            let next = self.room.from(from).next();
             if let Some(slot) = next {
-                self.queue(slot, false);
+                self.queue(slot, self.room.hot(slot).regions);
             }
             self.sweep = next.map(|slot| Slot(slot.0 + 1));
         }
@@ -526,21 +539,22 @@ impl Queue {
                 Some(search) => search,
                 None => {
                     *left = left.saturating_sub(1);
-                    if attempt.regions.is_none() {
-                        attempt.regions = Some(anchor.regions);
-                        // What changes from here on asks for another attempt.
-                        self.room.waiting_mut(attempt.slot).is_queued = false;
-                    }
-                    let anchor = self.room.waiting(attempt.slot);
-                    let left_over = attempt.regions.unwrap_or(0);
-                    let near = |region: &usize| anchor.entrant.farness.get(*region);
+                    let is_thorough = attempt.regions.is_some();
+                    let left_over = attempt.regions.unwrap_or(anchor.queued);
+                    let farness = &self.room.waiting(attempt.slot).farness;
+                    let near = |region: &usize| farness.get(*region);
                     let regions = (0..32).filter(|region| left_over & 1 << region != 0);
                     let Some(region) = regions.min_by_key(near) else { return true };
-                    attempt.regions = Some(left_over & !(1 << region));
+                    let left_over = left_over & !(1 << region);
+                    match &mut attempt.regions {
+                        Some(regions) => *regions = left_over,
+                        None => self.room.hot_mut(attempt.slot).queued = left_over,
+                    }
+                    let anchor = self.room.hot(attempt.slot);
                     if !Search::could_fill(&self.terms, &self.room, anchor, region) {
                         continue;
                     }
-                    Search::new(attempt.slot, region, attempt.is_thorough)
+                    Search::new(attempt.slot, region, is_thorough)
                 }
             };
             match search.step(&self.terms, &self.room, left) {
@@ -566,22 +580,22 @@ impl Queue {
         };
         let mut ages = Vec::new();
         for (index, slot) in found.slots.iter().enumerate() {
+            let Hot { order, rating, .. } = *self.room.hot(*slot);
             let waiting = self.take(*slot);
             let ticket = waiting.ticket();
-            self.waits.note(waiting.rating, now.since(waiting.joined));
+            self.waits.note(rating, now.since(waiting.joined));
             let seat = |(place, player): (usize, &entrant::Player)| {
-                let role = found.split.roles.get(index).map(|roles| roles[place]);
+                let role = found.split.roles.get(index).map(|roles| usize::from(roles[place]));
                 Seat {
                     team: usize::from(found.split.team_of[index]),
-                    role: role.map(usize::from),
-                    is_autofilled: role.is_some_and(|role| {
-                        !player.roles.is_empty() && !player.roles.contains(&role)
-                    }),
+                    role,
+                    is_autofilled: role
+                        .is_some_and(|role| !player.roles.is_empty() && !player.roles.has(role)),
                 }
             };
-            lineup.seats.push(waiting.entrant.players.iter().enumerate().map(seat).collect());
+            lineup.seats.push(waiting.players.iter().enumerate().map(seat).collect());
             lineup.tickets.push(ticket);
-            ages.push((waiting.order, waiting.joined));
+            ages.push((order, waiting.joined));
         }
         match self.definition.ready {
             None => {

@@ -2,6 +2,8 @@
 //! leave and are matched at the rates of a steady state. `CASE WAITING SECONDS SEED` prints
 //! `name value` lines; `count ADDS WAITING` only adds, for whoever counts instructions.
 
+mod queue;
+
 use std::alloc::{GlobalAlloc, Layout};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -58,6 +60,9 @@ fn main() -> Result<(), &'static str> {
     match words[..] {
         ["count", case, waiting, adds] => {
             count(case_of(case).ok_or(USAGE)?, number(waiting)?, number(adds)?);
+        }
+        ["queue-5v5", waiting, seconds, seed] => {
+            queue::steady(number(waiting)?, number(seconds)?, number(seed)?);
         }
         [case, waiting, seconds, seed] => match case_of(case).ok_or(USAGE)? {
             Case::Queries => queries(number(waiting)?, number(seconds)?, number(seed)?),
@@ -420,6 +425,11 @@ fn queries(waiting: usize, seconds: usize, seed: usize) {
     println!("add_p50 {:.1}", at(0.5));
     println!("add_p99 {:.1}", at(0.99));
     println!("waiting_at_end {}", pool.len());
+}
+
+/// Bytes in use.
+fn used() -> usize {
+    USED.load(Ordering::Relaxed)
 }
 
 /// Bytes that each waiting ticket takes, but for what the benchmark knows of it.

@@ -3,7 +3,7 @@
 
 use std::cmp::Reverse;
 
-use super::roles::{self, Seats, Wish};
+use super::roles::{self, Wish};
 
 /// So many tickets are dealt out to two teams in every possible way, or to more teams.
 const EXACT_TWO: usize = 12;
@@ -15,14 +15,14 @@ const EXCHANGED_MAX: usize = 32;
 
 /// A ticket: a player or a party.
 #[derive(Clone, Debug)]
-pub(super) struct Unit<'a> {
+pub(super) struct Unit {
     /// Sums over the players.
     pub(super) rating: f64,
     pub(super) variance: f64,
-    pub(super) wishes: Vec<Wish<'a>>,
+    pub(super) wishes: Vec<Wish>,
 }
 
-impl Unit<'_> {
+impl Unit {
     fn size(&self) -> usize {
         self.wishes.len()
     }
@@ -42,7 +42,7 @@ pub(super) struct Split {
 
 /// Deals units out to teams of exactly these sizes. The best split of all where there are few
 /// units, and else a good one. `None` if there is none in which everybody has a role.
-pub(super) fn balance(units: &[Unit<'_>], sizes: &[usize], slots: &[usize]) -> Option<Split> {
+pub(super) fn balance(units: &[Unit], sizes: &[usize], slots: &[usize]) -> Option<Split> {
     let dealing = Dealing { units, sizes, slots };
     let most = if sizes.len() <= 2 { EXACT_TWO } else { EXACT_MORE };
     match units.len() <= most {
@@ -64,7 +64,7 @@ type Dealt = Vec<u8>;
 
 #[derive(Clone, Copy)]
 struct Dealing<'a> {
-    units: &'a [Unit<'a>],
+    units: &'a [Unit],
     sizes: &'a [usize],
     /// Of each role in a team.
     slots: &'a [usize],
@@ -174,7 +174,7 @@ impl Dealing<'_> {
         Some((roles, cost))
     }
 
-    fn wishes(&self, dealt: &[u8], team: usize) -> Vec<Wish<'_>> {
+    fn wishes(&self, dealt: &[u8], team: usize) -> Vec<Wish> {
         let units = self.units.iter().zip(dealt);
         let units = units.filter(|(_, of)| usize::from(**of) == team);
         units.flat_map(|(unit, _)| unit.wishes.iter().copied()).collect()
@@ -182,11 +182,7 @@ impl Dealing<'_> {
 
     /// Whether everybody in the team can have a role.
     fn is_seated(self, dealt: &[u8], team: usize) -> bool {
-        let wishes = self.wishes(dealt, team);
-        let mut seats = Seats::new(self.slots.iter().copied(), 1);
-        let mut given = Vec::new();
-        self.slots.is_empty()
-            || (1..=wishes.len()).all(|count| seats.seat(&wishes[..count], &mut given))
+        self.slots.is_empty() || roles::can_seat(&self.wishes(dealt, team), self.slots)
     }
 
     fn good(self) -> Option<Split> {
@@ -317,13 +313,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::queue::roles::RoleList;
 
-    const ANY: Wish<'static> = Wish { named: &[], autofill: false };
+    fn any() -> Wish {
+        Wish { named: RoleList::default(), autofill: false }
+    }
 
-    fn unit(rating: f64, size: usize) -> Unit<'static> {
+    fn unit(rating: f64, size: usize) -> Unit {
         #[expect(clippy::cast_precision_loss, reason = "small")]
         let rating = rating * size as f64;
-        Unit { rating, variance: 0.0, wishes: vec![ANY; size] }
+        Unit { rating, variance: 0.0, wishes: vec![any(); size] }
     }
 
     #[test]
@@ -363,7 +362,7 @@ mod tests {
 
     /// The least spread of all splits in which everybody has a role, by brute force over all
     /// numbers of as many digits as there are units.
-    fn least(units: &[Unit<'_>], sizes: &[usize], slots: &[usize]) -> Option<f64> {
+    fn least(units: &[Unit], sizes: &[usize], slots: &[usize]) -> Option<f64> {
         let teams = sizes.len();
         let count = teams.pow(u32::try_from(units.len()).expect("few"));
         let dealing = Dealing { units, sizes, slots };
@@ -409,7 +408,11 @@ mod tests {
             autofill: bool,
         ) {
             let units: Vec<_> = parties.iter().map(|(rating, players)| {
-                let wishes = players.iter().map(|named| Wish { named, autofill }).collect();
+                let wishes = players.iter().map(|roles| {
+                    let mut named = RoleList::default();
+                    roles.iter().for_each(|role| named.push(usize::from(*role)));
+                    Wish { named, autofill }
+                }).collect();
                 Unit { wishes, ..unit(*rating, players.len()) }
             }).collect();
             let slots: &[usize] = if has_roles { &[1, 1, 1, 1, 1] } else { &[] };

@@ -1,11 +1,13 @@
 //! A ticket as its queue reads it: what its properties say about ratings, roles, regions and the
 //! rest.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use base::UserId;
 
 use super::definition::{DEVIATION_MAX, Definition, Rule, is_rating};
+use super::roles::RoleList;
 use crate::ticket::Ticket;
 
 /// Users that one player blocks.
@@ -65,29 +67,35 @@ impl fmt::Display for Unfit {
 }
 
 /// One player, as the queue sees them.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Player {
-    pub(super) user: UserId,
-    pub(super) rating: f64,
-    pub(super) deviation: f64,
-    /// By preference. Empty: any.
-    pub(super) roles: Box<[u8]>,
+    /// In sixteenths of a point.
+    pub(super) rating: i32,
+    /// In points.
+    pub(super) deviation: f32,
+    pub(super) roles: RoleList,
 }
 
 /// What decides whom a ticket can play with.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Entrant {
     pub(super) players: Box<[Player]>,
-    pub(super) blocked: Box<[UserId]>,
     /// The attributes that have to be equal.
     pub(super) key: Box<[u8]>,
+    /// By region: milliseconds by which it is farther than the player's own best, of the player for
+    /// whom that is the most.
+    pub(super) farness: Box<[u16]>,
+    pub(super) rare: Rare,
+}
+
+/// What many queues do not ask for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Rare {
+    pub(super) blocked: Box<[UserId]>,
     /// Of the attributes with a distance, in their order; not a number where there is none.
     pub(super) numbers: Box<[f64]>,
     /// Of the attributes that have to share a value: a bit for each.
     pub(super) sets: Box<[u64]>,
-    /// By region: milliseconds by which it is farther than the player's own best, of the player for
-    /// whom that is the most.
-    pub(super) farness: Box<[u16]>,
 }
 
 impl Entrant {
@@ -95,15 +103,17 @@ impl Entrant {
         if !definition.party_sizes.contains(&ticket.entries.len()) {
             return Err(Unfit { property: String::new(), why: Why::PartySize });
         }
-        let users: Vec<_> = ticket.entries.iter().map(|entry| entry.user_id).collect();
-        let of = |user| Of { ticket, user };
-        let player = |user| of(user).player(definition);
-        let players: Result<Box<[_]>, _> = users.iter().map(|user| player(*user)).collect();
+        let mut players = Vec::with_capacity(ticket.entries.len());
         let mut blocked = Vec::new();
         let mut farness = vec![0; definition.regions.len()];
-        for user in &users {
-            of(*user).blocked(&mut blocked)?;
-            of(*user).farness(definition, &mut farness)?;
+        let mut name = String::new();
+        for entry in &ticket.entries {
+            let user = entry.user_id;
+            let own = if ticket.entries.len() > 1 { format!("@{user}") } else { String::new() };
+            let mut of = Of { ticket, own, name: &mut name };
+            players.push(of.player(definition)?);
+            of.blocked(&mut blocked)?;
+            of.farness(definition, &mut farness)?;
         }
         if !farness.is_empty() && farness.iter().all(|far| *far == UNREACHABLE) {
             return Err(Unfit { property: "latency".into(), why: Why::NoLatency });
@@ -111,12 +121,10 @@ impl Entrant {
         blocked.sort_unstable();
         blocked.dedup();
         let mut entrant = Entrant {
-            players: players?,
-            blocked: blocked.into(),
+            players: players.into(),
             key: [].into(),
-            numbers: [].into(),
-            sets: [].into(),
             farness: farness.into(),
+            rare: Rare { blocked: blocked.into(), ..Rare::default() },
         };
         entrant.attributes(definition, ticket)?;
         Ok(entrant)
@@ -163,22 +171,22 @@ impl Entrant {
                 }
             }
         }
-        (self.key, self.numbers, self.sets) = (key.into(), numbers.into(), sets.into());
+        self.key = key.into();
+        (self.rare.numbers, self.rare.sets) = (numbers.into(), sets.into());
         Ok(())
     }
 
     /// The mean of the players, in sixteenths of a point.
     pub(super) fn rating(&self) -> i32 {
-        fine(self.mean(|player| player.rating))
-    }
-
-    pub(super) fn deviation(&self) -> f64 {
-        self.mean(|player| player.deviation)
+        let sum: i64 = self.players.iter().map(|player| i64::from(player.rating)).sum();
+        let count = i64::try_from(self.players.len()).expect("a party is small");
+        i32::try_from(sum / count).expect("a mean is no larger than the largest")
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a party is small")]
-    fn mean(&self, of: impl Fn(&Player) -> f64) -> f64 {
-        self.players.iter().map(of).sum::<f64>() / self.players.len() as f64
+    pub(super) fn deviation(&self) -> f64 {
+        let deviations = self.players.iter().map(|player| f64::from(player.deviation));
+        deviations.sum::<f64>() / self.players.len() as f64
     }
 }
 
@@ -188,53 +196,59 @@ pub(super) fn fine(points: f64) -> i32 {
     (points * FINE).round().clamp(-1e9, 1e9) as i32
 }
 
-/// One player's properties: `name@user`, or else `name`, which holds for the whole party.
+/// One player's properties: `name@user` in a party, or else `name`, which holds for all of it.
 struct Of<'a> {
     ticket: &'a Ticket,
-    user: UserId,
+    /// What their own names end in; empty without a party.
+    own: String,
+    /// The name that is looked for.
+    name: &'a mut String,
 }
 
-impl Of<'_> {
-    fn own_name(&self, name: &str) -> Option<String> {
-        (self.ticket.entries.len() > 1).then(|| format!("{name}@{}", self.user))
+impl<'a> Of<'a> {
+    fn find<T>(&mut self, properties: &'a BTreeMap<String, T>, name: [&str; 2]) -> Option<&'a T> {
+        self.name.clear();
+        name.iter().for_each(|part| self.name.push_str(part));
+        let common = self.name.len();
+        if !self.own.is_empty() {
+            self.name.push_str(&self.own);
+            if let Some(own) = properties.get(self.name.as_str()) {
+                return Some(own);
+            }
+        }
+        properties.get(&self.name[..common])
     }
 
-    fn number(&self, name: &str) -> Option<f64> {
-        let numbers = &self.ticket.numeric_properties;
-        let own = self.own_name(name).and_then(|own| numbers.get(&own));
-        own.or_else(|| numbers.get(name)).copied()
+    fn number(&mut self, name: [&str; 2]) -> Option<f64> {
+        self.find(&self.ticket.numeric_properties, name).copied()
     }
 
-    fn text(&self, name: &str) -> &str {
-        let texts = &self.ticket.string_properties;
-        let own = self.own_name(name).and_then(|own| texts.get(&own));
-        own.or_else(|| texts.get(name)).map_or("", String::as_str)
+    fn text(&mut self, name: &str) -> &'a str {
+        self.find(&self.ticket.string_properties, [name, ""]).map_or("", String::as_str)
     }
 
-    fn player(&self, definition: &Definition) -> Result<Player, Unfit> {
+    fn player(&mut self, definition: &Definition) -> Result<Player, Unfit> {
         let unfit = |property: &str, why| Unfit { property: property.into(), why };
-        let rating = self.number("rating").unwrap_or(definition.rating.default);
+        let rating = self.number(["rating", ""]).unwrap_or(definition.rating.default);
         if !is_rating(rating) {
             return Err(unfit("rating", Why::Rating));
         }
-        let deviation = self.number("rating_deviation");
+        let deviation = self.number(["rating_deviation", ""]);
         let deviation = deviation.unwrap_or(definition.rating.default_deviation);
         if !(0.0..=DEVIATION_MAX).contains(&deviation) {
             return Err(unfit("rating_deviation", Why::Deviation));
         }
-        let mut roles: Vec<u8> = Vec::new();
+        let mut roles = RoleList::default();
         for name in listed(self.text("roles")) {
             let place = definition.roles.iter().position(|role| role.name == name);
-            let place = place.and_then(|place| u8::try_from(place).ok());
-            let place = place.ok_or_else(|| unfit("roles", Why::Role))?;
-            if !roles.contains(&place) {
-                roles.push(place);
-            }
+            roles.push(place.ok_or_else(|| unfit("roles", Why::Role))?);
         }
-        Ok(Player { user: self.user, rating, deviation, roles: roles.into() })
+        #[expect(clippy::cast_possible_truncation, reason = "six digits are enough")]
+        let deviation = deviation as f32;
+        Ok(Player { rating: fine(rating), deviation, roles })
     }
 
-    fn blocked(&self, blocked: &mut Vec<UserId>) -> Result<(), Unfit> {
+    fn blocked(&mut self, blocked: &mut Vec<UserId>) -> Result<(), Unfit> {
         let unfit = |why| Unfit { property: "blocked".into(), why };
         let texts = listed(self.text("blocked"));
         for (count, text) in texts.enumerate() {
@@ -248,13 +262,13 @@ impl Of<'_> {
 
     /// Raises what is known of the party by this player.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is clamped")]
-    fn farness(&self, definition: &Definition, farness: &mut [u16]) -> Result<(), Unfit> {
+    fn farness(&mut self, definition: &Definition, farness: &mut [u16]) -> Result<(), Unfit> {
         let mut latencies = Vec::with_capacity(farness.len());
         for region in &definition.regions {
-            let name = format!("latency.{region}");
-            let latency = self.number(&name);
+            let latency = self.number(["latency.", region]);
             if latency.is_some_and(|latency| latency.is_nan() || latency < 0.0) {
-                return Err(Unfit { property: name, why: Why::Latency });
+                let property = format!("latency.{region}");
+                return Err(Unfit { property, why: Why::Latency });
             }
             latencies.push(latency.map(|latency| latency.min(LATENCY_MAX)));
         }

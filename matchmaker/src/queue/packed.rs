@@ -40,6 +40,19 @@ impl Packed {
         Packed(out.into())
     }
 
+    /// The users and sessions of its players, and its party.
+    pub(super) fn players(&self) -> (Vec<(UserId, SessionId)>, Option<PartyId>) {
+        let mut rest = Rest(&self.0);
+        let _before: [u8; 16 + 8 + 3 * 4] = rest.array();
+        let party = (rest.array() == [1]).then(|| PartyId::from_bytes(rest.array()));
+        let players = (0..rest.length()).map(|_| {
+            let [user, session] = [rest.array(), rest.array()];
+            rest.text();
+            (UserId::from_bytes(user), SessionId::from_bytes(session))
+        });
+        (players.collect(), party)
+    }
+
     pub(super) fn ticket(&self) -> Ticket {
         let mut rest = Rest(&self.0);
         let id = TicketId::from_bytes(rest.array());
@@ -62,9 +75,14 @@ impl Packed {
     }
 }
 
-fn length(out: &mut Vec<u8>, length: usize) {
-    let length = u32::try_from(length).expect("a ticket is far below 4 GiB");
-    out.extend(length.to_le_bytes());
+/// Seven bits in each byte, the last one first; the eighth says that there are more.
+#[expect(clippy::cast_possible_truncation, reason = "seven bits")]
+fn length(out: &mut Vec<u8>, mut length: usize) {
+    while length > 127 {
+        out.push((length & 127) as u8 | 128);
+        length >>= 7;
+    }
+    out.push(length as u8);
 }
 
 fn text(out: &mut Vec<u8>, text: &str) {
@@ -83,7 +101,15 @@ impl<'a> Rest<'a> {
     }
 
     fn length(&mut self) -> usize {
-        u32::from_le_bytes(self.array()) as usize
+        let mut length = 0;
+        for shift in (0..).step_by(7) {
+            let [byte] = self.array();
+            length |= usize::from(byte & 127) << shift;
+            if byte < 128 {
+                break;
+            }
+        }
+        length
     }
 
     fn text(&mut self) -> &'a str {
@@ -110,7 +136,8 @@ mod tests {
             entries: vec![presence(1)],
             party: None,
             counts: Counts::new(2, 8, Some(2)).expect("good counts"),
-            string_properties: [("queue".into(), "duel".into()), ("".into(), "é".into())].into(),
+            string_properties: [("queue".into(), "duel".into()), ("".into(), "é".repeat(100_000))]
+                .into(),
             numeric_properties: [("rating".into(), -0.5)].into(),
             created: UnixTime(u64::MAX),
         };
@@ -118,6 +145,9 @@ mod tests {
         ticket.entries.push(presence(9));
         ticket.party = Some(PartyId::from_bytes([3; 16]));
         ticket.string_properties.clear();
-        assert_eq!(Packed::new(&ticket).ticket(), ticket);
+        let packed = Packed::new(&ticket);
+        assert_eq!(packed.ticket(), ticket);
+        let ids = ticket.entries.iter().map(|entry| (entry.user_id, entry.session_id));
+        assert_eq!(packed.players(), (ids.collect(), ticket.party));
     }
 }

@@ -2,35 +2,61 @@
 
 use super::definition::ROLES_MAX;
 
-/// The roles that a player accepts, best first.
+/// The roles that a player named, best first; none: any, all alike.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct RoleList {
+    /// Four bits for each.
+    places: u64,
+    count: u8,
+    named: u16,
+}
+
+const _: () = assert!(ROLES_MAX == 16, "four bits for each of sixteen fill a number");
+
+impl RoleList {
+    /// Unless it is there already.
+    pub(super) fn push(&mut self, role: usize) {
+        if !self.has(role) {
+            self.places |= (role as u64) << (4 * self.count);
+            self.count += 1;
+            self.named |= 1 << role;
+        }
+    }
+
+    pub(super) fn is_empty(self) -> bool {
+        self.count == 0
+    }
+
+    pub(super) fn has(self, role: usize) -> bool {
+        self.named & 1 << role != 0
+    }
+
+    pub(super) fn place(self, role: usize) -> Option<u32> {
+        let at = |place: &u32| self.places >> (4 * place) & 15 == role as u64;
+        (0..u32::from(self.count)).find(at)
+    }
+}
+
+/// The roles that a player takes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Wish<'a> {
-    /// Empty: any, all alike.
-    pub(super) named: &'a [u8],
-    /// Whether others are accepted, too, after those.
+pub(super) struct Wish {
+    pub(super) named: RoleList,
+    /// Whether others are taken, too, after those.
     pub(super) autofill: bool,
 }
 
-impl Wish<'_> {
+impl Wish {
     /// What it costs to give the player this role; `None` if the player does not take it.
-    fn cost(&self, role: usize) -> Option<u32> {
-        if self.named.is_empty() {
-            return Some(0);
-        }
-        let place = self.named.iter().position(|named| usize::from(*named) == role);
-        match place {
-            Some(place) => u32::try_from(place).ok(),
-            None if self.autofill => Some(AUTOFILL_COST),
-            None => None,
+    fn cost(self, role: usize) -> Option<u32> {
+        match self.named.place(role) {
+            Some(place) => Some(place),
+            None if self.named.is_empty() => Some(0),
+            None => self.autofill.then_some(AUTOFILL_COST),
         }
     }
 
-    pub(super) fn takes(&self, role: usize) -> bool {
-        self.named.is_empty() || self.autofill || self.names(role)
-    }
-
-    pub(super) fn names(&self, role: usize) -> bool {
-        self.named.iter().any(|named| usize::from(*named) == role)
+    pub(super) fn takes(self, role: usize) -> bool {
+        self.named.is_empty() || self.autofill || self.named.has(role)
     }
 }
 
@@ -60,7 +86,7 @@ impl Seats {
 
     /// Gives the last of these players a seat; the others, whose roles are `given`, may have to
     /// change theirs. False, and nothing changed, if there is no way.
-    pub(super) fn seat(&mut self, players: &[Wish<'_>], given: &mut Vec<u8>) -> bool {
+    pub(super) fn seat(&mut self, players: &[Wish], given: &mut Vec<u8>) -> bool {
         let mut visited = 0_u32;
         given.push(u8::MAX);
         let is_seated = self.augment(players, given, players.len() - 1, &mut visited);
@@ -73,7 +99,7 @@ impl Seats {
     /// Kuhn's augmenting path.
     fn augment(
         &mut self,
-        players: &[Wish<'_>],
+        players: &[Wish],
         given: &mut [u8],
         player: usize,
         visited: &mut u32,
@@ -113,11 +139,18 @@ fn narrow(role: usize) -> u8 {
     u8::try_from(role).expect("there are few roles")
 }
 
+/// Whether all of them can have roles in one team.
+pub(super) fn can_seat(players: &[Wish], slots: &[usize]) -> bool {
+    let mut seats = Seats::new(slots.iter().copied(), 1);
+    let mut given = Vec::with_capacity(players.len());
+    (1..=players.len()).all(|count| seats.seat(&players[..count], &mut given))
+}
+
 /// Roles of a team, by player, so that the players like them best, and what that costs: for each,
 /// how many others they would have liked more. `None` if somebody would be left without.
 ///
 /// Successive shortest paths over players and roles (Bellman–Ford): least in sum.
-pub(super) fn assign(players: &[Wish<'_>], slots: &[usize]) -> Option<(Vec<u8>, u32)> {
+pub(super) fn assign(players: &[Wish], slots: &[usize]) -> Option<(Vec<u8>, u32)> {
     let mut given: Vec<Option<usize>> = vec![None; players.len()];
     let mut taken = vec![0; slots.len()];
     for newcomer in 0..players.len() {
@@ -170,7 +203,7 @@ mod tests {
     use super::*;
 
     /// Every way to give roles, by brute force.
-    fn cheapest(players: &[Wish<'_>], slots: &mut [usize]) -> Option<u32> {
+    fn cheapest(players: &[Wish], slots: &mut [usize]) -> Option<u32> {
         let Some((first, rest)) = players.split_first() else { return Some(0) };
         let mut best = None;
         for role in 0..slots.len() {
@@ -191,17 +224,13 @@ mod tests {
                 (prop::collection::vec(0_u8..4, 0..4), any::<bool>()), 1..6),
             mut slots in prop::collection::vec(0_usize..3, 4),
         ) {
-            let named: Vec<Vec<u8>> = wishes.iter().map(|(named, _)| {
-                let mut once = Vec::new();
-                for role in named {
-                    if !once.contains(role) {
-                        once.push(*role);
-                    }
-                }
-                once
+            let named: Vec<RoleList> = wishes.iter().map(|(named, _)| {
+                let mut list = RoleList::default();
+                named.iter().for_each(|role| list.push(usize::from(*role)));
+                list
             }).collect();
             let players: Vec<_> = named.iter().zip(&wishes)
-                .map(|(named, (_, autofill))| Wish { named, autofill: *autofill }).collect();
+                .map(|(named, (_, autofill))| Wish { named: *named, autofill: *autofill }).collect();
             let found = assign(&players, &slots);
             if let Some((given, cost)) = &found {
                 let mut left = slots.clone();
@@ -216,14 +245,7 @@ mod tests {
             prop_assert_eq!(found.map(|(_, cost)| cost), cheapest(&players, &mut slots));
 
             // Seats one after another: all are seated if and only if all can be.
-            let mut seats = Seats::new(slots.iter().copied(), 1);
-            let (mut given, mut is_seated) = (Vec::new(), true);
-            for count in 1..=players.len() {
-                is_seated &= seats.seat(&players[..count], &mut given);
-                if !is_seated {
-                    break;
-                }
-            }
+            let is_seated = can_seat(&players, &slots);
             prop_assert_eq!(is_seated, cheapest(&players, &mut slots).is_some());
         }
     }

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use base::{Instant, SessionId, TicketId};
+use base::{Instant, PartyId, SessionId, TicketId, UserId};
 
-use super::definition::{Definition, ROLES_MAX, Stage};
-use super::entrant::{Entrant, UNREACHABLE, fine};
+use super::definition::{Definition, ROLES_MAX, Rule, Stage};
+use super::entrant::{Entrant, Player, Rare, UNREACHABLE, fine};
+use super::ladder::{Ladder, Place};
 use super::packed::Packed;
-use super::roles::Wish;
+use super::roles::{Wish, can_seat};
 use crate::ticket::{Presence, Ticket};
 use crate::wide::Wide;
 
@@ -17,15 +18,17 @@ pub(super) struct Slot(pub(super) u32);
 /// Slots that come into being at once.
 const CHUNK: usize = 1024;
 
-/// A ticket that waits. Its age counts from `joined`; of two tickets, the one with the lower
-/// `order` came first.
-#[derive(Debug)]
-pub(super) struct Waiting {
-    pub(super) id: TicketId,
+/// What searches ask of a ticket that waits, in one cache line. Of two tickets, the one with the
+/// lower `order` came first.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Hot {
+    /// 0: the slot is free.
     pub(super) order: u64,
-    pub(super) joined: Instant,
-    /// When it enters its next stage, or searches again.
-    pub(super) due: Instant,
+    /// A bit for each of its users, and for each that they block, by hash.
+    users: u64,
+    blocks: u64,
+    /// Of its players, how many take each role: four bits for each, 15 for more.
+    pub(super) takes: u64,
     /// In sixteenths of a point, as are the next two.
     pub(super) rating: i32,
     /// By so much it counts as nearer.
@@ -33,15 +36,25 @@ pub(super) struct Waiting {
     pub(super) window: i32,
     /// A bit for each region that it accepts at its stage.
     pub(super) regions: u32,
+    /// The regions in which it is to be tried.
+    pub(super) queued: u32,
     pub(super) group: u32,
     pub(super) stage: u8,
     pub(super) size: u8,
-    /// Whether an attempt to match it is queued.
-    pub(super) is_queued: bool,
-    /// A bit for each of its users, and for each that they block, by hash.
-    users: u64,
-    blocks: u64,
-    pub(super) entrant: Box<Entrant>,
+}
+
+const _: () = assert!(size_of::<Hot>() <= 64);
+
+/// The rest of what is known of it. Its age counts from `joined`.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) id: TicketId,
+    pub(super) joined: Instant,
+    /// When it enters its next stage, or searches again.
+    pub(super) due: Instant,
+    pub(super) players: Box<[Player]>,
+    pub(super) farness: Box<[u16]>,
+    rare: Option<Box<Rare>>,
     packed: Packed,
 }
 
@@ -50,9 +63,32 @@ impl Waiting {
         self.packed.ticket()
     }
 
-    pub(super) fn wishes<'a>(&'a self, stage: &Stage) -> impl Iterator<Item = Wish<'a>> {
+    pub(super) fn party(&self) -> Option<PartyId> {
+        self.packed.players().1
+    }
+
+    pub(super) fn wishes(&self, stage: &Stage) -> impl Iterator<Item = Wish> + '_ {
         let autofill = stage.autofill;
-        self.entrant.players.iter().map(move |player| Wish { named: &player.roles, autofill })
+        self.players.iter().map(move |player| Wish { named: player.roles, autofill })
+    }
+
+    pub(super) fn sets(&self) -> &[u64] {
+        self.rare.as_ref().map_or(&[], |rare| &rare.sets)
+    }
+
+    fn numbers(&self) -> &[f64] {
+        self.rare.as_ref().map_or(&[], |rare| &rare.numbers)
+    }
+
+    fn blocks(&self, other: &Waiting) -> bool {
+        let blocked = self.rare.as_ref().map_or(&[][..], |rare| &rare.blocked);
+        let (players, _) = other.packed.players();
+        players.iter().any(|(user, _)| blocked.binary_search(user).is_ok())
+    }
+
+    fn shares_user(&self, other: &Waiting) -> bool {
+        let ((ours, _), (theirs, _)) = (self.packed.players(), other.packed.players());
+        ours.iter().any(|(user, _)| theirs.iter().any(|(other, _)| other == user))
     }
 }
 
@@ -60,7 +96,7 @@ impl Waiting {
 #[derive(Debug, Default)]
 pub(super) struct Cell {
     /// By rating, then by slot.
-    by_rating: BTreeSet<u64>,
+    by_rating: Ladder,
     /// Those that ask for nothing less any more, by age.
     overdue: BTreeSet<(u64, Slot)>,
     pub(super) players: usize,
@@ -84,7 +120,8 @@ pub(super) struct Room {
     pub(super) stages: Vec<Stage>,
     /// When its tickets are moved out: those before are gone.
     pub(super) sweep: Slot,
-    chunks: Vec<Box<[Option<Waiting>]>>,
+    hot: Vec<Box<[Hot]>>,
+    cold: Vec<Box<[Option<Waiting>]>>,
     free: Vec<Slot>,
     ids: Wide<TicketId, Slot>,
     /// By session, or by user where there is no session, and by party: each waits once.
@@ -93,15 +130,19 @@ pub(super) struct Room {
     free_groups: Vec<u32>,
     group_of: BTreeMap<Box<[u8]>, u32>,
     cells_per_group: usize,
-    roles: usize,
+    /// Of each role in a team.
+    slots: Vec<usize>,
+    has_distances: bool,
+    has_sets: bool,
 }
 
 /// Who waits once: a session, or a user that a server speaks for.
 pub(super) fn who(presence: &Presence) -> [u8; 16] {
-    match is_held(presence) {
-        true => *presence.user_id.as_bytes(),
-        false => *presence.session_id.as_bytes(),
-    }
+    player_key(presence.user_id, presence.session_id)
+}
+
+fn player_key(user: UserId, session: SessionId) -> [u8; 16] {
+    if session == NO_SESSION { *user.as_bytes() } else { *session.as_bytes() }
 }
 
 /// All who are known to wait with this ticket.
@@ -109,17 +150,22 @@ pub(super) fn known_by(ticket: &Ticket) -> impl Iterator<Item = [u8; 16]> + '_ {
     ticket.entries.iter().map(who).chain(ticket.party.map(|party| *party.as_bytes()))
 }
 
+/// The session of a player for whom a server speaks.
+pub const NO_SESSION: SessionId = SessionId::from_bytes([0; 16]);
+
 /// Whether a server speaks for the player, who has no session.
 pub fn is_held(presence: &Presence) -> bool {
-    presence.session_id == SessionId::from_bytes([0; 16])
+    presence.session_id == NO_SESSION
 }
 
 impl Room {
     pub(super) fn new(definition: &Definition) -> Room {
+        let rules = || definition.attributes.iter().map(|attribute| &attribute.rule);
         Room {
             stages: definition.stages(),
             sweep: Slot(0),
-            chunks: Vec::new(),
+            hot: Vec::new(),
+            cold: Vec::new(),
             free: Vec::new(),
             ids: Wide::new(),
             players: Wide::new(),
@@ -127,7 +173,9 @@ impl Room {
             free_groups: Vec::new(),
             group_of: BTreeMap::new(),
             cells_per_group: definition.regions.len().max(1),
-            roles: definition.roles.len(),
+            slots: definition.roles.iter().map(|role| role.slots).collect(),
+            has_distances: rules().any(|rule| matches!(rule, Rule::Distance(_))),
+            has_sets: rules().any(|rule| matches!(rule, Rule::Intersect(_))),
         }
     }
 
@@ -143,21 +191,20 @@ impl Room {
         self.players.get(who).copied()
     }
 
-    /// Slots from this one on, with who waits there.
-    pub(super) fn from(&self, slot: Slot) -> impl Iterator<Item = (Slot, &Waiting)> {
-        let last = u32::try_from(self.chunks.len() * CHUNK).unwrap_or(u32::MAX);
-        let slots = (slot.0..last).map(Slot);
-        slots.filter_map(|slot| self.get(slot).map(|waiting| (slot, waiting)))
+    /// The slots from this one on in which somebody waits.
+    pub(super) fn from(&self, slot: Slot) -> impl Iterator<Item = Slot> + '_ {
+        let last = u32::try_from(self.hot.len() * CHUNK).unwrap_or(u32::MAX);
+        (slot.0..last).map(Slot).filter(|slot| self.hot(*slot).order != 0)
     }
 
-    pub(super) fn get(&self, slot: Slot) -> Option<&Waiting> {
+    pub(super) fn hot(&self, slot: Slot) -> &Hot {
         let index = slot.0 as usize;
-        self.chunks.get(index / CHUNK)?[index % CHUNK].as_ref()
+        &self.hot[index / CHUNK][index % CHUNK]
     }
 
-    fn entry(&mut self, slot: Slot) -> &mut Option<Waiting> {
+    pub(super) fn hot_mut(&mut self, slot: Slot) -> &mut Hot {
         let index = slot.0 as usize;
-        &mut self.chunks[index / CHUNK][index % CHUNK]
+        &mut self.hot[index / CHUNK][index % CHUNK]
     }
 
     /// The one who waits there.
@@ -165,20 +212,31 @@ impl Room {
     /// # Panics
     /// When nobody does.
     pub(super) fn waiting(&self, slot: Slot) -> &Waiting {
-        self.get(slot).expect("the slot is taken")
+        let index = slot.0 as usize;
+        self.cold[index / CHUNK][index % CHUNK].as_ref().expect("the slot is taken")
     }
 
     pub(super) fn waiting_mut(&mut self, slot: Slot) -> &mut Waiting {
         self.entry(slot).as_mut().expect("the slot is taken")
     }
 
-    /// The ticket that an attempt was queued for, if it waits still.
-    pub(super) fn still(&self, slot: Slot, order: u64) -> Option<&Waiting> {
-        self.get(slot).filter(|waiting| waiting.order == order)
+    fn entry(&mut self, slot: Slot) -> &mut Option<Waiting> {
+        let index = slot.0 as usize;
+        &mut self.cold[index / CHUNK][index % CHUNK]
     }
 
-    pub(super) fn stage(&self, waiting: &Waiting) -> &Stage {
-        &self.stages[usize::from(waiting.stage)]
+    /// The ticket that something was meant for, if it waits still.
+    pub(super) fn still(&self, slot: Slot, order: u64) -> Option<&Hot> {
+        let hot = self.hot.get(slot.0 as usize / CHUNK)?.get(slot.0 as usize % CHUNK)?;
+        Some(hot).filter(|hot| hot.order == order)
+    }
+
+    pub(super) fn stage(&self, hot: &Hot) -> &Stage {
+        &self.stages[usize::from(hot.stage)]
+    }
+
+    pub(super) fn wishes(&self, slot: Slot) -> impl Iterator<Item = Wish> + '_ {
+        self.waiting(slot).wishes(self.stage(self.hot(slot)))
     }
 
     pub(super) fn insert(
@@ -190,8 +248,9 @@ impl Room {
         joined: Instant,
     ) -> Slot {
         let slot = self.free.pop().unwrap_or_else(|| {
-            let first = u32::try_from(self.chunks.len() * CHUNK).expect("there is a limit");
-            self.chunks.push((0..CHUNK).map(|_| None).collect());
+            let first = u32::try_from(self.hot.len() * CHUNK).expect("there is a limit");
+            self.hot.push(vec![Hot::default(); CHUNK].into());
+            self.cold.push((0..CHUNK).map(|_| None).collect());
             let count = u32::try_from(CHUNK).expect("small");
             self.free.extend((first + 1..first + count).rev().map(Slot));
             Slot(first)
@@ -201,45 +260,52 @@ impl Room {
             self.players.insert(player, slot);
         }
         let group = self.join_group(&entrant.key);
-        let users = entrant.players.iter().map(|player| &player.user);
-        let waiting = Waiting {
-            id: ticket.id,
+        let bits = |ids: &mut dyn Iterator<Item = &UserId>| {
+            ids.map(|user| bit(user.as_bytes())).fold(0, |all, bit| all | bit)
+        };
+        *self.hot_mut(slot) = Hot {
             order,
-            joined,
-            due: joined,
+            users: bits(&mut ticket.entries.iter().map(|entry| &entry.user_id)),
+            blocks: bits(&mut entrant.rare.blocked.iter()),
             rating: entrant.rating(),
             halo: fine(entrant.deviation() * definition.rating.uncertainty),
-            window: 0,
-            regions: 0,
             group,
-            stage: 0,
             size: u8::try_from(entrant.players.len()).expect("a team is small"),
-            is_queued: false,
-            users: users.map(|user| bit(user.as_bytes())).fold(0, |all, bit| all | bit),
-            blocks: entrant.blocked.iter().map(|user| bit(user.as_bytes())).fold(0, |a, b| a | b),
-            packed: Packed::new(ticket),
-            entrant: Box::new(entrant),
+            ..Hot::default()
         };
-        *self.entry(slot) = Some(waiting);
+        let rare = Some(entrant.rare).filter(|rare| *rare != Rare::default());
+        *self.entry(slot) = Some(Waiting {
+            id: ticket.id,
+            joined,
+            due: joined,
+            players: entrant.players,
+            farness: entrant.farness,
+            rare: rare.map(Box::new),
+            packed: Packed::new(ticket),
+        });
         self.enter(slot);
         slot
     }
 
     pub(super) fn remove(&mut self, slot: Slot) -> Waiting {
-        let all = self.waiting(slot).regions;
-        self.leave_cells(slot, all);
+        let Hot { regions, group, .. } = *self.hot(slot);
+        self.leave_cells(slot, regions);
+        *self.hot_mut(slot) = Hot::default();
         let waiting = self.entry(slot).take().expect("the slot is taken");
         self.ids.remove(&waiting.id);
-        for player in known_by(&waiting.ticket()) {
-            self.players.remove(&player);
+        let (players, party) = waiting.packed.players();
+        for (user, session) in players {
+            self.players.remove(&player_key(user, session));
         }
-        let group = waiting.group as usize;
-        let left = self.groups[group].as_mut().expect("the ticket was in it");
+        if let Some(party) = party {
+            self.players.remove(party.as_bytes());
+        }
+        let left = self.groups[group as usize].as_mut().expect("the ticket was in it");
         left.tickets -= 1;
         if left.tickets == 0 {
             self.group_of.remove(&left.key);
-            self.groups[group] = None;
-            self.free_groups.push(waiting.group);
+            self.groups[group as usize] = None;
+            self.free_groups.push(group);
         }
         self.free.push(slot);
         waiting
@@ -267,54 +333,87 @@ impl Room {
         &self.groups[group as usize].as_ref().expect("somebody waits in it").cells[region]
     }
 
-    /// The ticket asks for what its next stage asks for. False, if there is none.
-    pub(super) fn advance(&mut self, slot: Slot) -> bool {
-        let waiting = self.waiting(slot);
-        let next = usize::from(waiting.stage) + 1;
-        if next >= self.stages.len() {
-            return false;
-        }
-        let was_autofill = self.stage(waiting).autofill;
-        if self.stages[next].autofill != was_autofill {
+    /// The ticket asks for what its next stage asks for, and is to be tried in these regions: in
+    /// all, or where it only reaches farther, in new ones and in those where that reaches somebody.
+    /// `None`, if there is no such stage.
+    pub(super) fn advance(&mut self, slot: Slot) -> Option<u32> {
+        let before = *self.hot(slot);
+        let (next, number) = (usize::from(before.stage) + 1, before.stage.checked_add(1)?);
+        let (from, to) = (&self.stages[next - 1], self.stages.get(next)?);
+        let Stage { from: begin, window, latency, .. } = *to;
+        let only_reaches_farther = Stage { from: begin, window, latency, ..from.clone() } == *to;
+        if from.autofill != to.autofill {
             // Other roles are counted from here on.
-            let all = waiting.regions;
-            self.leave_cells(slot, all);
-            self.waiting_mut(slot).regions = 0;
+            self.leave_cells(slot, before.regions);
+            self.hot_mut(slot).regions = 0;
         }
-        self.waiting_mut(slot).stage = u8::try_from(next).expect("there are few stages");
+        self.hot_mut(slot).stage = number;
         self.enter(slot);
-        true
+        let regions = self.hot(slot).regions;
+        if !only_reaches_farther {
+            return Some(regions);
+        }
+        let known = regions & before.regions;
+        let reaches =
+            |region: &usize| known & 1 << region != 0 && self.reaches(slot, *region, before.window);
+        let reached = (0..32).filter(reaches).fold(0, |all, region| all | 1 << region);
+        Some(regions & !known | reached)
+    }
+
+    /// Whether somebody fits who was beyond this window.
+    fn reaches(&self, slot: Slot, region: usize, before: i32) -> bool {
+        let hot = self.hot(slot);
+        let cell = self.cell(hot.group, region);
+        let nearest = before.saturating_add(hot.halo);
+        let farthest = hot.window.saturating_add(hot.halo).saturating_add(cell.halo_max);
+        let lowest = hot.rating.saturating_sub(farthest);
+        let highest = hot.rating.saturating_add(farthest);
+        let mut below = cell.by_rating.place(key(hot.rating.saturating_sub(nearest), Slot(0)));
+        while let Some(next) = cell.by_rating.down(&mut below)
+            && rating_of(next) >= lowest
+        {
+            if self.fits(slot, slot_of(next)) {
+                return true;
+            }
+        }
+        let above = hot.rating.saturating_add(nearest).saturating_add(1);
+        let mut above = cell.by_rating.place(key(above, Slot(0)));
+        while let Some(next) = cell.by_rating.up(&mut above)
+            && rating_of(next) <= highest
+        {
+            if self.fits(slot, slot_of(next)) {
+                return true;
+            }
+        }
+        false
     }
 
     /// Brings the ticket into the cells that its stage lets it into.
     fn enter(&mut self, slot: Slot) {
-        let waiting = self.waiting(slot);
-        let stage = self.stage(waiting);
-        let is_last = usize::from(waiting.stage) + 1 == self.stages.len();
+        let (hot, waiting) = (self.hot(slot), self.waiting(slot));
+        let stage = self.stage(hot);
+        let is_last = usize::from(hot.stage) + 1 == self.stages.len();
         let window = fine(stage.window);
         let mut accepted = 0;
-        let farness = &waiting.entrant.farness;
-        for (region, far) in farness.iter().enumerate() {
+        for (region, far) in waiting.farness.iter().enumerate() {
             if *far != UNREACHABLE && f64::from(*far) <= stage.latency {
                 accepted |= 1 << region;
             }
         }
-        if farness.is_empty() {
+        if waiting.farness.is_empty() {
             accepted = 1;
         }
-        let mut takes = [0; ROLES_MAX];
-        for wish in waiting.wishes(stage) {
-            for (role, takes) in takes.iter_mut().enumerate().take(self.roles) {
-                *takes += u32::from(wish.takes(role));
-            }
+        if !self.is_seated(slot) {
+            accepted = 0; // a party whose members cannot be in one team
         }
-        let (key, order, group) = (key(waiting.rating, slot), waiting.order, waiting.group);
-        let (size, halo, before) = (usize::from(waiting.size), waiting.halo, waiting.regions);
+        let takes = self.takes(slot);
+        let Hot { rating, order, group, size, halo, regions: before, .. } = *hot;
+        let key = key(rating, slot);
         let cells = &mut self.groups[group as usize].as_mut().expect("it has joined").cells;
         for (region, cell) in cells.iter_mut().enumerate() {
             if accepted & !before & (1 << region) != 0 {
                 cell.by_rating.insert(key);
-                cell.players += size;
+                cell.players += usize::from(size);
                 cell.halo_max = cell.halo_max.max(halo);
                 for (supply, takes) in cell.supply.iter_mut().zip(takes) {
                     *supply += takes;
@@ -324,28 +423,23 @@ impl Room {
                 cell.overdue.insert((order, slot));
             }
         }
-        let waiting = self.waiting_mut(slot);
-        (waiting.window, waiting.regions) = (window, accepted);
+        let packed = takes.iter().rev().fold(0, |all, takes| all << 4 | u64::from(*takes.min(&15)));
+        let hot = self.hot_mut(slot);
+        (hot.window, hot.regions, hot.takes) = (window, accepted, packed);
     }
 
     fn leave_cells(&mut self, slot: Slot, regions: u32) {
-        let waiting = self.waiting(slot);
-        let mut takes = [0; ROLES_MAX];
-        for wish in waiting.wishes(self.stage(waiting)) {
-            for (role, takes) in takes.iter_mut().enumerate().take(self.roles) {
-                *takes += u32::from(wish.takes(role));
-            }
-        }
-        let (key, order, group) = (key(waiting.rating, slot), waiting.order, waiting.group);
-        let size = usize::from(waiting.size);
+        let takes = self.takes(slot);
+        let Hot { rating, order, group, size, .. } = *self.hot(slot);
+        let key = key(rating, slot);
         let cells = &mut self.groups[group as usize].as_mut().expect("it is in it").cells;
         for (region, cell) in cells.iter_mut().enumerate() {
             if regions & (1 << region) == 0 {
                 continue;
             }
-            cell.by_rating.remove(&key);
+            cell.by_rating.remove(key);
             cell.overdue.remove(&(order, slot));
-            cell.players -= size;
+            cell.players -= usize::from(size);
             for (supply, takes) in cell.supply.iter_mut().zip(takes) {
                 *supply -= takes;
             }
@@ -355,39 +449,54 @@ impl Room {
         }
     }
 
-    /// Whether two tickets could be in one match, as far as it is up to the two of them, their
-    /// regions apart.
-    pub(super) fn fits(&self, a: &Waiting, b: &Waiting) -> bool {
-        let gap = (a.rating - b.rating).abs() - (a.halo.saturating_add(b.halo));
-        gap <= a.window.min(b.window)
-            && a.regions & b.regions != 0
-            && (a.blocks & b.users == 0 || !blocks(&a.entrant, &b.entrant))
-            && (b.blocks & a.users == 0 || !blocks(&b.entrant, &a.entrant))
-            && (a.users & b.users == 0 || !shares_user(&a.entrant, &b.entrant))
-            && self.has_near_numbers(a, b)
-            && a.entrant.sets.iter().zip(&b.entrant.sets).all(|(a, b)| a & b != 0)
+    /// How many of its players take each role.
+    fn takes(&self, slot: Slot) -> [u32; ROLES_MAX] {
+        let mut takes = [0; ROLES_MAX];
+        for wish in self.wishes(slot) {
+            for (role, takes) in takes.iter_mut().enumerate().take(self.slots.len()) {
+                *takes += u32::from(wish.takes(role));
+            }
+        }
+        takes
     }
 
-    pub(super) fn has_near_numbers(&self, a: &Waiting, b: &Waiting) -> bool {
-        let (ours, theirs) = (&a.entrant.numbers, &b.entrant.numbers);
-        if ours.is_empty() {
+    /// Whether its players can have roles in one team.
+    fn is_seated(&self, slot: Slot) -> bool {
+        if self.hot(slot).size == 1 || self.slots.is_empty() {
             return true;
         }
-        let (near, far) = (&self.stage(a).distances, &self.stage(b).distances);
+        let wishes: Vec<_> = self.wishes(slot).collect();
+        can_seat(&wishes, &self.slots)
+    }
+
+    /// Whether two tickets could be in one match, as far as it is up to the two of them.
+    pub(super) fn fits(&self, a: Slot, b: Slot) -> bool {
+        let (one, other) = (self.hot(a), self.hot(b));
+        let gap = (one.rating - other.rating).abs() - one.halo.saturating_add(other.halo);
+        gap <= one.window.min(other.window)
+            && one.regions & other.regions != 0
+            && (one.blocks & other.users == 0 || !self.waiting(a).blocks(self.waiting(b)))
+            && (other.blocks & one.users == 0 || !self.waiting(b).blocks(self.waiting(a)))
+            && (one.users & other.users == 0 || !self.waiting(a).shares_user(self.waiting(b)))
+            && (!self.has_distances || self.has_near_numbers(a, b))
+            && (!self.has_sets || self.shares_values(a, b))
+    }
+
+    fn has_near_numbers(&self, a: Slot, b: Slot) -> bool {
+        let (ours, theirs) = (self.waiting(a).numbers(), self.waiting(b).numbers());
+        let near = &self.stage(self.hot(a)).distances;
+        let far = &self.stage(self.hot(b)).distances;
         let mut pairs = ours.iter().zip(theirs).zip(near.iter().zip(far));
         pairs.all(|((a, b), (near, far))| {
             let gap = (a - b).abs();
             gap.is_nan() || gap <= near.min(*far) // who has no number is near everybody
         })
     }
-}
 
-pub(super) fn blocks(a: &Entrant, b: &Entrant) -> bool {
-    b.players.iter().any(|player| a.blocked.binary_search(&player.user).is_ok())
-}
-
-pub(super) fn shares_user(a: &Entrant, b: &Entrant) -> bool {
-    a.players.iter().any(|player| b.players.iter().any(|other| other.user == player.user))
+    fn shares_values(&self, a: Slot, b: Slot) -> bool {
+        let (ours, theirs) = (self.waiting(a).sets(), self.waiting(b).sets());
+        ours.iter().zip(theirs).all(|(ours, theirs)| ours & theirs != 0)
+    }
 }
 
 /// A bit of a filter for ids.
@@ -420,44 +529,56 @@ fn slot_of(key: u64) -> Slot {
 pub(super) struct Walk {
     rating: i32,
     reach: i32,
-    /// Where it goes on below, and above; `None` at the end.
+    /// Where it goes on below, and above: before and at these keys; `None` at the end.
     below: Option<u64>,
     above: Option<u64>,
 }
 
 impl Walk {
-    pub(super) fn new(cell: &Cell, anchor: &Waiting, slot: Slot) -> Walk {
+    pub(super) fn new(cell: &Cell, anchor: &Hot, slot: Slot) -> Walk {
         let at = key(anchor.rating, slot);
         let reach = anchor.window.saturating_add(anchor.halo).saturating_add(cell.halo_max);
-        Walk { rating: anchor.rating, reach, below: at.checked_sub(1), above: at.checked_add(1) }
+        Walk { rating: anchor.rating, reach, below: Some(at), above: at.checked_add(1) }
     }
 
     /// Up to `count` of the next ones. Fewer: that was all.
     pub(super) fn next(&mut self, cell: &Cell, count: usize, found: &mut Vec<Slot>) {
         let Walk { rating, reach, .. } = *self;
-        let is_near = |key: &u64| rating_of(*key).saturating_sub(rating).saturating_abs() <= reach;
-        let below = self.below.map(|below| cell.by_rating.range(..=below).rev());
-        let above = self.above.map(|above| cell.by_rating.range(above..));
-        let mut below = below.into_iter().flatten().copied().take_while(is_near).peekable();
-        let mut above = above.into_iter().flatten().copied().take_while(is_near).peekable();
+        let reach = reach.unsigned_abs();
+        let near = |key: &u64| rating_of(*key).abs_diff(rating) <= reach;
+        let ladder = &cell.by_rating;
+        let (mut low, mut high) =
+            (self.below.map(|key| ladder.place(key)), self.above.map(|key| ladder.place(key)));
+        let down = |low: &mut Option<Place>| {
+            low.as_mut().and_then(|place| ladder.down(place)).filter(near)
+        };
+        let up = |high: &mut Option<Place>| {
+            high.as_mut().and_then(|place| ladder.up(place)).filter(near)
+        };
+        let (mut below, mut above) = (down(&mut low), up(&mut high));
         for _ in 0..count {
-            let far = |key: &u64| rating_of(*key).abs_diff(rating);
-            let is_below = match (below.peek(), above.peek()) {
-                (None, None) => {
-                    (self.below, self.above) = (None, None);
-                    return;
+            let is_below = match (below, above) {
+                (None, None) => break,
+                (Some(below), Some(above)) => {
+                    rating_of(below).abs_diff(rating) <= rating_of(above).abs_diff(rating)
                 }
-                (Some(below), Some(above)) => far(below) <= far(above),
                 (below, _) => below.is_some(),
             };
-            let next = if is_below { below.next() } else { above.next() };
-            let Some(next) = next else { return };
             match is_below {
-                true => self.below = next.checked_sub(1),
-                false => self.above = next.checked_add(1),
+                true => {
+                    found.extend(below.map(slot_of));
+                    self.below = below;
+                    below = down(&mut low);
+                }
+                false => {
+                    found.extend(above.map(slot_of));
+                    self.above = above.and_then(|above| above.checked_add(1));
+                    above = up(&mut high);
+                }
             }
-            found.push(slot_of(next));
         }
+        self.below = self.below.filter(|_| below.is_some());
+        self.above = self.above.filter(|_| above.is_some());
     }
 
     pub(super) fn is_over(&self) -> bool {

@@ -8,7 +8,7 @@ use super::balance::{Split, Unit, balance};
 use super::definition::{ATTRIBUTES_MAX, Definition};
 use super::entrant::{FINE, UNREACHABLE};
 use super::roles::{Seats, Wish};
-use super::room::{Room, Slot, Waiting, Walk};
+use super::room::{Hot, Room, Slot, Walk};
 
 /// Tickets that a search looks at, unless it is thorough.
 const LOOK: usize = 128;
@@ -33,7 +33,7 @@ pub(super) struct Search {
     /// With their orders: who is found may leave before a match is chosen.
     found: Vec<(u64, Slot)>,
     /// How many of each kind were found: of the same size, who take the same roles.
-    kinds: Vec<(u32, usize)>,
+    kinds: Vec<((u8, u64), usize)>,
 }
 
 /// A match, and where it is played.
@@ -99,7 +99,7 @@ impl Search {
     }
 
     /// Whether there may be enough players, and enough for each role.
-    pub(super) fn could_fill(terms: &Terms, room: &Room, anchor: &Waiting, region: usize) -> bool {
+    pub(super) fn could_fill(terms: &Terms, room: &Room, anchor: &Hot, region: usize) -> bool {
         let cell = room.cell(anchor.group, region);
         let is_smaller = room.stage(anchor).smaller;
         let least = if is_smaller { terms.least } else { terms.most };
@@ -110,22 +110,21 @@ impl Search {
 
     /// Goes on until `budget` is used up.
     pub(super) fn step(&mut self, terms: &Terms, room: &Room, budget: &mut usize) -> Step {
-        let anchor = room.waiting(self.anchor);
+        let anchor = room.hot(self.anchor);
         let cell = room.cell(anchor.group, self.region);
         let mut walk = match self.walk.take() {
             Some(walk) => walk,
             None => {
                 for slot in cell.overdue(OVERDUE_LOOK) {
                     *budget = budget.saturating_sub(1);
-                    let waiting = room.waiting(slot);
-                    if slot != self.anchor && room.fits(anchor, waiting) {
-                        self.found.push((waiting.order, slot));
+                    if slot != self.anchor && room.fits(self.anchor, slot) {
+                        self.found.push((room.hot(slot).order, slot));
                     }
                 }
                 Walk::new(cell, anchor, self.anchor)
             }
         };
-        let mut near = Vec::with_capacity(32);
+        let mut near = Vec::with_capacity(16);
         loop {
             let is_enough = self.found.len() >= KEPT_MAX
                 || (!self.is_thorough && self.looked >= LOOK)
@@ -142,23 +141,18 @@ impl Search {
             self.looked += near.len();
             *budget = budget.saturating_sub(near.len().max(1));
             for slot in near.drain(..) {
-                let waiting = room.waiting(slot);
-                if room.fits(anchor, waiting) && self.is_wanted(terms, room, waiting, slot) {
-                    self.found.push((waiting.order, slot));
+                let hot = room.hot(slot);
+                if room.fits(self.anchor, slot) && self.is_wanted(terms, hot, slot) {
+                    self.found.push((hot.order, slot));
                 }
             }
         }
     }
 
     /// More of one kind than a match has room for are of no use, but for a few spare ones.
-    fn is_wanted(&mut self, terms: &Terms, room: &Room, waiting: &Waiting, slot: Slot) -> bool {
-        let mut kind = u32::from(waiting.size) << 16;
-        for wish in waiting.wishes(room.stage(waiting)) {
-            for role in 0..terms.slots.len() {
-                kind |= u32::from(wish.takes(role)) << role;
-            }
-        }
-        let most = terms.most / usize::from(waiting.size) + SPARE;
+    fn is_wanted(&mut self, terms: &Terms, hot: &Hot, slot: Slot) -> bool {
+        let kind = (hot.size, hot.takes);
+        let most = terms.most / usize::from(hot.size) + SPARE;
         let known = self.kinds.iter_mut().find(|(known, _)| *known == kind);
         let count = match known {
             Some((_, count)) => count,
@@ -168,17 +162,20 @@ impl Search {
             }
         };
         *count += 1;
-        *count <= most && !self.found.contains(&(waiting.order, slot))
+        *count <= most && !self.found.contains(&(hot.order, slot))
     }
 
     fn choose(&mut self, terms: &Terms, room: &Room, budget: &mut usize) -> Step {
-        let anchor = room.waiting(self.anchor);
+        let anchor = room.hot(self.anchor);
         let mut found = std::mem::take(&mut self.found);
         found.sort_unstable();
         let still = |&(order, slot): &(u64, Slot)| {
-            room.still(slot, order).filter(|waiting| room.fits(anchor, waiting)).map(|_| slot)
+            (room.still(slot, order).is_some() && room.fits(self.anchor, slot)).then_some(slot)
         };
         let candidates: Vec<_> = found.iter().filter_map(still).collect();
+        if !self.could_choose(terms, room, anchor, &candidates) {
+            return Step::None;
+        }
         let mut choices = CHOICES;
         let mut dealt = DEALT;
         let mut found = None;
@@ -202,6 +199,29 @@ impl Search {
     }
 }
 
+impl Search {
+    /// Whether there may be enough players among these, and enough for each role.
+    fn could_choose(&self, terms: &Terms, room: &Room, anchor: &Hot, candidates: &[Slot]) -> bool {
+        let is_smaller = room.stage(anchor).smaller;
+        let least = if is_smaller { terms.least } else { terms.most };
+        let hot = || candidates.iter().map(|slot| room.hot(*slot)).chain([anchor]);
+        if hot().map(|hot| usize::from(hot.size)).sum::<usize>() < least {
+            return false;
+        }
+        let teams = terms.shapes.first().map_or(0, Vec::len);
+        let has_enough = |(role, slots): (usize, &usize)| {
+            let (mut players, mut is_many) = (0, false);
+            for hot in hot() {
+                let takes = hot.takes >> (4 * role) & 15;
+                is_many |= takes == 15; // or more
+                players += takes;
+            }
+            is_many || players >= (slots * teams) as u64
+        };
+        is_smaller || terms.slots.iter().enumerate().all(has_enough)
+    }
+}
+
 /// Tickets of one kind that are kept beyond those that a match has room for.
 const SPARE: usize = 4;
 
@@ -220,7 +240,7 @@ struct Choice<'a> {
     /// How many players can be in one of two teams: a bit for each number.
     sums: Vec<u128>,
     sets: Vec<[u64; ATTRIBUTES_MAX]>,
-    wishes: Vec<Wish<'a>>,
+    wishes: Vec<Wish>,
     seats: Seats,
     given: Vec<u8>,
     choices: usize,
@@ -238,7 +258,7 @@ impl<'a> Choice<'a> {
     ) -> Choice<'a> {
         let mut rest = vec![0; candidates.len() + 1];
         for (place, slot) in candidates.iter().enumerate().rev() {
-            rest[place] = rest[place + 1] + usize::from(room.waiting(*slot).size);
+            rest[place] = rest[place + 1] + usize::from(room.hot(*slot).size);
         }
         Choice {
             terms,
@@ -288,28 +308,29 @@ impl<'a> Choice<'a> {
 
     /// Adds a ticket, if it fits.
     fn add(&mut self, slot: Slot) -> bool {
-        let waiting = self.room.waiting(slot);
-        let size = usize::from(waiting.size);
-        let stage = self.room.stage(waiting);
-        if self.players + size > self.wanted() || !(self.is_full || stage.smaller) {
+        let hot = self.room.hot(slot);
+        let size = usize::from(hot.size);
+        let is_taken = self.is_full || self.room.stage(hot).smaller;
+        if self.players + size > self.wanted() || !is_taken {
             return false;
         }
         let sums = self.sums.last().map_or(1, |sums| sums | sums << size);
-        if !self.can_pack(sums, self.players + size, size) {
+        // The anchor, the first one, was asked before.
+        let fits = |other: &Slot| self.room.fits(slot, *other);
+        if !self.can_pack(sums, self.players + size, size) || !self.chosen.iter().skip(1).all(fits)
+        {
             return false;
         }
         let mut sets = *self.sets.last().expect("there is a first one");
-        for (shared, own) in sets.iter_mut().zip(&waiting.entrant.sets) {
+        for (shared, own) in sets.iter_mut().zip(self.room.waiting(slot).sets()) {
             *shared &= own;
         }
-        let fits = |other: &Slot| self.room.fits(waiting, self.room.waiting(*other));
-        // The anchor, the first one, was asked before.
-        if sets.contains(&0) || !self.chosen.iter().skip(1).all(fits) {
+        if sets.contains(&0) {
             return false;
         }
         if !self.terms.slots.is_empty() {
             let before = self.wishes.len();
-            for wish in waiting.wishes(stage) {
+            for wish in self.room.wishes(slot) {
                 self.wishes.push(wish);
                 if !self.seats.seat(&self.wishes, &mut self.given) {
                     self.wishes.pop();
@@ -343,7 +364,7 @@ impl<'a> Choice<'a> {
 
     fn take_back(&mut self) {
         let Some(slot) = self.chosen.pop() else { return };
-        let size = usize::from(self.room.waiting(slot).size);
+        let size = usize::from(self.room.hot(slot).size);
         self.players -= size;
         self.sums.pop();
         self.sets.pop();
@@ -356,22 +377,21 @@ impl<'a> Choice<'a> {
     /// ask for.
     fn deal(&mut self) -> Option<Found> {
         self.dealt = self.dealt.saturating_sub(1);
-        let waiting: Vec<_> = self.chosen.iter().map(|slot| self.room.waiting(*slot)).collect();
-        let unit = |waiting: &&'a Waiting| {
-            let players = waiting.entrant.players.iter();
+        let unit = |slot: &Slot| {
+            let players = self.room.waiting(*slot).players.iter();
             Unit {
-                rating: players.clone().map(|player| player.rating).sum(),
-                variance: players.map(|player| player.deviation.powi(2)).sum(),
-                wishes: waiting.wishes(self.room.stage(waiting)).collect(),
+                rating: players.clone().map(|player| f64::from(player.rating) / FINE).sum(),
+                variance: players.map(|player| f64::from(player.deviation).powi(2)).sum(),
+                wishes: self.room.wishes(*slot).collect(),
             }
         };
-        let units: Vec<_> = waiting.iter().map(unit).collect();
+        let units: Vec<_> = self.chosen.iter().map(unit).collect();
         let split = balance(&units, self.sizes, &self.terms.slots)?;
-        let (region, farness) = self.region(&waiting);
-        let quality = self.quality(&waiting, &split, farness);
-        let floor = waiting.iter().map(|waiting| self.room.stage(waiting).quality);
+        let (region, farness) = self.region();
+        let quality = self.quality(&split, farness);
+        let floor = self.chosen.iter().map(|slot| self.room.stage(self.room.hot(*slot)).quality);
         let sets = self.sets.last().expect("there is a first one");
-        let sets = sets[..waiting.first()?.entrant.sets.len()].to_vec();
+        let sets = sets[..self.room.waiting(*self.chosen.first()?).sets().len()].to_vec();
         let slots = self.chosen.clone();
         (quality >= floor.fold(0.0, f64::max)).then_some(Found {
             slots,
@@ -384,11 +404,12 @@ impl<'a> Choice<'a> {
 
     /// The region, of those that all accept, whose worst difference to a player's own best is the
     /// least, and that difference.
-    fn region(&self, waiting: &[&Waiting]) -> (usize, u16) {
-        let accepted = waiting.iter().fold(u32::MAX, |all, waiting| all & waiting.regions);
+    fn region(&self) -> (usize, u16) {
+        let accepted = self.chosen.iter().map(|slot| self.room.hot(*slot).regions);
+        let accepted = accepted.fold(u32::MAX, |all, regions| all & regions);
         let worst = |region: usize| {
-            let farness = waiting.iter().filter_map(|waiting| waiting.entrant.farness.get(region));
-            farness.copied().max().unwrap_or(0)
+            let farness = |slot: &Slot| self.room.waiting(*slot).farness.get(region).copied();
+            self.chosen.iter().filter_map(farness).max().unwrap_or(0)
         };
         let regions = (0..32).filter(|region| accepted & 1 << region != 0);
         let best = regions.map(|region| (worst(region), region)).min();
@@ -398,8 +419,10 @@ impl<'a> Choice<'a> {
     /// From 0 to 1, the mean of what the queue asks for: equal teams (weight 5), near ratings (2),
     /// roles that players named first (2), near regions (1).
     #[expect(clippy::cast_precision_loss, reason = "there are few players")]
-    fn quality(&self, waiting: &[&Waiting], split: &Split, farness: u16) -> f64 {
-        let ratings = || waiting.iter().map(|waiting| f64::from(waiting.rating) / FINE);
+    fn quality(&self, split: &Split, farness: u16) -> f64 {
+        let waiting: Vec<_> = self.chosen.iter().map(|slot| self.room.waiting(*slot)).collect();
+        let ratings =
+            || self.chosen.iter().map(|slot| f64::from(self.room.hot(*slot).rating) / FINE);
         let most = ratings().fold(f64::NEG_INFINITY, f64::max);
         let spread = most - ratings().fold(f64::INFINITY, f64::min);
         let share = |value: f64, most: f64| 1.0 - (value / most.max(f64::MIN_POSITIVE)).min(1.0);
@@ -410,19 +433,18 @@ impl<'a> Choice<'a> {
         if !self.terms.slots.is_empty() {
             let roles = self.terms.slots.len() as f64;
             let players = waiting.iter().zip(&split.roles);
-            let players =
-                players.flat_map(|(waiting, roles)| waiting.entrant.players.iter().zip(roles));
-            let liking = |(player, role): (&super::entrant::Player, &u8)| {
-                let place = player.roles.iter().position(|named| named == role);
-                match place {
-                    Some(place) => 1.0 - place as f64 / roles,
-                    None if player.roles.is_empty() => 1.0,
-                    None => 0.0,
-                }
+            let players = players.flat_map(|(waiting, roles)| waiting.players.iter().zip(roles));
+            let liking = |(player, role): (&super::entrant::Player, &u8)| match player
+                .roles
+                .place(usize::from(*role))
+            {
+                Some(place) => 1.0 - f64::from(place) / roles,
+                None if player.roles.is_empty() => 1.0,
+                None => 0.0,
             };
             terms.push((2.0, players.map(liking).sum::<f64>() / self.players as f64));
         }
-        if farness != UNREACHABLE && !waiting[0].entrant.farness.is_empty() {
+        if farness != UNREACHABLE && !waiting[0].farness.is_empty() {
             let far = f64::from(farness);
             terms.push((1.0, if far == 0.0 { 1.0 } else { share(far, self.terms.farthest) }));
         }
