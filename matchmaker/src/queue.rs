@@ -5,10 +5,12 @@
 //! every search around it looks at it first, and it searches itself through all of its cell again
 //! and again.
 
+mod all;
 mod balance;
 mod check;
 mod definition;
 mod entrant;
+mod explain;
 mod ladder;
 mod packed;
 mod parse;
@@ -32,9 +34,11 @@ use self::search::{Found, Search, Step, Terms};
 use self::wait::Waits;
 use crate::ticket::{self, Owner, Ticket};
 
+pub use self::all::Queues;
 pub use self::check::Answer;
 pub use self::definition::{Attribute, Definition, Rating, Role, Rule, Stage, System, Team};
 pub use self::entrant::{Unfit, Why};
+pub use self::explain::Explanation;
 pub use self::room::{NO_SESSION, is_held};
 pub use self::steps::Steps;
 pub use self::wait::Wait;
@@ -379,6 +383,12 @@ impl Queue {
         found.next().or_else(|| self.checks.of_player(player))
     }
 
+    fn has(&self, id: TicketId) -> bool {
+        self.room.find(id).is_some()
+            || self.checks.of_ticket(id).is_some()
+            || self.earlier.iter().any(|room| room.find(id).is_some())
+    }
+
     /// A ticket of the queue, if it is there.
     pub fn ticket(&self, id: TicketId) -> Option<Ticket> {
         let rooms = self.earlier.iter().chain([&self.room]);
@@ -419,6 +429,12 @@ impl Queue {
 
     /// Works for about `budget` units (one is a ticket looked at), and says whether there is more.
     pub fn step(&mut self, budget: usize, now: Instant) -> bool {
+        self.work(budget, now);
+        self.has_work(now)
+    }
+
+    /// The same, and says what is left of the budget.
+    fn work(&mut self, budget: usize, now: Instant) -> usize {
         let mut left = budget;
         self.end_leases(&mut left, now);
         self.end_checks(&mut left, now);
@@ -430,7 +446,23 @@ impl Queue {
             self.try_thorough(&mut left, now);
             self.try_queued(&mut left, 0, now);
         }
-        self.has_work(now)
+        left
+    }
+
+    /// Takes any of its tickets out.
+    fn drop_one(&mut self) -> Option<Ticket> {
+        while let Some(room) = self.earlier.front_mut() {
+            let Some(slot) = room.from(room.sweep).next() else {
+                self.earlier.pop_front();
+                continue;
+            };
+            room.sweep = slot;
+            return Some(room.remove(slot).ticket());
+        }
+        let found = self.room.from(self.room.sweep).next();
+        let Some(slot) = found else { return self.checks.drop_one() };
+        self.room.sweep = slot;
+        Some(self.take(slot).ticket())
     }
 
     fn end_leases(&mut self, left: &mut usize, now: Instant) {

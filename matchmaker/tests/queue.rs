@@ -557,6 +557,31 @@ fn those_who_accepted_go_back_to_the_front_with_their_age() {
 }
 
 #[test]
+fn an_explanation_names_what_keeps_others_away_and_when_that_ends() {
+    let mut definition = Definition::new("duel", 1);
+    definition.attributes = vec![Attribute { name: "build".into(), rule: Rule::Equal }];
+    let mut world = World::new(definition);
+    for (rating, build) in [(1000.0, "1"), (1190.0, "1"), (1400.0, "1"), (1000.0, "2")] {
+        let mut ticket = world.ticket(1);
+        ticket.numeric_properties.insert("rating".into(), rating);
+        ticket.string_properties.insert("build".into(), build.into());
+        world.add(ticket);
+    }
+    world.pass_time(Duration::from_secs(5));
+    let ids: Vec<_> = world.waiting.keys().copied().collect();
+    let explained = world.queue.explain(ids[0], None, world.now).unwrap();
+    assert!(explained.is_whole());
+    assert_eq!((explained.waited, explained.window), (Duration::from_secs(5), 150.0));
+    assert_eq!((explained.others, explained.acceptable), (3, 0));
+    let excluded: Vec<_> = explained.excluded.iter().filter(|(_, count)| *count > 0).collect();
+    let by_build = ("attributes that have to be equal", 1);
+    assert_eq!(excluded, [&by_build, &("rating window", 2)]);
+    assert_eq!(explained.next_reach, Some((ids[1], Duration::from_secs(5))), "200 at 10 s");
+    let ticket = world.ticket(1);
+    assert!(world.queue.explain(ticket.id, None, world.now).is_err());
+}
+
+#[test]
 fn smaller_teams_are_accepted_after_a_while() {
     let mut definition = Definition::new("arena", 3);
     for team in &mut definition.teams {

@@ -74,6 +74,21 @@ impl Checks {
         self.checks.insert(self.next, Check { lineup, ages, end, accepted: BTreeSet::new() });
     }
 
+    /// Takes any of the tickets out.
+    pub(super) fn drop_one(&mut self) -> Option<Ticket> {
+        let number = *self.checks.first_key_value()?.0;
+        let check = self.checks.get_mut(&number)?;
+        let ticket = check.lineup.tickets.pop()?;
+        self.of_ticket.remove(&ticket.id);
+        for player in known_by(&ticket) {
+            self.of_player.remove(&player);
+        }
+        if check.lineup.tickets.is_empty() {
+            self.end(number);
+        }
+        Some(ticket)
+    }
+
     fn end(&mut self, number: u64) -> Option<Check> {
         let check = self.checks.remove(&number)?;
         self.ends.remove(&(check.end, number));

@@ -230,7 +230,8 @@ mod tests {
                 list
             }).collect();
             let players: Vec<_> = named.iter().zip(&wishes)
-                .map(|(named, (_, autofill))| Wish { named: *named, autofill: *autofill }).collect();
+                .map(|(named, (_, autofill))| Wish { named: *named, autofill: *autofill })
+                .collect();
             let found = assign(&players, &slots);
             if let Some((given, cost)) = &found {
                 let mut left = slots.clone();

@@ -472,14 +472,39 @@ impl Room {
     /// Whether two tickets could be in one match, as far as it is up to the two of them.
     pub(super) fn fits(&self, a: Slot, b: Slot) -> bool {
         let (one, other) = (self.hot(a), self.hot(b));
-        let gap = (one.rating - other.rating).abs() - one.halo.saturating_add(other.halo);
-        gap <= one.window.min(other.window)
+        self.gap(a, b) <= one.window.min(other.window)
             && one.regions & other.regions != 0
-            && (one.blocks & other.users == 0 || !self.waiting(a).blocks(self.waiting(b)))
-            && (other.blocks & one.users == 0 || !self.waiting(b).blocks(self.waiting(a)))
-            && (one.users & other.users == 0 || !self.waiting(a).shares_user(self.waiting(b)))
+            && !self.is_blocked(a, b)
             && (!self.has_distances || self.has_near_numbers(a, b))
             && (!self.has_sets || self.shares_values(a, b))
+    }
+
+    /// How far apart their ratings are, uncertainty taken off.
+    pub(super) fn gap(&self, a: Slot, b: Slot) -> i32 {
+        let (one, other) = (self.hot(a), self.hot(b));
+        (one.rating - other.rating).abs() - one.halo.saturating_add(other.halo)
+    }
+
+    /// Which rules of [`Room::fits`] keep two tickets apart, and whether their groups do.
+    pub(super) fn differences(&self, a: Slot, b: Slot) -> [bool; 7] {
+        let (one, other) = (self.hot(a), self.hot(b));
+        [
+            one.group != other.group,
+            self.gap(a, b) > one.window.min(other.window),
+            one.regions & other.regions == 0,
+            self.is_blocked(a, b),
+            !self.has_near_numbers(a, b),
+            !self.shares_values(a, b),
+            false,
+        ]
+    }
+
+    /// Whether one has blocked the other, or a user is in both.
+    fn is_blocked(&self, a: Slot, b: Slot) -> bool {
+        let (one, other) = (self.hot(a), self.hot(b));
+        (one.blocks & other.users != 0 && self.waiting(a).blocks(self.waiting(b)))
+            || (other.blocks & one.users != 0 && self.waiting(b).blocks(self.waiting(a)))
+            || (one.users & other.users != 0 && self.waiting(a).shares_user(self.waiting(b)))
     }
 
     fn has_near_numbers(&self, a: Slot, b: Slot) -> bool {
