@@ -177,6 +177,7 @@ impl Workload {
             hooks,
             answers_hooks: true,
             queue: (rng.below(2) == 0).then_some(ShardId(0)),
+            queues: Vec::new(),
             stale_loads: rng.below(60),
             trace,
         };
