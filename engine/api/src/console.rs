@@ -130,6 +130,11 @@ pub fn read_queue(json: &Json) -> Result<(String, String), Vec<String>> {
         let what = format!(": more than {QUEUE_DEFINITION_MAX} bytes with all defaults");
         return Err(vec![what]);
     }
+    // What is kept is read again, and not each number comes back from its text.
+    let again = Json::parse(text.as_bytes()).ok().and_then(|json| Definition::parse(&json).ok());
+    if again.is_none() {
+        return Err(vec![": has a number that cannot be kept".to_owned()]);
+    }
     Ok((definition.id, text))
 }
 

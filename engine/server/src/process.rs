@@ -305,11 +305,17 @@ pub(crate) fn shard_config(config: &Config, fixed: &Fixed) -> shard::Config {
             rev_threshold: config.matchmaker.rev_threshold,
         },
         rates: config.rate_limit.rates(),
-        queues: Vec::new(),
+        queues: config.queues.0.iter().map(|text| Arc::new(definition(text))).collect(),
         written_queues: fixed.written_queues.clone(),
         hooks: shard::Hooks::default(),
         sampling: config.traces.sampling(),
     }
+}
+
+/// A queue that the configuration declares.
+fn definition(text: &str) -> Definition {
+    let json = Json::parse(text.as_bytes()).expect("a declared queue was written as JSON");
+    Definition::parse(&json).expect("a declared queue was read before")
 }
 
 /// Starts the thread that notices a core whose tick stands still.
