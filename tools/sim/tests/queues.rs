@@ -288,6 +288,30 @@ fn the_newest_definition_stays_in_force() {
     });
 }
 
+/// What the home of the tickets is told late is not taken for new.
+#[test]
+fn an_older_definition_that_comes_later_is_passed_over() {
+    let mut cluster = Cluster::new(Options { queue: Some(C), ..Options::default() });
+    assert_eq!(cluster.config.placement.of_operators(), B);
+    cluster.halted.bus.insert((A, C));
+    let mut send = |core, mode| {
+        let duel = queue("duel", mode);
+        let request = request(&cluster, Role::Operator, "PUT", "queue/duel", Some(&duel));
+        let connection = cluster.connect(core);
+        cluster.send(connection, request);
+        cluster.settle();
+        connection
+    };
+    let (late, newest) = (send(A, "older"), send(C, "newer"));
+    check_done(cluster.answer(newest));
+    assert_eq!(modes(&cluster), pairs(&[("duel", "newer")]));
+    assert!(cluster.is_waiting(late), "whoever is answered knows that it is in force");
+    cluster.halted.bus.clear();
+    cluster.settle();
+    assert!(check_done(cluster.answer(late)).contains("\"version\":\"1\""));
+    assert_eq!(modes(&cluster), pairs(&[("duel", "newer")]));
+}
+
 #[test]
 fn there_is_a_most_of_queues() {
     let configured: Vec<_> = (0..60).map(|number| queue(&format!("file-{number}"), "")).collect();
