@@ -352,7 +352,8 @@ impl Shard {
         }
     }
 
-    /// Lives by another configuration from here on: placement, name and matchmaker are the same.
+    /// Lives by another configuration from here on: placement, name and the matchmaker's settings
+    /// are the same.
     fn configure(&mut self, config: Arc<Config>) {
         assert_eq!(self.config.placement, config.placement, "homes never move");
         self.limiter.set_rates(config.rates);
