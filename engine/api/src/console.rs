@@ -1,8 +1,10 @@
 //! What operators ask for. Paths follow Nakama's console API where the meaning is the same.
 
-use base::limits::AUDIT_PAGE_DEFAULT;
-use base::{ClientAddress, Secret};
+use base::json::Json;
+use base::limits::{AUDIT_PAGE_DEFAULT, QUEUE_DEFINITION_MAX};
+use base::{ClientAddress, Secret, UnixTime};
 use domain::operator::audit::Wanted;
+use matchmaker::queue::Definition;
 
 /// One call of an operator, decoded but not judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +60,32 @@ pub enum Console {
     MatchmakerPause {
         is_paused: bool,
     },
+    QueuesList,
+    QueueGet {
+        id: String,
+    },
+    /// Defines a queue, if it is at this version.
+    QueueWrite {
+        id: String,
+        /// As [`read_queue`] gives it.
+        definition: String,
+        version: Option<u64>,
+    },
+    /// Takes an operator's definition back, if it is at this version.
+    QueueDelete {
+        id: String,
+        version: Option<u64>,
+    },
     Report(Report),
+}
+
+/// A declared queue, as operators see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShownQueue {
+    /// JSON object.
+    pub definition: String,
+    /// Its version, and when it was written: an operator has; else the configuration defines it.
+    pub written: Option<(u64, UnixTime)>,
 }
 
 /// A sign-in, and the new password if it is to be changed.
@@ -92,6 +119,23 @@ pub enum Report {
     Backup,
     /// Begin one, of this name.
     StartBackup(String),
+}
+
+/// The id of a queue and its definition as JSON, every default written out; or all that is wrong
+/// with it, each as `place: what`.
+pub fn read_queue(json: &Json) -> Result<(String, String), Vec<String>> {
+    let definition = Definition::parse(json)?;
+    let text = definition.text();
+    if text.len() > QUEUE_DEFINITION_MAX {
+        let what = format!(": more than {QUEUE_DEFINITION_MAX} bytes with all defaults");
+        return Err(vec![what]);
+    }
+    // What is kept is read again, and not each number comes back from its text.
+    let again = Json::parse(text.as_bytes()).ok().and_then(|json| Definition::parse(&json).ok());
+    if again.is_none() {
+        return Err(vec![": has a number that cannot be kept".to_owned()]);
+    }
+    Ok((definition.id, text))
 }
 
 pub(crate) const AUDIT_DEFAULT: Wanted = Wanted {

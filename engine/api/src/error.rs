@@ -188,6 +188,28 @@ impl From<operator::account::Error> for Error {
     }
 }
 
+impl From<operator::queue::Error> for Error {
+    fn from(error: operator::queue::Error) -> Error {
+        use operator::queue::Error as Why;
+        let message = match error {
+            Why::NotFound => "There is no queue of this id.",
+            Why::Configured => {
+                "The queue is defined by the configuration, and has to be deleted there."
+            }
+            Why::OtherVersion(0) => {
+                "The queue is at version 0: no operator's definition is in force."
+            }
+            Why::OtherVersion(version) => {
+                let text = format!("The queue is at version {version}: read it again.");
+                return Error::new(error.code(), text);
+            }
+            Why::TooMany => "There are too many queues.",
+            Why::TooLarge => "The definitions of all queues are too large together.",
+        };
+        Error::new(error.code(), message)
+    }
+}
+
 impl From<relay::Error> for Error {
     fn from(error: relay::Error) -> Error {
         let message = match error {

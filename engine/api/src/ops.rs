@@ -1,148 +1,21 @@
 //! The operation table. A row is all that any transport, hook, metric or document knows of an
 //! operation: delete it, and the operation is gone everywhere.
 
+mod row;
+
 use std::collections::BTreeMap;
-use std::fmt;
 
 use domain::operator::Role;
 
 use crate::console::{Console, Report};
 use crate::convert::{account, console, identity, matchmaking, party, play, status};
 use crate::error::Error;
-use crate::http::{Call, Router};
-use crate::json::{Malformed, Message};
+use crate::http::Router;
 use crate::request::Request;
 
-/// One operation. Its `Debug` form is its name: where its code lies differs from run to run.
-pub struct Operation {
-    /// Subject first, snake_case; the name in hooks, metrics and scripts.
-    pub name: &'static str,
-    pub doc: &'static str,
-    pub auth: Auth,
-    pub rate: Rate,
-    pub http: Option<Http>,
-    pub realtime: Option<Realtime>,
-}
+pub use row::{Auth, Door, Http, Operation, Rate, Realtime};
 
-impl fmt::Debug for Operation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name)
-    }
-}
-
-/// What a caller has to show.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Auth {
-    /// Nothing.
-    Open,
-    /// `Authorization: Basic` with the server key.
-    ServerKey,
-    /// `Authorization: Bearer` with a session token, or an open socket.
-    Session,
-    /// To be server code: no client can call it.
-    Runtime,
-    /// The socket's handshake: a session token from the header or the query, refused in plain text.
-    Handshake,
-    /// Nothing, on the operators' listener.
-    Operators,
-    /// `Authorization: Bearer` with the token of an operator of this role, or of a higher one.
-    Operator(Role),
-}
-
-/// Which listener a request came in by, and a route is for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Door {
-    #[default]
-    Clients,
-    Operators,
-}
-
-/// Which allowance a call draws on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Rate {
-    /// Not limited: answers without touching state.
-    Free,
-    /// Signing in and out.
-    Sign,
-    /// Showing a password, which takes long to hash.
-    Password,
-    Read,
-    Write,
-    /// Messages that players exchange many times a second.
-    Stream,
-}
-
-impl Rate {
-    pub const ALL: [Rate; 6] =
-        [Rate::Free, Rate::Sign, Rate::Password, Rate::Read, Rate::Write, Rate::Stream];
-
-    /// The value of the metrics' `class` label.
-    pub fn name(self) -> &'static str {
-        match self {
-            Rate::Free => "free",
-            Rate::Sign => "sign",
-            Rate::Password => "password",
-            Rate::Read => "read",
-            Rate::Write => "write",
-            Rate::Stream => "stream",
-        }
-    }
-}
-
-#[derive(Debug)]
-pub struct Http {
-    pub method: &'static str,
-    pub path: &'static str,
-    pub decode: fn(&Call<'_>) -> Result<Request, Error>,
-}
-
-#[derive(Debug)]
-pub struct Realtime {
-    /// The envelope's field.
-    pub field: &'static str,
-    pub decode: fn(Message) -> Result<Request, Malformed>,
-}
-
-impl Operation {
-    /// Its place in [`OPERATIONS`]: what is kept for every operation is kept in that order.
-    pub fn index(&'static self) -> usize {
-        OPERATIONS.element_offset(self).expect("every row stands in the table")
-    }
-
-    pub fn door(&self) -> Door {
-        match self.auth {
-            Auth::Operators | Auth::Operator(_) => Door::Operators,
-            Auth::Open | Auth::ServerKey | Auth::Session | Auth::Runtime | Auth::Handshake => {
-                Door::Clients
-            }
-        }
-    }
-
-    /// The hook that may change or refuse a request.
-    pub fn before_hook(&self) -> String {
-        format!("before_{}", self.name)
-    }
-
-    /// The hook that sees a request that succeeded.
-    pub fn after_hook(&self) -> String {
-        format!("after_{}", self.name)
-    }
-}
-
-const fn http(
-    method: &'static str,
-    path: &'static str,
-    decode: fn(&Call<'_>) -> Result<Request, Error>,
-) -> Option<Http> {
-    Some(Http { method, path, decode })
-}
-
-const fn realtime(
-    field: &'static str,
-    decode: fn(Message) -> Result<Request, Malformed>,
-) -> Option<Realtime> {
-    Some(Realtime { field, decode })
-}
+use row::{http, realtime};
 
 /// Every operation.
 pub static OPERATIONS: &[Operation] = &[
@@ -920,6 +793,40 @@ pub static OPERATIONS: &[Operation] = &[
         http: http("POST", "/v2/console/matchmaker/resume", |_| {
             Ok(Request::Console(Console::MatchmakerPause { is_paused: false }))
         }),
+        realtime: None,
+    },
+    Operation {
+        name: "console_queues_list",
+        doc: "The declared matchmaking queues.",
+        auth: Auth::Operator(Role::Viewer),
+        rate: Rate::Read,
+        http: http("GET", "/v2/console/queue", |_| Ok(Request::Console(Console::QueuesList))),
+        realtime: None,
+    },
+    Operation {
+        name: "console_queue_get",
+        doc: "A declared matchmaking queue.",
+        auth: Auth::Operator(Role::Viewer),
+        rate: Rate::Read,
+        http: http("GET", "/v2/console/queue/{id}", |call| {
+            console::account(call, |id| Console::QueueGet { id })
+        }),
+        realtime: None,
+    },
+    Operation {
+        name: "console_queue_write",
+        doc: "Defines a matchmaking queue; overrides the configuration's of the same id.",
+        auth: Auth::Operator(Role::Operator),
+        rate: Rate::Write,
+        http: http("PUT", "/v2/console/queue/{id}", console::queue_write),
+        realtime: None,
+    },
+    Operation {
+        name: "console_queue_delete",
+        doc: "Deletes an operator's definition of a matchmaking queue; the configuration's is back.",
+        auth: Auth::Operator(Role::Operator),
+        rate: Rate::Write,
+        http: http("DELETE", "/v2/console/queue/{id}", console::queue_delete),
         realtime: None,
     },
     Operation {

@@ -121,6 +121,16 @@ pub const MATCHED_BYTES_MAX: usize = 512 * 1024;
 /// Tickets of one page of the operators' list.
 pub const TICKETS_PAGE_MAX: usize = 100;
 pub const TICKETS_PAGE_DEFAULT: usize = 20;
+/// Declared queues, of configuration and operators together; over it, code 8.
+pub const QUEUES_MAX: usize = 64;
+/// Definition of a queue, as JSON with every default written out; over it, code 3.
+pub const QUEUE_DEFINITION_MAX: usize = 16 * 1024;
+/// All definitions that operators wrote; over it, code 8. They are one record, and go into one
+/// batch.
+pub const QUEUE_DEFINITIONS_MAX: usize = 512 * 1024;
+const _: () = assert!(QUEUE_DEFINITIONS_MAX + 2 * QUEUE_DEFINITION_MAX < BATCH_BYTES_MAX);
+/// What is said of a definition that is wrong.
+pub const QUEUE_PROBLEMS_MAX: usize = 2048;
 /// Properties of one ticket.
 pub const MATCHMAKER_PROPERTIES_MAX: usize = 64;
 /// Waiting tickets of one pool; over it, error 0.

@@ -13,6 +13,7 @@ mod reference;
 mod setting;
 mod social;
 mod source;
+mod tables;
 #[cfg(test)]
 mod tests;
 
@@ -32,6 +33,7 @@ pub(crate) use source::{Loaded, Sources};
 use rates::RateLimit;
 use setting::{Kind, Setting, Value, Wrong, quote, text};
 use social::Social;
+use tables::Declared;
 
 /// The whole configuration; what its fields mean, and their defaults, stand in [`KEYS`]. The
 /// `Default` of a section has none of them.
@@ -44,6 +46,7 @@ pub(crate) struct Config {
     /// 0 chooses by the number of cores: see [`Config::shard_count`].
     pub shards: usize,
     pub production: bool,
+    pub queues: Declared,
     pub session: Session,
     pub socket: Socket,
     pub console: Console,
@@ -222,6 +225,7 @@ impl Default for Config {
             admin_listen: None,
             shards: 0,
             production: false,
+            queues: Declared::default(),
             session: Session::default(),
             socket: Socket::default(),
             console: Console::default(),

@@ -9,14 +9,18 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use api::ops::Operations;
 use base::id::SHARDS_MAX;
+use base::json::Json;
 use base::limits::{CONNECTIONS_MAX, OPERATOR_CONNECTIONS_MAX, TASKS_MAX, UNDURABLE_BATCHES_MAX};
 use base::{Secret, ShardId};
+use bytes::Bytes;
 use crossbeam_channel::Sender;
 use domain::identity::server_token::ServerKeys;
 use domain::identity::token;
 use domain::operator::Bearer;
-use domain::record::Record as _;
+use domain::operator::queue::Queues;
 use domain::record::operator::{self, Operators};
+use domain::record::{Record as _, queue};
+use matchmaker::queue::Definition;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -92,6 +96,7 @@ pub(crate) fn run(loaded: Loaded, sources: Sources, logger: Logger) -> Result<()
     let admin_address = admin.as_ref().map(TcpListener::local_addr).transpose()?;
     let operator_keys = operator_key::load_or_make(&config.data_dir)?;
     let has_operators = opened.store.read(Operators::TABLE, operator::KEY)?.is_some();
+    let written_queues = written_queues(opened.store.read(Queues::TABLE, queue::KEY)?)?;
     let first_token = (!has_operators)
         .then(|| operator_key::sign(&operator_keys, Bearer::First, FIRST_TOKEN_LIFE));
 
@@ -132,6 +137,7 @@ pub(crate) fn run(loaded: Loaded, sources: Sources, logger: Logger) -> Result<()
         incarnation: opened.incarnation,
         operator_keys,
         server_keys: Arc::new(server_key::load(config)?),
+        written_queues: Arc::new(written_queues),
     };
     let shard_config = Arc::new(shard_config(config, &fixed));
     let operations = Arc::new(Operations::all());
@@ -192,6 +198,24 @@ fn store_settings(config: &Config) -> Result<store::Settings> {
     })
 }
 
+/// The queues that operators have defined.
+fn written_queues(row: Option<Bytes>) -> Result<Queues> {
+    let Some(row) = row else { return Ok(Queues::default()) };
+    let written = Queues::decode(&row).context("the record of the queues is damaged")?;
+    for queue in &written.queues {
+        let json = Json::parse(queue.definition.as_bytes()).map_err(|error| vec![error.0]);
+        if let Err(problems) = json.and_then(|json| Definition::parse(&json)) {
+            let (id, problems) = (&queue.id, problems.join("; "));
+            tracing::warn!(
+                id,
+                problems,
+                "an operator's queue is passed over: it is of a later version"
+            );
+        }
+    }
+    Ok(written)
+}
+
 /// So many clients that the rest of the process does not run out of descriptors.
 fn connections_max(descriptors: usize, shards: usize) -> usize {
     let others = OPERATOR_CONNECTIONS_MAX + DESCRIPTORS_BESIDE + shards * DESCRIPTORS_A_SHARD;
@@ -225,6 +249,8 @@ pub(crate) struct Fixed {
     pub operator_keys: token::Keys,
     /// Those of `session.server_token_key_files` are read again.
     pub server_keys: Arc<ServerKeys>,
+    /// The queues of operators; what they change later, the shards know.
+    pub written_queues: Arc<Queues>,
 }
 
 pub(crate) fn shard_config(config: &Config, fixed: &Fixed) -> shard::Config {
@@ -279,9 +305,17 @@ pub(crate) fn shard_config(config: &Config, fixed: &Fixed) -> shard::Config {
             rev_threshold: config.matchmaker.rev_threshold,
         },
         rates: config.rate_limit.rates(),
+        queues: config.queues.0.iter().map(|text| Arc::new(definition(text))).collect(),
+        written_queues: fixed.written_queues.clone(),
         hooks: shard::Hooks::default(),
         sampling: config.traces.sampling(),
     }
+}
+
+/// A queue that the configuration declares.
+fn definition(text: &str) -> Definition {
+    let json = Json::parse(text.as_bytes()).expect("a declared queue was written as JSON");
+    Definition::parse(&json).expect("a declared queue was read before")
 }
 
 /// Starts the thread that notices a core whose tick stands still.

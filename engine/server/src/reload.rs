@@ -123,6 +123,9 @@ mod tests {
                 "[]" if key.name == "social.oidc" => {
                     r#"[{ name = "a", issuer = "b", audience = "c", jwks_url = "https://d/" }]"#
                 }
+                "[]" if key.name == "queues" => {
+                    r#"[{ id = "duel", teams = [{ name = "a", max = 2 }] }]"#
+                }
                 "[]" => r#"["Name=value"]"#,
                 "{}" => "{ per_sec = 1, burst = 2 }",
                 "\"immediate\"" => "\"compatible\"",

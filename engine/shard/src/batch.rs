@@ -68,7 +68,10 @@ impl Shard {
             self.ask(task, home, Query::Prepare(claim));
             return Step::Wait(State::Batch(batch));
         }
-        let Batch { purpose, frames, participants, .. } = *batch;
+        let Batch { mut purpose, frames, participants, .. } = *batch;
+        if let Purpose::Operate(operated) = &mut purpose {
+            operated.note_written(&frames);
+        }
         let mut depends = self.depends_of(task);
         let mut holders = participants.clone();
         if !holders.contains(&self.id) {

@@ -22,8 +22,8 @@ use domain::social::notification::{self, Notification};
 use domain::social::status::{self, Status, StatusPresence};
 
 use crate::message::{
-    AccountEdit, Answer, Claim, Entry, Errand, Login, Message, Operate, OperatorQuery, PoolQuery,
-    Query, TaskId,
+    AccountEdit, Answer, Claim, Entry, Errand, Login, Message, Operate, OperatorEdit,
+    OperatorQuery, PoolQuery, Query, TaskId,
 };
 use crate::output::Output;
 use crate::trace::MatchTrace;
@@ -314,6 +314,10 @@ impl Shard {
                 self.is_pool_stirred = true;
                 Answer::Done
             }
+            PoolQuery::Queues(written) => {
+                self.take_written(written);
+                Answer::Done
+            }
         }
     }
 
@@ -580,8 +584,14 @@ fn prepare(ctx: &mut Ctx<'_>, claim: &Claim) -> Applied<Answer, Refusal> {
             // Held by the change before, as a rule: what waits for it has read nothing else.
             let number = operator::audit::next_number(ctx).map_err(Stop::never)?;
             operator::account::check(ctx, bearer, *needed).map_err(|s| s.map(Into::into))?;
-            if let Some(edit) = edit {
-                operator::account::edit(ctx, edit).map_err(|stop| stop.map(Into::into))?;
+            match edit {
+                None => {}
+                Some(OperatorEdit::Account(edit)) => {
+                    operator::account::edit(ctx, edit).map_err(|stop| stop.map(Into::into))?;
+                }
+                Some(OperatorEdit::Queue(edit)) => {
+                    operator::queue::edit(ctx, edit).map_err(|stop| stop.map(Into::into))?;
+                }
             }
             operator::audit::append(ctx, number, entry);
         }
@@ -606,6 +616,7 @@ fn about_operators(ctx: &mut Ctx<'_>, query: &OperatorQuery) -> Applied<Answer, 
         OperatorQuery::Audit(wanted) => {
             Answer::Audit(operator::audit::list(ctx, wanted).map_err(Stop::never)?)
         }
+        OperatorQuery::Queues => Answer::Queues(operator::queue::list(ctx).map_err(Stop::never)?),
         OperatorQuery::Try(..) | OperatorQuery::Passed(..) | OperatorQuery::Untried(..) => {
             Answer::Done
         }

@@ -54,7 +54,7 @@ pub enum Input {
     /// Server code calls an operation; answered by [`crate::Output::Called`].
     Call { call: u64, operation: &'static str, request: Request },
     /// The configuration is another one from here on, save for its placement, name, hooks and
-    /// matchmaker.
+    /// the matchmaker's settings.
     Configure { config: Arc<Config> },
     /// A deadline of [`crate::Shard::poll_timeout`] has come.
     Timeout,

@@ -20,6 +20,7 @@
 mod batch;
 mod commit;
 mod connection;
+mod definition;
 mod dispatch;
 mod edit;
 mod entity;
@@ -32,6 +33,7 @@ mod operator;
 mod output;
 mod party;
 mod placement;
+mod queue;
 mod rate;
 mod session;
 mod sign_in;
@@ -58,9 +60,11 @@ use domain::effect::Effect;
 use domain::identity::server_token::ServerKeys;
 use domain::identity::token;
 use domain::operator::lockout::Lockouts;
+use domain::operator::queue::Queues;
 use domain::play::party::Command;
 use domain::play::relay::Relay;
 use domain::social::status::Status;
+use matchmaker::queue::Definition;
 
 pub use figures::Figures;
 pub use hook::{HookCall, Hooks, Stage, Verdict};
@@ -68,6 +72,7 @@ pub use input::{Disk, Input};
 pub use message::{Answer, Message, Query, TaskId};
 pub use output::{Done, Output, PasswordOutcome, PasswordWork};
 pub use placement::Placement;
+pub use queue::QueueInForce;
 pub use rate::{Limit, Limits, RateFigures, Rates};
 pub use trace::{Sampling, Trace, Wait};
 pub use view::ViewFigures;
@@ -112,6 +117,10 @@ pub struct Config {
     /// After so many messages a socket counts as alive, pong or not.
     pub ping_backoff_threshold: u32,
     pub matchmaker: matchmaker::Settings,
+    /// Declared queues, no two of one id.
+    pub queues: Vec<Arc<Definition>>,
+    /// The queues of operators, as the disk had them when the process started.
+    pub written_queues: Arc<Queues>,
     pub hooks: Hooks,
     pub sampling: Sampling,
 }
@@ -178,6 +187,11 @@ pub struct Shard {
     /// Their names may be clients' choice: no map with a hash that can be met on purpose.
     traced_matches: BTreeMap<MatchId, MatchTrace>,
     pool: matchmaker::Pool,
+    /// Declared queues, on the home of the tickets: everything that is judged there is by these.
+    queues: BTreeMap<String, QueueInForce>,
+    /// The newest that is known there of what operators defined.
+    written_queues: Arc<Queues>,
+    queue_changes: u64,
     /// When the players matched last had come, and when they were matched.
     completions: VecDeque<(UnixTime, UnixTime)>,
     /// Formed matches whose players are being told.
@@ -211,7 +225,7 @@ impl Shard {
             let first = Instant::default().after(config.matchmaker.interval);
             timers.set(first, Timer::MatchmakerPass);
         }
-        Shard {
+        let mut shard = Shard {
             id,
             operations,
             now: Now::default(),
@@ -245,6 +259,9 @@ impl Shard {
                 hash_seed(seed, "pool"),
                 &config.name,
             ),
+            queues: BTreeMap::new(),
+            written_queues: config.written_queues.clone(),
+            queue_changes: 0,
             completions: VecDeque::new(),
             local: VecDeque::new(),
             ready: VecDeque::new(),
@@ -254,7 +271,9 @@ impl Shard {
             carried_since: None,
             is_pool_stirred: false,
             config,
-        }
+        };
+        shard.renew_queues();
+        shard
     }
 
     /// Takes one input. Drain [`Shard::poll_output`] afterwards.
@@ -333,12 +352,14 @@ impl Shard {
         }
     }
 
-    /// Lives by another configuration from here on: placement, name and matchmaker are the same.
+    /// Lives by another configuration from here on: placement, name and the matchmaker's settings
+    /// are the same.
     fn configure(&mut self, config: Arc<Config>) {
         assert_eq!(self.config.placement, config.placement, "homes never move");
         self.limiter.set_rates(config.rates);
         self.verified = Verified::default(); // by keys that may be gone
         self.config = config;
+        self.renew_queues();
     }
 
     fn handle_drain(&mut self) {
@@ -442,6 +463,18 @@ impl Shard {
         } else {
             self.output(Output::Bus { to, message }, depends);
         }
+    }
+
+    /// Asks a home as soon as all that the task depends on is durable, this shard, too.
+    fn ask_when_durable(&mut self, number: u64, home: ShardId, query: Query) {
+        if home != self.id {
+            return self.ask(number, home, query); // what leaves waits anyway
+        }
+        let depends = self.depends_of(number);
+        let Some(task) = self.tasks.get_mut(&number) else { return };
+        task.awaited += 1;
+        let task = TaskId { shard: self.id, number };
+        self.send_when_durable(Message::Ask { task, query }, &depends);
     }
 
     /// Sends a message to this shard as soon as everything it depends on is durable.

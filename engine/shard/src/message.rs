@@ -14,6 +14,7 @@ use domain::identity::alias::{Alias, Kind};
 use domain::identity::session::{Bearer, Check};
 use domain::identity::token::Claims;
 use domain::operator::audit::{AuditEntry, Page, Wanted};
+use domain::operator::queue::Queues;
 use domain::operator::{self, Role};
 use domain::play::party;
 use domain::play::relay::{self, Joined, Receivers};
@@ -234,6 +235,8 @@ pub enum PoolQuery {
     },
     Remove(TicketId),
     Pause(bool),
+    /// These are the operators' queues since a change, which is durable.
+    Queues(Arc<Queues>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -253,6 +256,8 @@ pub enum OperatorQuery {
     },
     List,
     Audit(Wanted),
+    /// What operators have defined.
+    Queues,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -288,13 +293,21 @@ pub enum Claim {
     Operate(Box<Operate>),
 }
 
-/// The guard, the change if it is one of operators, and the entry of the audit trail.
+/// The guard, the change if it is one of what lives with operators, and the entry of the audit
+/// trail.
 #[derive(Clone, Debug)]
 pub struct Operate {
     pub bearer: operator::Bearer,
     pub needed: Role,
-    pub edit: Option<operator::account::Edit>,
+    pub edit: Option<OperatorEdit>,
     pub entry: AuditEntry,
+}
+
+/// A change of what lives with operators.
+#[derive(Clone, Debug)]
+pub enum OperatorEdit {
+    Account(operator::account::Edit),
+    Queue(operator::queue::Edit),
 }
 
 /// A change of an account, and what was planned for it.
@@ -375,6 +388,7 @@ pub enum Answer {
     Explanation(Box<Explanation>),
     Operators(Vec<operator::account::Operator>),
     Audit(Page),
+    Queues(Queues),
 }
 
 /// An account that signs in.

@@ -1,18 +1,21 @@
 //! What operators do: their sign-in, the guard before every call, and their changes, each in one
 //! batch with its entry of the audit trail.
 
+use std::sync::Arc;
+
 use api::Error;
 use api::console::{Console, Login, OperatorUpdate, Report};
 use api::convert::console as convert;
 use api::ops::{Auth, Door, Operation};
 use api::reply::Reply;
 use base::limits::{BACKUP_NAME_MAX, EDIT_TRIES_MAX};
-use base::{ClientAddress, Code, Secret, TicketId, UserId};
+use base::{ClientAddress, Code, Frame, Secret, TicketId, UserId};
 use domain::identity::account::{self, Edit as AccountChange};
 use domain::identity::password::{self, Password};
 use domain::identity::token::OperatorClaims;
 use domain::operator::account::{Edit, Operator, parse_name, parse_password};
 use domain::operator::audit::AuditEntry;
+use domain::operator::queue::{self, Queues};
 use domain::operator::{Bearer, Role};
 use domain::social::notification;
 
@@ -20,7 +23,7 @@ use crate::Shard;
 use crate::batch::{Conflict, Purpose};
 use crate::identity::invalid_user_id;
 use crate::message::{
-    AccountEdit, Answer, Claim, Message, Operate, OperatorQuery, PoolQuery, Query,
+    AccountEdit, Answer, Claim, Message, Operate, OperatorEdit, OperatorQuery, PoolQuery, Query,
 };
 use crate::output::{Output, PasswordOutcome, PasswordWork};
 use crate::sign_in::user_not_found;
@@ -48,6 +51,10 @@ pub(crate) enum Operating {
     Account { change: Box<Change>, user: UserId, tries: u32 },
     /// The operators, the audit trail or the matchmaker are asked.
     Read,
+    /// What queues have operators defined? For the one of this id, or for all.
+    Queues { id: Option<String> },
+    /// The home of the tickets is told of a change, which is answered like this.
+    Told(Reply),
     /// The process is asked.
     Report,
 }
@@ -73,11 +80,28 @@ pub(crate) struct Operated {
     report: Option<Report>,
     /// What the matchmaker is asked then.
     pool: Option<PoolQuery>,
+    /// The queue that is shown then.
+    shown_queue: Option<String>,
+    /// What the batch makes of the operators' queues, if it changes them.
+    queues: Option<Arc<Queues>>,
 }
 
 impl Operated {
     fn replying(reply: Reply) -> Operated {
-        Operated { reply, kick: None, again: None, report: None, pool: None }
+        Operated {
+            reply,
+            kick: None,
+            again: None,
+            report: None,
+            pool: None,
+            shown_queue: None,
+            queues: None,
+        }
+    }
+
+    /// Looks at what the batch is going to write.
+    pub(crate) fn note_written(&mut self, frames: &[Frame]) {
+        self.queues = frames.iter().find_map(queue::written).map(Arc::new);
     }
 }
 
@@ -113,7 +137,11 @@ impl Shard {
             | Console::TicketsList { .. }
             | Console::TicketExplain { .. }
             | Console::TicketRemove { .. }
-            | Console::MatchmakerPause { .. } => Step::Fail(dead_token()),
+            | Console::MatchmakerPause { .. }
+            | Console::QueuesList
+            | Console::QueueGet { .. }
+            | Console::QueueWrite { .. }
+            | Console::QueueDelete { .. } => Step::Fail(dead_token()),
         }
     }
 
@@ -181,6 +209,10 @@ impl Shard {
             (Operating::Read, Answer::Operators(found)) => document(convert::operators(&found)),
             (Operating::Read, Answer::Audit(page)) => document(convert::audit(&page)),
             (Operating::Read, Answer::Done) => Step::Done(Reply::Empty),
+            (Operating::Queues { id }, Answer::Queues(written)) => {
+                self.show_queues(id.as_deref(), &written).map_or_else(Step::Fail, document)
+            }
+            (Operating::Told(reply), Answer::Done) => Step::Done(reply),
             (Operating::Read, Answer::Tickets { tickets, next, is_paused }) => {
                 document(convert::tickets(&tickets, next, is_paused))
             }
@@ -362,6 +394,16 @@ impl Shard {
                 let operated = Operated { pool, ..Operated::replying(Reply::Empty) };
                 self.commit_change(task, &change(String::new()), None, Vec::new(), operated)
             }
+            Console::QueuesList => self.ask_queues(task, None),
+            Console::QueueGet { id } => self.ask_queues(task, Some(id.clone())),
+            Console::QueueWrite { id, definition, version } => {
+                let edit = self.queue_edit(id, Some(definition), *version);
+                self.change_queue(task, &change(id.clone()), edit)
+            }
+            Console::QueueDelete { id, version } => {
+                let edit = self.queue_edit(id, None, *version);
+                self.change_queue(task, &change(id.clone()), edit)
+            }
             Console::Healthcheck | Console::Login(_) => Step::Fail(Error::internal()),
         }
     }
@@ -418,7 +460,14 @@ impl Shard {
 
     fn change_operators(&mut self, task: u64, change: &Change, edit: Edit) -> Step {
         let operated = Operated::replying(Reply::Empty);
-        self.commit_change(task, change, Some(edit), Vec::new(), operated)
+        let edit = Some(OperatorEdit::Account(edit));
+        self.commit_change(task, change, edit, Vec::new(), operated)
+    }
+
+    fn change_queue(&mut self, task: u64, change: &Change, edit: queue::Edit) -> Step {
+        let shown_queue = edit.definition.is_some().then(|| edit.id.clone());
+        let operated = Operated { shown_queue, ..Operated::replying(Reply::Empty) };
+        self.commit_change(task, change, Some(OperatorEdit::Queue(edit)), Vec::new(), operated)
     }
 
     /// One batch: the change itself, the guard once more, and the entry of the audit trail.
@@ -426,7 +475,7 @@ impl Shard {
         &mut self,
         task: u64,
         change: &Change,
-        edit: Option<Edit>,
+        edit: Option<OperatorEdit>,
         mut claims: Vec<Claim>,
         operated: Operated,
     ) -> Step {
@@ -441,6 +490,9 @@ impl Shard {
             let depends = self.depends_of(task);
             let home = self.config.placement.of_user(user);
             self.send(home, Message::Kick { user, notice }, &depends);
+        }
+        if let Some(queues) = operated.queues {
+            return self.queues_changed(task, queues, operated.shown_queue.as_deref());
         }
         match (operated.report, operated.pool) {
             (Some(report), _) => self.report(task, report),

@@ -160,6 +160,8 @@ fn config(session_keys: token::Keys, rates: Rates) -> Config {
             rev_precision: false,
             rev_threshold: 1,
         },
+        queues: Vec::new(),
+        written_queues: Arc::default(),
         hooks: Hooks::default(),
         sampling: Sampling::default(),
     }

@@ -408,6 +408,10 @@ mod tests {
             assert_eq!(parse(text).expect_err(text), expected, "{text}");
         };
         check("[]", &[": has to be an object", "teams: is missing"]);
+        check(
+            r#"{"id":"a","teams":[{"name":"a","max":2}],"latency":{"from":1,"to":2,"over_sec":1e19}}"#,
+            &["latency: no step later than a day"],
+        );
         let teams = r#""teams":[{"name":"a","max":2},{"name":"b","max":2}]"#;
         check(
             &format!(

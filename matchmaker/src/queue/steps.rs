@@ -30,7 +30,7 @@ impl Steps {
     pub fn evenly(from: f64, to: f64, over: Duration) -> Steps {
         let step = |number: u32| {
             let value = from + (to - from) * f64::from(number) / f64::from(EVEN_STEPS);
-            (over * number / EVEN_STEPS, value)
+            (over.saturating_mul(number) / EVEN_STEPS, value)
         };
         match over.is_zero() || from == to {
             true => Steps::constant(to),

@@ -10,15 +10,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use base::json::Json;
 use base::{Table, TokenId, UserId};
 use domain::identity::alias::{Alias, Kind};
-use domain::record::Record;
+use domain::operator::queue::Queues;
 use domain::record::alias::AliasOwner;
 use domain::record::audit::{AuditEntry, AuditHead, HEAD};
 use domain::record::revocation::Revocation;
 use domain::record::user::User;
+use domain::record::{Record, queue};
 
 use crate::cluster::client::{Login, claims, text_of};
 use crate::cluster::store::Store;
-use crate::cluster::{ALIASES, REFRESH_LIFE, REVOCATIONS, TOKEN_LIFE, USERS};
+use crate::cluster::{ALIASES, Cluster, REFRESH_LIFE, REVOCATIONS, TOKEN_LIFE, USERS};
 
 const AUDIT: Table = AuditEntry::TABLE;
 const AUDIT_HEAD: Table = AuditHead::TABLE;
@@ -49,6 +50,18 @@ pub fn invariant_trail_is_whole(store: &Store, acknowledged: u64) {
     let expected: Vec<_> = (1..=newest).map(|number| number.to_be_bytes().to_vec()).collect();
     assert_eq!(numbers, expected, "the audit trail has no gap");
     assert!(newest >= acknowledged, "an answer tells what is durable");
+}
+
+/// At rest, tickets are judged by the definitions on disk.
+pub fn invariant_queues_are_on_disk(cluster: &Cluster) {
+    let written = cluster.store.get(Queues::TABLE, queue::KEY);
+    let written = written.map(|row| decode::<Queues>(&row)).unwrap_or_default().queues;
+    let written: BTreeMap<_, _> =
+        written.into_iter().map(|queue| (queue.id, queue.definition)).collect();
+    let in_force = cluster.queues().into_iter();
+    let in_force: BTreeMap<_, _> =
+        in_force.map(|(id, queue)| (id, queue.definition.text())).collect();
+    assert_eq!(in_force, written, "tickets are judged by the definitions on disk");
 }
 
 /// A link that was acknowledged was durable: the alias has led to the user, and did before

@@ -4,6 +4,7 @@
 //! stand still, memory is emptied, the process dies. Everything heard is judged when it is heard;
 //! at the end comes a quiet phase, in which everything has to be answered and to end.
 
+mod operator;
 mod party;
 mod ticket;
 
@@ -11,13 +12,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use api::http::Request;
-use api::ops::Door;
 use api::reply::Reply;
 use base::limits::TASK_DEADLINE;
 use base::{Code, ConnectionId, Rng, ShardId, UserId};
 use domain::identity::alias::Alias;
-use domain::identity::token::OperatorClaims;
-use domain::operator;
 use matchmaker::Mode;
 use shard::{Disk, Hooks, Input, Rates};
 
@@ -27,8 +25,8 @@ use crate::check::socket::{
 };
 use crate::check::ticket::Tickets;
 use crate::check::{
-    Acknowledged, invariant_deleted, invariant_linked, invariant_rows_belong_together,
-    invariant_trail_is_whole,
+    Acknowledged, invariant_deleted, invariant_linked, invariant_queues_are_on_disk,
+    invariant_rows_belong_together, invariant_trail_is_whole,
 };
 use crate::cluster::client::{
     Heard, Login, account, authenticate, bearer, device, device_named, handshake, link, logout,
@@ -177,6 +175,7 @@ impl Workload {
             hooks,
             answers_hooks: true,
             queue: (rng.below(2) == 0).then_some(ShardId(0)),
+            queues: Vec::new(),
             stale_loads: rng.below(60),
             trace,
         };
@@ -222,6 +221,7 @@ impl Workload {
             95..97 => self.cluster.crowd(),
             97 if self.jumps => self.jump(),
             98 if self.rng.below(2) == 0 => self.ban(),
+            98 if self.rng.below(2) == 0 => self.define_queue(),
             98 => self.operate(),
             _ => self.steps(200),
         }
@@ -324,23 +324,6 @@ impl Workload {
         let shard = self.any_shard();
         self.called += 1;
         self.cluster.handle(shard, Input::Call { call: self.called, operation, request });
-    }
-
-    /// An operator does, or ends an account.
-    fn operate(&mut self) {
-        let moving: Vec<_> = self.moving.iter().cloned().collect();
-        let Some(user) = self.any(&moving) else { return };
-        let (method, what) = match self.rng.below(8) {
-            0 => ("DELETE", ""),
-            1..=4 => ("POST", "/ban"),
-            _ => ("POST", "/unban"),
-        };
-        let bearer_of = operator::Bearer::Machine { role: operator::Role::Admin };
-        let expiry = self.cluster.now.wall.secs() + 60;
-        let claims = OperatorClaims { bearer: bearer_of, expiry };
-        let token = self.cluster.config.operator_keys.sign_operator(&claims);
-        let request = bearer(method, &format!("/v2/console/account/{user}{what}"), &token, "");
-        self.call(Request { door: Door::Operators, ..request }, Call::Operate);
     }
 
     /// The wall clock is set, back or forth; no deadline moves.
@@ -703,7 +686,8 @@ impl Workload {
                 invariant_deleted(store, &login.user_id);
             }
             (Call::Operate, 200) => self.operated += 1,
-            // The account is gone, is being changed by others, or the token has expired by a jump.
+            // The account or the queue is gone, or is being changed by others, or the token has
+            // expired by a jump.
             (Call::Operate, 401 | 404 | 409) => {}
             (Call::Refresh { login }, 403 | 404) if self.moving.contains(&login.user_id) => {}
             (Call::Refresh { .. }, 200) => self.logins.push(Login::read(body)),
@@ -772,6 +756,7 @@ impl Workload {
             assert!(is_fine, "server code bans whom it wants: {result:?}");
         }
         invariant_trail_is_whole(&self.cluster.store, self.operated);
+        invariant_queues_are_on_disk(&self.cluster);
         self.sockets.values().for_each(Socket::invariant_is_answered);
         let sockets: Vec<_> = self.sockets.values().collect();
         invariant_members_are_known(&sockets);
@@ -788,6 +773,7 @@ impl Workload {
         self.cluster.crash();
         self.judge();
         self.cluster.store.check_rows();
+        invariant_queues_are_on_disk(&self.cluster);
         self.rest_without_clients();
     }
 

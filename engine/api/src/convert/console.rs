@@ -1,7 +1,7 @@
 //! Operators, the audit trail, and accounts as operators see them.
 
-use base::json::{self, Object};
-use base::limits::{AUDIT_PAGE_MAX, TICKETS_PAGE_DEFAULT, TICKETS_PAGE_MAX};
+use base::json::{self, Json, Object};
+use base::limits::{AUDIT_PAGE_MAX, QUEUE_PROBLEMS_MAX, TICKETS_PAGE_DEFAULT, TICKETS_PAGE_MAX};
 use base::{Secret, UnixTime};
 use domain::operator::account::Operator;
 use domain::operator::audit::{AuditEntry, Page, Wanted};
@@ -9,9 +9,10 @@ use domain::operator::audit::{AuditEntry, Page, Wanted};
 use matchmaker::{Explanation, Listed};
 
 use super::{account, matchmaking};
-use crate::console::{AUDIT_DEFAULT, Console, Login, OperatorUpdate};
+use crate::console::{AUDIT_DEFAULT, Console, Login, OperatorUpdate, ShownQueue, read_queue};
 use crate::error::Error;
 use crate::http::Call;
+use crate::json::Malformed;
 use crate::reply::UserView;
 use crate::request::Request;
 
@@ -146,6 +147,54 @@ pub fn explanation(explanation: &Explanation) -> String {
     })
 }
 
+/// The body is the definition, whose id may be left to the path.
+pub(crate) fn queue_write(call: &Call<'_>) -> Result<Request, Error> {
+    let (id, version) = (call.part("id").to_owned(), number(call, "version")?);
+    let mut json = Json::parse(call.body).map_err(|error| Malformed(error.0))?;
+    if let Json::Object(members) = &mut json
+        && !members.iter().any(|(name, _)| name == "id")
+    {
+        members.push(("id".into(), Json::Text(id.clone())));
+    }
+    let (own, definition) = read_queue(&json).map_err(|problems| wrong_definition(&problems))?;
+    if own != id {
+        return Err(Error::invalid("The definition is of another id than the path."));
+    }
+    Ok(Request::Console(Console::QueueWrite { id, definition, version }))
+}
+
+pub(crate) fn queue_delete(call: &Call<'_>) -> Result<Request, Error> {
+    let (id, version) = (call.part("id").to_owned(), number(call, "version")?);
+    Ok(Request::Console(Console::QueueDelete { id, version }))
+}
+
+fn wrong_definition(problems: &[String]) -> Error {
+    let problems: Vec<_> = problems.iter().map(|told| told.trim_start_matches(": ")).collect();
+    let mut text = format!("Wrong definition: {}.", problems.join("; "));
+    if text.len() > QUEUE_PROBLEMS_MAX {
+        text.truncate(text.floor_char_boundary(QUEUE_PROBLEMS_MAX));
+        text.push('…');
+    }
+    Error::invalid(text)
+}
+
+pub fn queue(queue: &ShownQueue) -> String {
+    json::object(|o| o.object("queue", |o| shown_queue(queue, o)))
+}
+
+pub fn queues(queues: &[ShownQueue]) -> String {
+    json::object(|o| o.list("queues", queues, shown_queue))
+}
+
+fn shown_queue(queue: &ShownQueue, o: &mut Object<'_>) {
+    o.raw("definition", &queue.definition);
+    o.shown("version", queue.written.map_or(0, |(version, _)| version));
+    o.text("source", if queue.written.is_some() { "operator" } else { "configuration" });
+    if let Some((_, update_time)) = queue.written {
+        o.shown("update_time", update_time);
+    }
+}
+
 pub(crate) fn backup_start(call: &Call<'_>) -> Result<Request, Error> {
     let mut body = call.message()?;
     let name = body.text("name")?;
@@ -153,7 +202,7 @@ pub(crate) fn backup_start(call: &Call<'_>) -> Result<Request, Error> {
     Ok(Request::Console(Console::BackupStart { name }))
 }
 
-/// A request about the account in the path.
+/// A request about whatever the path names.
 pub(crate) fn account(call: &Call<'_>, request: fn(String) -> Console) -> Result<Request, Error> {
     Ok(Request::Console(request(call.part("id").to_owned())))
 }
@@ -207,6 +256,7 @@ pub fn detail(request: &Console) -> String {
             o.flag("password_changed", update.password.is_some());
         }
         Console::Login(login) => o.flag("password_changed", login.new_password.is_some()),
+        Console::QueueWrite { definition, .. } => o.raw("definition", definition),
         Console::Healthcheck
         | Console::Logout
         | Console::OperatorsList
@@ -222,6 +272,9 @@ pub fn detail(request: &Console) -> String {
         | Console::TicketExplain { .. }
         | Console::TicketRemove { .. }
         | Console::MatchmakerPause { .. }
+        | Console::QueuesList
+        | Console::QueueGet { .. }
+        | Console::QueueDelete { .. }
         | Console::Report(_) => {}
     })
 }
@@ -237,4 +290,88 @@ pub fn account_view(view: &UserView) -> String {
             }
         });
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+    use crate::http;
+    use crate::ops::{Door, Operations};
+
+    fn write_queue(target: &str, body: &str) -> Result<Request, Error> {
+        let request = http::Request {
+            method: "PUT".into(),
+            target: format!("/v2/console/queue/{target}"),
+            body: body.to_owned().into(),
+            door: Door::Operators,
+            ..http::Request::default()
+        };
+        Operations::all().router.find(&request)?.decode(&request)
+    }
+
+    #[test]
+    fn a_definition_has_the_id_of_its_path() {
+        let teams = r#""teams":[{"name":"a","max":1},{"name":"b","max":1}]"#;
+        let bare = write_queue("old%20duel?version=3", &format!("{{{teams}}}"));
+        let Ok(Request::Console(Console::QueueWrite { id, definition, version })) = &bare else {
+            panic!("{bare:?}")
+        };
+        assert_eq!((id.as_str(), *version), ("old duel", Some(3)));
+        let begin = r#"{"id":"old duel","teams":[{"name":"a","min":1,"max":1},"#;
+        assert!(definition.starts_with(begin), "{definition}");
+        let named =
+            write_queue("old%20duel?version=3", &format!("{{\"id\":\"old duel\",{teams}}}"));
+        assert_eq!(named, bare);
+        let other = write_queue("duel", &format!("{{\"id\":\"other\",{teams}}}"));
+        assert!(other.is_err_and(|error| error.message.contains("another id")));
+        assert!(write_queue("duel?version=-1", &format!("{{{teams}}}")).is_err());
+    }
+
+    #[test]
+    fn all_that_is_wrong_with_a_definition_is_told_in_short() {
+        let check = |body: &str, expected: Expect| {
+            let error = write_queue("duel", body).expect_err(body);
+            expected.assert_eq(&error.message);
+        };
+        check("", expect!["Malformed request: EOF while parsing a value at line 1 column 0."]);
+        check("[]", expect!["Wrong definition: has to be an object; teams: is missing."]);
+        check(
+            r#"{"mode":1,"regions":"eu"}"#,
+            expect![
+                "Wrong definition: mode: has to be a text; regions: has to be a list; teams: is missing."
+            ],
+        );
+        let many: Vec<_> = (0..1000).map(|number| format!("\"é{number}\":1")).collect();
+        let error = write_queue("duel", &format!("{{{}}}", many.join(",")));
+        let text = error.expect_err("nothing of that is known").message;
+        assert!(text.len() < QUEUE_PROBLEMS_MAX + 10 && text.ends_with('…'), "{text}");
+        let values: Vec<_> = (0..64).map(|number| format!("\"{number:064}\"")).collect();
+        let values = format!(r#""rule":"intersect","values":[{}]"#, values.join(","));
+        let attributes: Vec<_> =
+            (0..8).map(|number| format!(r#"{{"name":"{number}",{values}}}"#)).collect();
+        check(
+            &format!(
+                r#"{{"teams":[{{"name":"a","max":2}}],"attributes":[{}]}}"#,
+                attributes.join(",")
+            ),
+            expect!["Wrong definition: more than 16384 bytes with all defaults."],
+        );
+    }
+
+    #[test]
+    fn a_queue_shows_where_it_comes_from() {
+        let mut shown = ShownQueue { definition: "{\"id\":\"duel\"}".into(), written: None };
+        let expected = expect![[
+            r#"{"queue":{"definition":{"id":"duel"},"version":"0","source":"configuration"}}"#
+        ]];
+        expected.assert_eq(&queue(&shown));
+        shown.written = Some((7, UnixTime::from_secs(0)));
+        let expected = expect![[
+            r#"{"queues":[{"definition":{"id":"duel"},"version":"7","source":"operator","update_time":"1970-01-01T00:00:00Z"}]}"#
+        ]];
+        expected.assert_eq(&queues(&[shown]));
+        assert_eq!(queues(&[]), "{}");
+    }
 }

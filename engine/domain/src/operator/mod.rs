@@ -3,6 +3,7 @@
 pub mod account;
 pub mod audit;
 pub mod lockout;
+pub mod queue;
 
 /// What an operator may do: each role may do what those before it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -198,7 +198,7 @@ fn flag(key: &'static Key) -> Arg {
         Kind::Path { .. } => "PATH",
         Kind::Url => "URL",
         Kind::Address { .. } => "ADDR:PORT",
-        Kind::List(_) => "LIST",
+        Kind::List(_) | Kind::Tables(_) => "LIST",
         Kind::Rate | Kind::Issuer => "TABLE",
     };
     let default =

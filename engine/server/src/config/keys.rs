@@ -1,10 +1,12 @@
 //! The table of keys. A key is a row here and a field of [`Config`].
 
+use api::console::read_queue;
 use base::id::SHARDS_MAX;
-use base::limits::TOKEN_LIFE_MAX;
+use base::limits::{QUEUES_MAX, TOKEN_LIFE_MAX};
 use toml::de::DeValue;
 
 use super::setting::{Kind, Setting};
+use super::tables::Tables;
 use super::{Config, Format, Level, Mode, Sessions};
 
 /// One key of the configuration.
@@ -67,7 +69,8 @@ impl Key {
             | Kind::List(_)
             | Kind::Rate
             | Kind::Shard
-            | Kind::Issuer => false,
+            | Kind::Issuer
+            | Kind::Tables(_) => false,
         }
     }
 
@@ -99,6 +102,8 @@ const LIFE: Kind = whole(1, TOKEN_LIFE_MAX, "seconds");
 const TIME: Kind = whole(1, 24 * 3600 * 1000, "milliseconds");
 const COUNT: Kind = whole(1, 1 << 20, "");
 const MANY: Kind = whole(1, 1 << 31, "");
+
+const QUEUES: Tables = Tables { most: QUEUES_MAX, read: read_queue };
 
 /// All keys, by section, in the order in which they are documented.
 pub(crate) static KEYS: &[Key] = &[
@@ -144,6 +149,14 @@ pub(crate) static KEYS: &[Key] = &[
         |config| &mut config.production,
         "Refuse to start with a default key.",
     ),
+    Key::new(
+        "queues",
+        "[]",
+        Kind::Tables(&QUEUES),
+        |config| &mut config.queues,
+        "Declared matchmaking queues, a table each: `[[queues]]`.",
+    )
+    .live(),
     Key::new(
         "socket.server_key",
         "\"defaultkey\"",

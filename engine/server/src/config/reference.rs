@@ -25,6 +25,7 @@ fn the_sample_lists_all_keys_and_loads() {
     };
     load(&sample()).expect("it sets nothing");
     load(&sample().replace("\n#", "\n")).expect("it sets everything to its default");
+    load(QUEUES).expect("what is shown is right");
 }
 
 fn sample() -> String {
@@ -35,11 +36,16 @@ fn sample() -> String {
         let (_, name) = key.section();
         format!("## {}\n#{name} = {}\n", key.doc, key.default)
     });
-    format!("{head}{keys}")
+    let queues: String = QUEUES.lines().map(|line| format!("## {line}\n")).collect();
+    format!("{head}{keys}\n{TABLES_HEAD}{queues}")
 }
 
+/// Behind everything else in a file: what follows a table's head belongs to it.
+const TABLES_HEAD: &str = "\
+## A list of tables stands behind everything else, and is no line above then:\n##\n";
+
 fn reference() -> String {
-    let mut text = PROSE.to_owned();
+    let mut text = PROSE.replace("{QUEUES}", QUEUES);
     let mut last = None;
     for key in KEYS {
         let (section, _) = key.section();
@@ -68,6 +74,14 @@ fn row(key: &Key) -> String {
     let Key { name, default, doc, .. } = key;
     format!("| `{name}` | `{default}` | {kind} | {changes} | {doc}{secret} |\n")
 }
+
+/// A declared queue.
+const QUEUES: &str = r#"[[queues]]
+id = "ranked"
+teams = [{ name = "red", max = 5 }, { name = "blue", max = 5 }]
+party_sizes = [1, 2, 5]
+rating = { window = { from = 100, to = 500, over_sec = 40 } }
+"#;
 
 const PROSE: &str = "\
 # Configuration
@@ -119,6 +133,18 @@ Operators see the same at `/v2/console/config`. Letters that a terminal would ob
 Whatever is wrong, an unknown key or variable too, is refused with exit status 2, and nothing is started. Variables that
 Kubernetes sets for services called `ringmaster` or `ringmaster-…` (`RINGMASTER_SERVICE_HOST=10.0.0.1`,
 `RINGMASTER_PORT_7350_TCP=tcp://10.0.0.1:7350`) are passed over, if name and value have exactly that form.
+
+## Lists of tables
+
+What is declared by id is a list of tables, each entry under a head of its own. A list of a later source replaces that of
+an earlier one as a whole.
+
+```toml
+{QUEUES}```
+
+These are queues of the matchmaker; what an entry may hold stands in [matchmaking.md](matchmaking.md). At most 64 may be,
+no two of one id. What is wrong is told with the line and the place in the list, `queues[0].teams[1].max`, counted from
+0. Operators can override queues while the server runs ([operators](operations/operators.md#queues)).
 
 ## Changing it while it runs
 

@@ -11,6 +11,7 @@ use toml::de::DeValue;
 use super::Header;
 use super::problem::is_shown;
 use super::rates::RATE_MAX;
+use super::tables::Tables;
 
 pub(crate) type Value<'a> = Spanned<DeValue<'a>>;
 
@@ -50,6 +51,7 @@ pub(crate) enum Kind {
     Rate,
     Shard,
     Issuer,
+    Tables(&'static Tables),
 }
 
 /// The type of a key's field.
@@ -75,6 +77,8 @@ pub(crate) struct Wrong {
     shown: Option<String>,
     /// The rest of the sentence, which never shows a value.
     what: String,
+    /// Whether that is all of the sentence, and begins with a place in the key's value.
+    is_whole: bool,
 }
 
 /// More of a value is not repeated.
@@ -100,7 +104,12 @@ impl Wrong {
             DeValue::Boolean(flag) => Some(flag.to_string()),
             DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => None,
         };
-        Wrong { at: value.span().start, shown, what: what.into() }
+        Wrong { at: value.span().start, shown, what: what.into(), is_whole: false }
+    }
+
+    /// `place: what`, as in `[1].id: is missing`.
+    pub(crate) fn within(at: usize, what: String) -> Wrong {
+        Wrong { at, shown: None, what, is_whole: true }
     }
 
     pub(crate) fn of_type(value: &Value<'_>) -> Wrong {
@@ -120,10 +129,14 @@ impl Wrong {
         Wrong::new(value, "is out of range")
     }
 
-    /// The sentence, up to what would be right. A secret is not in it.
-    pub(crate) fn sentence(&self, is_secret: bool) -> String {
+    /// The sentence behind the name of the key. A secret is not in it.
+    pub(crate) fn sentence(&self, is_secret: bool, kind: &Kind) -> String {
+        let what = &self.what;
+        if self.is_whole {
+            return what.clone();
+        }
         let shown = self.shown.as_deref().filter(|_| !is_secret).unwrap_or("the value");
-        format!("{shown} {}", self.what)
+        format!(": {shown} {what}, and has to be {kind}")
     }
 }
 
@@ -162,6 +175,7 @@ impl fmt::Display for Kind {
                 "{{ per_sec = N, burst = N }} with 1 to {RATE_MAX} each, or {{}} for no limit"
             ),
             Kind::Shard => f.write_str("the number of a shard, from 0, or \"any\""),
+            Kind::Tables(_) => f.write_str("a list of tables"),
             Kind::Issuer => f.write_str("{ name, issuer, audience, jwks_url }, none of them empty"),
         }
     }

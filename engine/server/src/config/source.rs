@@ -196,8 +196,7 @@ impl Loading {
                     at @ Origin::File { .. } => format!("{at}: {}", key.name),
                     at => at.to_string(),
                 };
-                let sentence = wrong.sentence(key.is_secret);
-                format!("{at}: {sentence}, and has to be {}", key.kind)
+                format!("{at}{}", wrong.sentence(key.is_secret, &key.kind))
             });
         }
     }

@@ -389,6 +389,82 @@ fn what_a_terminal_would_obey_is_told_and_shown_in_escapes() {
     assert_eq!(sources(&[&again], &[], &[]).load().unwrap().config.name, "\u{1b}\u{e0001}é");
 }
 
+const TEAMS: &str = "teams = [{ name = \"a\", max = 1 }, { name = \"b\", max = 1 }]";
+
+#[test]
+fn lists_of_tables_are_read_and_shown() {
+    let text = format!(
+        "[[queues]]\nid = \"duel\"\n{TEAMS}\n[session]\ntoken_expiry_sec = 7200\n\
+         [[queues]]\nid = \"old arena\"\nmode = \"2v2 # \\u0007\"\nregions = [\"eu\"]\n\
+         quality = 0.5\nrating = {{ window = {{ from = 100, to = 500, over_sec = 0x28 }} }}\n\
+         [[queues.teams]]\nname = \"a\"\nmax = 2\n[[queues.teams]]\nname = \"b\"\nmax = 2\n"
+    );
+    let loaded = load(&text, &[], &[]).unwrap();
+    let queues = &loaded.config.queues.0;
+    assert!(queues[0].starts_with("{\"id\":\"duel\",\"teams\":["), "{queues:?}");
+    assert!(queues[1].contains("[\"eu\"]") && queues[1].contains("[37.5,475]"), "{queues:?}");
+    let shown = show(&loaded);
+    assert!(shown.contains("f:1\n"), "{shown}");
+    let again = load(&shown, &[], &[]).unwrap().config;
+    assert_eq!(again.queues, loaded.config.queues);
+
+    let entry = format!("[{{ id = \"duel\", {TEAMS} }}]");
+    for overriding in [
+        load(&text, &[("RINGMASTER_QUEUES", &entry)], &[]),
+        load(&text, &[], &[("queues", &entry)]),
+    ] {
+        assert_eq!(overriding.unwrap().config.queues.0, queues[..1]);
+    }
+    assert!(load(&text, &[], &[("queues", "[]")]).unwrap().config.queues.0.is_empty());
+}
+
+#[test]
+fn what_is_wrong_in_a_list_of_tables_is_told_with_its_line() {
+    check(
+        &format!(
+            "[[queues]]\nid = \"duel\"\n{TEAMS}\nqualty = 1\nregions = [\"eu\",\n7]\n\
+             [[queues]]\nid = \"arena\"\nready_sec = 1000\n{TEAMS}\n\
+             [[queues]]\nmode = 2026-01-01\nlatency = inf\n\
+             [[queues]]\nid = \"duel\"\n[[queues.teams]]\nname = \"a\"\n[[queues.teams]]\n\
+             name = \"b\"\nmax = 1.5\n\
+             [[queues]]\nid = \"arena\"\n{TEAMS}\n[[queues]]\n"
+        ),
+        &[
+            "f:4: queues[0].qualty: is not known; known are id, mode, teams, party_sizes, \
+             attributes, rating, roles, regions, latency, quality, autofill_after_sec, \
+             smaller_after_sec, ready_sec, lease_sec",
+            "f:6: queues[0].regions[1]: has to be a text",
+            "f:9: queues[1].ready_sec: 1 to 300",
+            "f:12: queues[2].mode: is a date or a time, and nothing here takes one",
+            "f:13: queues[2].latency: has to be finite",
+            "f:20: queues[3].teams[1].max: has to be a whole number, 0 or more",
+            "f:24: queues[5].teams: is missing",
+        ],
+    );
+    let twice = format!("[[queues]]\nid = \"a\"\n{TEAMS}\n");
+    check(&twice.repeat(2), &["f:5: queues[1].id: [0] has it too: only one may"]);
+    let many: String = (0..66).map(|id| twice.replace("\"a\"\n", &format!("\"{id}\"\n"))).collect();
+    check(&many, &["f:193: queues[64]: is one too many: at most 64 may be"]);
+    let list = "and has to be a list of tables";
+    check("[queues]\nid = 1", &[&format!("f:1: queues: the value is a table, {list}")]);
+    check(
+        "queues = [1]",
+        &["f:1: queues[0]: has to be an object", "f:1: queues[0].teams: is missing"],
+    );
+    check_variable(
+        "RINGMASTER_QUEUES",
+        "duel",
+        &format!("environment RINGMASTER_QUEUES: \"duel\" is text, {list}"),
+    );
+    check_flag("queues", "[{ id = \"duel\" }]", "--queues[0].teams: is missing");
+    let long = format!("[[queues]]\nid = \"a\"\n{TEAMS}\n\"{}\" = 1\n", "é".repeat(100_000));
+    let problems = load(&long, &[], &[]).unwrap_err();
+    assert!(problems.len() == 1 && problems[0].len() < 500, "{problems:?}");
+    // A fault of the file hides the rest of the list.
+    let problems = load("[[queues]]\nid = \n[[queues]]\nteams = 1\n", &[], &[]).unwrap_err();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+}
+
 #[test]
 fn a_variable_that_names_no_file_is_named() {
     let problems = sources(&[Path::new("")], &[("RINGMASTER_CONFIG", "")], &[]).load();

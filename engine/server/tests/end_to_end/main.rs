@@ -15,6 +15,7 @@ mod limits;
 mod operators;
 mod patience;
 mod process;
+mod queues;
 mod scripts;
 mod secrets;
 mod start;

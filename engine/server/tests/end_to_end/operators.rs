@@ -13,7 +13,7 @@ fn first_token(server: &Server) -> Option<String> {
     Some(rest.split_once('\'')?.0.to_owned())
 }
 
-fn machine_token(server: &Server, role: &str) -> String {
+pub(crate) fn machine_token(server: &Server, role: &str) -> String {
     let folder = server.data_folder();
     let arguments = ["token", "--data-dir", folder.to_str().unwrap(), "--role", role];
     let Ended { code, stdout, stderr } = Process::start(&mut ringmaster(arguments)).end();

@@ -25,10 +25,13 @@ use domain::identity::alias::Kind;
 use domain::identity::provider::{Profile, Proof, Refusal};
 use domain::identity::server_token::ServerKeys;
 use domain::identity::token;
+use domain::operator::queue::Queues;
+use domain::record::{Record as _, queue};
 use matchmaker::Mode;
+use matchmaker::queue::Definition;
 use shard::{
     Config, Figures, HookCall, Hooks, Input, Message, Output, PasswordOutcome, PasswordWork,
-    Placement, Providers, Rates, Sampling, Shard, Stage, Verdict,
+    Placement, Providers, QueueInForce, Rates, Sampling, Shard, Stage, Verdict,
 };
 
 use ::store::Load;
@@ -70,6 +73,8 @@ pub struct Options {
     pub rates: Rates,
     /// Home of the ticket pool.
     pub queue: Option<ShardId>,
+    /// The queues that the configuration declares.
+    pub queues: Vec<Arc<Definition>>,
     /// Of a hundred loads, so many may be answered from a snapshot that is too old.
     pub stale_loads: u32,
     pub trace: Recording,
@@ -114,6 +119,7 @@ impl Default for Options {
             single_party: false,
             rates: Rates::default(),
             queue: None,
+            queues: Vec::new(),
             stale_loads: 20,
             trace: Recording::Tail,
         }
@@ -214,7 +220,7 @@ impl Cluster {
         let mut seed = [0; 32];
         seed[..8].copy_from_slice(&options.seed.to_le_bytes());
         let mut cluster = Cluster {
-            config: Arc::new(config(&options, 0)),
+            config: Arc::new(config(&options, 0, Queues::default())),
             shards: Vec::new(),
             now: Now { wall: UnixTime::from_secs(1_700_000_000), monotonic: Instant(0) },
             disk_rng: Rng::from_seed(seed).child("disk"),
@@ -278,7 +284,10 @@ impl Cluster {
 
     fn start(&mut self) {
         self.now.monotonic = Instant(0);
-        self.config = Arc::new(config(&self.options, self.store.incarnation));
+        let written = self.store.get(Queues::TABLE, queue::KEY);
+        let written = written.map(|row| Queues::decode(&row).expect("what shards write decodes"));
+        let incarnation = self.store.incarnation;
+        self.config = Arc::new(config(&self.options, incarnation, written.unwrap_or_default()));
         let operations = Arc::new(Operations::all());
         let shards: Vec<_> = ShardId::all(self.options.shards)
             .map(|id| {
@@ -288,6 +297,23 @@ impl Cluster {
             })
             .collect();
         self.shards = shards;
+    }
+
+    /// Has every shard live by other options, one after another.
+    pub fn reconfigure(&mut self, change: impl FnOnce(&mut Options)) {
+        change(&mut self.options);
+        let written = Queues::clone(&self.config.written_queues);
+        let incarnation = self.store.incarnation;
+        self.config = Arc::new(config(&self.options, incarnation, written));
+        for id in ShardId::all(self.shards.len()) {
+            self.handle(id, Input::Configure { config: self.config.clone() });
+        }
+    }
+
+    /// The queues in force at the home of the tickets, and their versions there.
+    pub fn queues(&self) -> BTreeMap<String, QueueInForce> {
+        let pool = &self.shards[self.config.placement.of_tickets().index()];
+        pool.queues().map(|queue| (queue.definition.id.clone(), queue.clone())).collect()
     }
 
     // Time and order.
@@ -665,7 +691,7 @@ fn check_trace(done: &shard::Done, now: Instant) {
     assert!(at <= trace.ready && trace.ready <= now, "{done:?}");
 }
 
-fn config(options: &Options, incarnation: u32) -> Config {
+fn config(options: &Options, incarnation: u32, written_queues: Queues) -> Config {
     Config {
         placement: Placement {
             count: options.shards,
@@ -700,6 +726,8 @@ fn config(options: &Options, incarnation: u32) -> Config {
             // Whatever a pass takes, the invariant holds.
             rev_threshold: 0,
         },
+        queues: options.queues.clone(),
+        written_queues: Arc::new(written_queues),
         hooks: options.hooks.clone(),
         sampling: Sampling::of_ratio(0.5),
     }
