@@ -14,11 +14,13 @@ use domain::play::{party, relay};
 pub struct Error {
     pub code: Code,
     pub message: Cow<'static, str>,
+    /// The code of the realtime envelope, where it does not follow from the other one.
+    pub realtime: Option<i32>,
 }
 
 impl Error {
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Error {
-        Error { code, message: message.into() }
+        Error { code, message: message.into(), realtime: None }
     }
 
     pub fn invalid(message: impl Into<Cow<'static, str>>) -> Error {
@@ -43,6 +45,17 @@ impl Error {
         Error::new(Code::DeadlineExceeded, "The request took too long.")
     }
 
+    /// There is no function of this name to be called.
+    pub fn no_function() -> Error {
+        let error = Error::new(Code::NotFound, "RPC function not found");
+        Error { realtime: Some(6), ..error }
+    }
+
+    /// A function that was called has failed.
+    pub fn of_function(self) -> Error {
+        Error { realtime: Some(7), ..self }
+    }
+
     /// `{code, message}`, the body of every failed HTTP call.
     pub fn body(&self) -> String {
         json::object(|o| {
@@ -53,6 +66,9 @@ impl Error {
 
     /// The code of a realtime error envelope: Nakama's own numbers, not those of gRPC.
     pub fn realtime_code(&self) -> i32 {
+        if let Some(code) = self.realtime {
+            return code;
+        }
         match self.code {
             Code::InvalidArgument | Code::Unauthenticated => 3, // bad input
             Code::NotFound => 4,                                // match not found

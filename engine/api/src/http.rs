@@ -433,6 +433,7 @@ fn encode(reply: &Reply) -> String {
         | Reply::Status { .. }
         | Reply::Match { .. }
         | Reply::MatchmakerTicket { .. }
+        | Reply::Rpc { .. }
         | Reply::Party { .. }
         | Reply::PartyRequests { .. }
         | Reply::PartyTicket { .. }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use domain::operator::Role;
 
 use crate::console::{Console, Report};
-use crate::convert::{account, console, identity, matchmaking, party, play, status};
+use crate::convert::{account, console, identity, matchmaking, party, play, queue, status};
 use crate::error::Error;
 use crate::http::Router;
 use crate::request::Request;
@@ -454,6 +454,14 @@ pub static OPERATIONS: &[Operation] = &[
         rate: Rate::Write,
         http: None,
         realtime: realtime("matchmaker_remove", matchmaking::matchmaker_remove),
+    },
+    Operation {
+        name: "rpc",
+        doc: "Calls a function of the server.",
+        auth: Auth::Session,
+        rate: Rate::Write,
+        http: None,
+        realtime: realtime("rpc", queue::rpc),
     },
     Operation {
         name: "match_create",

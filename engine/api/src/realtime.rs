@@ -1,7 +1,7 @@
 //! Realtime envelopes in JSON.
 
-use base::MatchId;
 use base::json::{self, Json, Object};
+use base::{MatchId, TicketId};
 use domain::effect::Event;
 use domain::play::relay::Data;
 use domain::presence::Presence;
@@ -150,6 +150,10 @@ pub fn reply(cid: &str, reply: &Reply) -> String {
         Reply::MatchmakerTicket { ticket } => {
             o.object("matchmaker_ticket", |o| o.shown("ticket", ticket));
         }
+        Reply::Rpc { id, payload } => o.object("rpc", |o| {
+            o.text("id", id);
+            o.text("payload", payload);
+        }),
         Reply::Party { view } => o.object("party", |o| party::view(view, o)),
         Reply::PartyRequests { address, presences } => {
             o.object("party_join_request", |o| party::requests(address, presences, o));
@@ -199,27 +203,22 @@ fn match_data(id: MatchId, sender: &Presence, data: &Data, o: &mut Object<'_>) {
     o.object("match_data", |o| play::match_data(id, sender, data, o));
 }
 
-/// The `users` of a formed match, the same for every player: for [`matched`].
-pub fn matched_users(tickets: &[Ticket], node: &str) -> String {
+/// The players of a formed match, each as all are told of it.
+pub fn matched_users(tickets: &[Ticket], node: &str) -> Vec<String> {
     let players =
         tickets.iter().flat_map(|ticket| ticket.entries.iter().map(move |me| (ticket, me)));
-    json::list(players, |(ticket, me), o| matchmaking::matched_user(ticket, me, node, o))
+    let user = |(ticket, me)| json::object(|o| matchmaking::matched_user(ticket, me, node, o));
+    players.map(user).collect()
 }
 
-/// The push to one player, of this ticket, of a formed match.
-pub fn matched(
-    ticket: &Ticket,
-    me: &matchmaker::Presence,
-    token: &str,
-    users: &str,
-    node: &str,
-) -> String {
+/// The push to one player of a formed match; `users` is the list of those.
+pub fn matched(ticket: TicketId, token: &str, users: &str, me: &str) -> String {
     json::object(|o| {
         o.object("matchmaker_matched", |o| {
-            o.shown("ticket", ticket.id);
+            o.shown("ticket", ticket);
             o.text("token", token);
             o.raw("users", users);
-            o.object("self", |o| matchmaking::matched_user(ticket, me, node, o));
+            o.raw("self", me);
         });
     })
 }
@@ -263,7 +262,7 @@ mod tests {
         check(r#"{"cid":"1"}"#, Some("missing"));
         check(r#"{"cid":"1","ping":null}"#, Some("malformed"));
         check(r#"{"channel":{}}"#, Some("unrecognized"));
-        check(r#"{"cid":"1","rpc":{"id":"x"}}"#, Some("unrecognized"));
+        check(r#"{"cid":"1","stream_data":{}}"#, Some("unrecognized"));
     }
 
     /// Rows 314, 315, 316 and 320.

@@ -55,6 +55,11 @@ pub enum Reply {
         ticket: TicketId,
     },
     MatchmakerStats(MatchmakerStats),
+    /// What a function gave; the id is as it was sent.
+    Rpc {
+        id: String,
+        payload: String,
+    },
     /// A new party.
     Party {
         view: Box<View>,

@@ -67,6 +67,11 @@ pub enum Request {
     MatchmakerRemove {
         ticket: String,
     },
+    /// A function of the server.
+    Rpc {
+        id: String,
+        payload: String,
+    },
     MatchCreate {
         name: String,
     },

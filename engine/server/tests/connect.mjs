@@ -12,7 +12,7 @@ globalThis.WebSocket ??= WebSocket;
 export const [host, port] = process.argv.slice(2);
 const DEADLINE_MS = 10_000;
 const EVENTS = [
-    'ondisconnect', 'onmatchdata', 'onmatchmakermatched', 'onmatchpresence', 'onparty',
+    'ondisconnect', 'onmatchdata', 'onmatchmakermatched', 'onmatchpresence', 'onnotification', 'onparty',
     'onpartyclose', 'onpartydata', 'onpartyjoinrequest', 'onpartyleader', 'onpartymatchmakerticket',
     'onpartypresence', 'onstatuspresence',
 ];

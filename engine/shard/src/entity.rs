@@ -1,19 +1,17 @@
 //! The home's side of a question: what the entities of this shard answer.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use api::Error;
 use api::reply::{MatchmakerStats, UserView};
 use base::limits::SESSIONS_PER_USER_MAX;
-use base::{Code, Frame, MatchId, NotificationId, SessionId, TicketId, UserId};
+use base::{Code, Frame, MatchId, NotificationId, SessionId, UserId};
 use bytes::Bytes;
 use domain::ctx::{Applied, Ctx, Stop};
 use domain::effect::{Effect, Event};
 use domain::identity::account::User;
 use domain::identity::alias::{self, Kind};
-use domain::identity::token::MatchClaims;
 use domain::identity::{account, session};
 use domain::operator;
 use domain::play::relay::{self, Relay};
@@ -21,26 +19,15 @@ use domain::presence::Presence;
 use domain::social::notification::{self, Notification};
 use domain::social::status::{self, Status, StatusPresence};
 
+use crate::Shard;
+use crate::matchmaking::ticket_error;
 use crate::message::{
     AccountEdit, Answer, Claim, Entry, Errand, Login, Message, Operate, OperatorEdit,
-    OperatorQuery, PoolQuery, Query, TaskId,
+    OperatorQuery, Query, TaskId,
 };
 use crate::output::Output;
 use crate::trace::MatchTrace;
 use crate::view::Depends;
-use crate::{Shard, Timer};
-
-/// Candidates that one step of a matchmaker pass examines: about a tenth of a millisecond.
-const MATCHMAKER_STEP: usize = 2_000;
-
-/// Bytes in which one handle tells players of their match, give or take one message.
-const MATCHED_STEP: usize = 256 * 1024;
-
-/// Completions that the statistics show.
-const COMPLETIONS: usize = 10;
-
-/// Life of a matchmaker token, seconds.
-const MATCH_TOKEN_LIFE: u64 = 30;
 
 /// A refusal that keeps its meaning until the message is written.
 enum Refusal {
@@ -138,15 +125,16 @@ impl Shard {
             }
             Query::TicketAdd { ticket, query } => match self.add_to_pool(ticket, query) {
                 Ok(id) => Answer::Ticket(id),
-                Err(error) => Answer::Refused(ticket_error(error)),
+                Err(error) => Answer::Refused(error),
             },
-            Query::TicketRemove { ticket, owner } => match self.pool.remove(*ticket, *owner) {
+            Query::TicketRemove { ticket, owner } => match self.remove_ticket_of(*ticket, *owner) {
                 Ok(()) => Answer::Done,
                 Err(error) => Answer::Refused(ticket_error(error)),
             },
+            Query::Queue(query) => self.answer_queue(query),
             Query::Pool(query) => self.answer_pool(query),
             Query::MatchmakerStats => Answer::MatchmakerStats(MatchmakerStats {
-                tickets: self.pool.len(),
+                tickets: self.pool.len() + self.declared.len(),
                 oldest: self.pool.oldest(),
                 completions: self.completions.iter().copied().collect(),
             }),
@@ -208,7 +196,8 @@ impl Shard {
         let sessions = status.sessions().to_vec();
         let text = notice.map(|code| {
             let id = NotificationId::random(&mut self.rng);
-            let notification = Notification { id, code, create_time: self.now.wall };
+            let content = "{}".into();
+            let notification = Notification { id, code, content, create_time: self.now.wall };
             Bytes::from(api::realtime::event(&Event::Notification(notification)))
         });
         for session in sessions {
@@ -293,135 +282,6 @@ impl Shard {
         }
         self.deliver(effects, depends);
     }
-
-    fn answer_pool(&mut self, query: &PoolQuery) -> Answer {
-        let refused = |error| Answer::Refused(ticket_error(error));
-        match query {
-            PoolQuery::List { from, limit } => {
-                let (tickets, next) = self.pool.list(*from, *limit);
-                Answer::Tickets { tickets, next, is_paused: self.pool.is_paused() }
-            }
-            PoolQuery::Explain { ticket, so_far } => {
-                let so_far = so_far.as_deref().cloned();
-                let explanation = self.pool.explain(*ticket, so_far).map(Box::new);
-                explanation.map_or_else(refused, Answer::Explanation)
-            }
-            PoolQuery::Remove(ticket) => {
-                self.pool.expel(*ticket).map_or_else(refused, |()| Answer::Done)
-            }
-            PoolQuery::Pause(is_paused) => {
-                self.pool.set_paused(*is_paused);
-                self.is_pool_stirred = true;
-                Answer::Done
-            }
-            PoolQuery::Queues(written) => {
-                self.take_written(written);
-                Answer::Done
-            }
-        }
-    }
-
-    pub(crate) fn add_to_pool(
-        &mut self,
-        ticket: &matchmaker::Ticket,
-        query: &Arc<matchmaker::Query>,
-    ) -> Result<TicketId, matchmaker::Error> {
-        self.is_pool_stirred = true;
-        self.pool.add(ticket.clone(), query).map(|()| ticket.id)
-    }
-
-    pub(crate) fn begin_matchmaker_pass(&mut self) {
-        let next = self.now.monotonic.after(self.config.matchmaker.interval);
-        self.timers.set(next, Timer::MatchmakerPass);
-        self.pool.begin_pass(self.now.monotonic);
-        self.is_pool_stirred = true;
-    }
-
-    /// Goes on with what was carried over.
-    pub(crate) fn step_matchmaker(&mut self) {
-        self.is_step_due = false;
-        self.is_pool_stirred = true;
-    }
-
-    /// Goes on with searches, and tells the players of formed matches, as far as one handle may
-    /// take.
-    pub(crate) fn stir_matchmaker(&mut self) {
-        self.is_pool_stirred = false;
-        if self.is_step_due {
-            return; // the step that is due does this, too
-        }
-        self.pool.step(MATCHMAKER_STEP, self.now.monotonic);
-        self.tell_matches();
-    }
-
-    /// Draws an id and a token for every formed match, and tells their players.
-    fn tell_matches(&mut self) {
-        while let Some(formed) = self.pool.poll_match() {
-            let home = self.config.placement.matches.unwrap_or(self.id);
-            let id = MatchId::born(self.config.placement.birth(home), &mut self.rng);
-            let claims = MatchClaims {
-                mid: api::convert::play::match_id_text(id),
-                exp: self.now.wall.secs() + MATCH_TOKEN_LIFE,
-            };
-            let token = self.config.session_keys.sign_match(&claims);
-            let users = api::realtime::matched_users(&formed.tickets, &self.config.name);
-            let completed = formed
-                .tickets
-                .iter()
-                .flat_map(|ticket| ticket.entries.iter().map(|_| (ticket.created, self.now.wall)));
-            self.completions.extend(completed);
-            let excess = self.completions.len().saturating_sub(COMPLETIONS);
-            self.completions.drain(..excess);
-            let tickets = formed.tickets;
-            self.formed.push_back(Formed { tickets, users, token, told: (0, 0) });
-        }
-        let mut bytes = 0;
-        while bytes < MATCHED_STEP
-            && let Some(mut formed) = self.formed.pop_front()
-        {
-            let (at, member) = formed.told;
-            let Some(ticket) = formed.tickets.get(at) else { continue };
-            formed.told = match ticket.entries.get(member) {
-                Some(me) => {
-                    let text = api::realtime::matched(
-                        ticket,
-                        me,
-                        &formed.token,
-                        &formed.users,
-                        &self.config.name,
-                    );
-                    bytes += text.len();
-                    self.push(vec![me.session_id], &Bytes::from(text), &Depends::default());
-                    (at, member + 1)
-                }
-                None => (at + 1, 0),
-            };
-            self.formed.push_front(formed);
-        }
-        let is_more = self.pool.has_work() || !self.formed.is_empty();
-        self.carried_since = match self.carried_since {
-            _ if !is_more => None,
-            None => Some(self.now.monotonic),
-            since => since,
-        };
-        if is_more && !self.is_step_due {
-            self.is_step_due = true;
-            // Due at once, but not within this handle: other inputs get their turn.
-            let soon = self.now.monotonic.after(Duration::from_nanos(1));
-            self.timers.set(soon, Timer::MatchmakerStep);
-        }
-    }
-}
-
-/// A match whose players are being told, one after another.
-#[derive(Debug)]
-pub(crate) struct Formed {
-    tickets: Vec<matchmaker::Ticket>,
-    /// All of them, as every player is told.
-    users: String,
-    token: String,
-    /// Who is told next: of this ticket, this player.
-    told: (usize, usize),
 }
 
 fn change(effect: Effect) -> Option<base::Change> {
@@ -491,6 +351,7 @@ fn answer_durable(
         | Query::Party(_)
         | Query::TicketAdd { .. }
         | Query::MatchmakerStats
+        | Query::Queue(_)
         | Query::Pool(_)
         | Query::TicketRemove { .. } => Ok(Answer::Done),
     }
@@ -627,12 +488,4 @@ fn locked_out(wait: Duration) -> Error {
     let secs = wait.as_secs() + 1;
     let text = format!("Too many failed sign-ins; try again in {secs} s.");
     Error::new(Code::ResourceExhausted, text)
-}
-
-fn ticket_error(error: matchmaker::Error) -> Error {
-    let code = match error {
-        matchmaker::Error::NotFound => Code::InvalidArgument,
-        _ => Code::ResourceExhausted,
-    };
-    Error::new(code, error.to_string())
 }

@@ -41,7 +41,7 @@ impl Shard {
             statuses: self.statuses.len(),
             matches: self.relays.len(),
             parties: self.parties.len(),
-            tickets: self.pool.len(),
+            tickets: self.pool.len() + self.declared.len(),
             tasks: self.tasks.len(),
             parked: self.parked.len(),
             held: self.held.len(),

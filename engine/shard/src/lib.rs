@@ -28,6 +28,7 @@ mod figures;
 mod hook;
 mod identity;
 mod input;
+mod matchmaking;
 mod message;
 mod operator;
 mod output;
@@ -79,7 +80,7 @@ pub use view::ViewFigures;
 
 use commit::{Held, Holds, Parked, Waiting};
 use connection::{Connection, Handshake};
-use entity::Formed;
+use matchmaking::Formed;
 use party::Housed;
 use rate::Limiter;
 use session::Session;
@@ -143,6 +144,8 @@ enum Timer {
     MatchmakerPass,
     /// A pass has work left, or players are still to be told of their match.
     MatchmakerStep,
+    /// Something is due in a declared queue.
+    Queues,
 }
 
 /// One core's state.
@@ -189,6 +192,10 @@ pub struct Shard {
     pool: matchmaker::Pool,
     /// Declared queues, on the home of the tickets: everything that is judged there is by these.
     queues: BTreeMap<String, QueueInForce>,
+    /// Their tickets.
+    declared: matchmaker::queue::Queues,
+    /// When [`Timer::Queues`] is set to.
+    queue_timer: Option<Instant>,
     /// The newest that is known there of what operators defined.
     written_queues: Arc<Queues>,
     queue_changes: u64,
@@ -260,6 +267,8 @@ impl Shard {
                 &config.name,
             ),
             queues: BTreeMap::new(),
+            declared: matchmaker::queue::Queues::default(),
+            queue_timer: None,
             written_queues: config.written_queues.clone(),
             queue_changes: 0,
             completions: VecDeque::new(),
@@ -348,6 +357,7 @@ impl Shard {
                 Timer::Connection(number) => self.expire_connection(number),
                 Timer::MatchmakerPass => self.begin_matchmaker_pass(),
                 Timer::MatchmakerStep => self.step_matchmaker(),
+                Timer::Queues => self.wake_queues(),
             }
         }
     }
@@ -420,9 +430,13 @@ impl Shard {
             Message::PartyOut { id, session, number } => self.forget_party(id, session, number),
             Message::TicketsDrop { session } => {
                 self.pool.remove_session(session);
+                self.declared.remove_session(session);
+                self.is_pool_stirred = true;
             }
             Message::TicketsDropParty { party } => {
                 self.pool.remove_party(party);
+                self.declared.remove_party(party);
+                self.is_pool_stirred = true;
             }
         }
     }

@@ -218,7 +218,28 @@ pub enum Query {
         owner: matchmaker::Owner,
     },
     MatchmakerStats,
+    Queue(QueueQuery),
     Pool(PoolQuery),
+}
+
+/// What players ask their queue.
+#[derive(Clone, Debug)]
+pub enum QueueQuery {
+    Ready {
+        ticket: TicketId,
+        session: SessionId,
+        answer: matchmaker::queue::Answer,
+    },
+    Wait {
+        queue: String,
+        rating: Option<f64>,
+    },
+    /// Why does the ticket of this session wait, and what is known of that so far?
+    Explain {
+        ticket: TicketId,
+        session: SessionId,
+        so_far: Option<Box<matchmaker::queue::Explanation>>,
+    },
 }
 
 /// What operators ask the matchmaker.
@@ -232,6 +253,11 @@ pub enum PoolQuery {
     Explain {
         ticket: TicketId,
         so_far: Option<Box<Explanation>>,
+    },
+    /// The same, of a ticket in a declared queue.
+    ExplainQueued {
+        ticket: TicketId,
+        so_far: Option<Box<matchmaker::queue::Explanation>>,
     },
     Remove(TicketId),
     Pause(bool),
@@ -386,6 +412,8 @@ pub enum Answer {
         is_paused: bool,
     },
     Explanation(Box<Explanation>),
+    QueueWait(Option<matchmaker::queue::Wait>),
+    QueueExplanation(Box<matchmaker::queue::Explanation>),
     Operators(Vec<operator::account::Operator>),
     Audit(Page),
     Queues(Queues),

@@ -223,6 +223,14 @@ impl Shard {
                 let ticket = explanation.listed.ticket.id;
                 self.operate_pool(task, PoolQuery::Explain { ticket, so_far: Some(explanation) })
             }
+            (Operating::Read, Answer::QueueExplanation(so_far)) => {
+                if so_far.is_whole() {
+                    return document(api::convert::queue::explanation(&so_far, true));
+                }
+                let ticket = so_far.ticket.id;
+                let so_far = Some(so_far);
+                self.operate_pool(task, PoolQuery::ExplainQueued { ticket, so_far })
+            }
             (operating, answer) => {
                 debug_assert!(false, "{operating:?} does not wait for {answer:?}");
                 Step::Fail(Error::internal())

@@ -316,7 +316,7 @@ impl Shard {
             }
             PartyQuery::PoolAdd { leader, party, ticket, query } => {
                 let answer = self.add_to_pool(&ticket, &query).map_or_else(
-                    |error| Answer::Refused(Error::invalid(error.to_string())),
+                    |error| Answer::Refused(Error::invalid(error.message)),
                     Answer::Ticket,
                 );
                 if let Answer::Ticket(id) = answer {

@@ -1,10 +1,25 @@
-//! The declared queues, on the home of the tickets.
+//! The declared queues, on the home of the tickets, and what their players ask of them.
 
 use std::sync::Arc;
 
-use matchmaker::queue::Definition;
+use api::Error;
+use api::convert::queue::{self as convert, Call};
+use api::reply::Reply;
+use base::json::Object;
+use base::limits::MATCHED_BYTES_MAX;
+use base::{NotificationId, SessionId, TicketId};
+use bytes::Bytes;
+use domain::effect::Event;
+use domain::social::notification::{Code, Notification};
+use matchmaker::Ticket;
+use matchmaker::queue::{self, Definition, Explanation, NO_SESSION, Refused};
 
-use crate::Shard;
+use crate::matchmaking::ticket_error;
+use crate::message::{Answer, Query, QueueQuery};
+use crate::state::State;
+use crate::task::Step;
+use crate::view::Depends;
+use crate::{Shard, Timer};
 
 /// A declared queue, as tickets are judged by it.
 #[derive(Clone, Debug)]
@@ -14,9 +29,57 @@ pub struct QueueInForce {
     pub version: u64,
 }
 
+// The functions that players call.
+
+impl Shard {
+    pub(crate) fn call_function(
+        &mut self,
+        task: u64,
+        session: SessionId,
+        id: String,
+        payload: &str,
+    ) -> Result<Step, Error> {
+        let query = match convert::call(&id, payload)? {
+            Call::Ready { ticket, answer } => QueueQuery::Ready { ticket, session, answer },
+            Call::Wait { queue, rating } => QueueQuery::Wait { queue, rating },
+            Call::Explain { ticket } => QueueQuery::Explain { ticket, session, so_far: None },
+        };
+        self.ask(task, self.config.placement.of_tickets(), Query::Queue(query));
+        Ok(Step::Wait(State::Rpc(id)))
+    }
+
+    /// The home of the tickets has answered.
+    pub(crate) fn called(&mut self, task: u64, id: String, answer: Answer) -> Step {
+        let payload = match answer {
+            Answer::Done => String::new(),
+            Answer::QueueWait(wait) => convert::wait(wait),
+            Answer::QueueExplanation(so_far) if so_far.is_whole() => {
+                convert::explanation(&so_far, false)
+            }
+            Answer::QueueExplanation(so_far) => {
+                let ticket = so_far.ticket.id;
+                let session = so_far.ticket.entries[0].session_id;
+                let query = QueueQuery::Explain { ticket, session, so_far: Some(so_far) };
+                self.ask(task, self.config.placement.of_tickets(), Query::Queue(query));
+                return Step::Wait(State::Rpc(id));
+            }
+            answer => {
+                debug_assert!(false, "a function does not wait for {answer:?}");
+                return Step::Fail(Error::internal());
+            }
+        };
+        Step::Done(Reply::Rpc { id, payload })
+    }
+}
+
+// On the home of the tickets.
+
 impl Shard {
     /// Takes over all queues that are in force from here on.
     pub fn set_queues(&mut self, queues: Vec<QueueInForce>) {
+        let definitions: Vec<_> = queues.iter().map(|queue| queue.definition.clone()).collect();
+        self.declared.define(&definitions);
+        self.is_pool_stirred = true;
         let id = |queue: &QueueInForce| queue.definition.id.clone();
         self.queues = queues.into_iter().map(|queue| (id(&queue), queue)).collect();
     }
@@ -25,4 +88,132 @@ impl Shard {
     pub fn queues(&self) -> impl Iterator<Item = &QueueInForce> {
         self.queues.values()
     }
+
+    /// Adds a ticket to the queue that its property names, or else to the pool.
+    pub(crate) fn add_to_pool(
+        &mut self,
+        ticket: &Ticket,
+        query: &Arc<matchmaker::Query>,
+    ) -> Result<TicketId, Error> {
+        self.is_pool_stirred = true;
+        let named = ticket.string_properties.get("queue");
+        let Some(queue) = named.and_then(|id| self.declared.get(id)) else {
+            let added = self.pool.add(ticket.clone(), query);
+            return added.map(|()| ticket.id).map_err(ticket_error);
+        };
+        let definition = queue.definition().clone();
+        if told_bytes(ticket).saturating_mul(definition.players()) > MATCHED_BYTES_MAX {
+            return Err(Error::invalid("The properties are too long for so many players."));
+        }
+        let added = self.declared.add(&definition.id, ticket, self.now.monotonic);
+        match added.expect("the queue is there") {
+            Ok(()) => Ok(ticket.id),
+            Err(Refused::Ticket(error)) => Err(ticket_error(error)),
+            Err(Refused::Unfit(unfit)) => Err(Error::invalid(unfit.to_string())),
+        }
+    }
+
+    pub(crate) fn answer_queue(&mut self, query: &QueueQuery) -> Answer {
+        match query {
+            QueueQuery::Ready { ticket, session, answer } => {
+                self.is_pool_stirred = true;
+                match self.declared.answer(*ticket, Some(*session), *answer) {
+                    Ok(()) => Answer::Done,
+                    Err(_) => Answer::Refused(Error::invalid("No match waits for this ticket.")),
+                }
+            }
+            QueueQuery::Wait { queue, rating } => match self.declared.wait(queue, *rating) {
+                Some(wait) => Answer::QueueWait(wait),
+                None => Answer::Refused(Error::invalid("There is no such queue.")),
+            },
+            QueueQuery::Explain { ticket, session, so_far } => {
+                let queue = self.declared.of_ticket(*ticket);
+                let own = queue.and_then(|queue| queue.ticket(*ticket));
+                let is_own = |ticket: &Ticket| {
+                    ticket.entries.iter().any(|entry| entry.session_id == *session)
+                };
+                if !own.as_ref().is_some_and(is_own) {
+                    return Answer::Refused(ticket_error(matchmaker::Error::NotFound));
+                }
+                self.explain_queued(*ticket, so_far.as_deref())
+            }
+        }
+    }
+
+    pub(crate) fn explain_queued(&self, ticket: TicketId, so_far: Option<&Explanation>) -> Answer {
+        match self.declared.explain(ticket, so_far.cloned(), self.now.monotonic) {
+            Ok(explanation) => Answer::QueueExplanation(Box::new(explanation)),
+            Err(error) => Answer::Refused(ticket_error(error)),
+        }
+    }
+
+    /// The players of what has happened are told.
+    pub(crate) fn heed_queues(&mut self) {
+        while let Some(event) = self.declared.poll_event() {
+            match event {
+                queue::Event::Matched(lineup) => {
+                    let users = convert::users(&lineup, &self.config.name);
+                    self.form(&lineup.tickets, users);
+                }
+                queue::Event::Asked { tickets, within } => {
+                    for ticket in &tickets {
+                        self.notify(ticket, Code::MatchFound, |o| {
+                            o.double("within_sec", within.as_secs_f64());
+                        });
+                    }
+                }
+                queue::Event::Dissolved { waiting, gone } => {
+                    for ticket in &waiting {
+                        self.notify(ticket, Code::QueueRejoined, |_| {});
+                    }
+                    for ticket in &gone {
+                        let reason = "The match was not accepted.";
+                        self.notify(ticket, Code::QueueLeft, |o| o.text("reason", reason));
+                    }
+                }
+                queue::Event::Dropped { ticket, why } => {
+                    let reason = convert::reason(&why);
+                    self.notify(&ticket, Code::QueueLeft, |o| o.text("reason", &reason));
+                }
+            }
+        }
+    }
+
+    /// Tells the players of a ticket.
+    fn notify(&mut self, ticket: &Ticket, code: Code, fill: impl FnOnce(&mut Object<'_>)) {
+        let sessions = ticket.entries.iter().map(|entry| entry.session_id);
+        let to: Vec<_> = sessions.filter(|session| *session != NO_SESSION).collect();
+        let id = NotificationId::random(&mut self.rng);
+        let content = convert::notice(ticket, fill);
+        let notification = Notification { id, code, content, create_time: self.now.wall };
+        let text = Bytes::from(api::realtime::event(&Event::Notification(notification)));
+        self.push(to, &text, &Depends::default());
+    }
+
+    /// Has the queues work when their time has come.
+    pub(crate) fn set_queue_timer(&mut self) {
+        let next = self.declared.next_timeout();
+        if next == self.queue_timer {
+            return;
+        }
+        if let Some(earlier) = self.queue_timer {
+            self.timers.cancel(earlier, Timer::Queues);
+        }
+        if let Some(next) = next {
+            self.timers.set(next, Timer::Queues);
+        }
+        self.queue_timer = next;
+    }
+
+    pub(crate) fn wake_queues(&mut self) {
+        self.queue_timer = None;
+        self.is_pool_stirred = true;
+    }
+}
+
+/// About what every player of a match is told of the players of this ticket.
+fn told_bytes(ticket: &Ticket) -> usize {
+    let texts = ticket.string_properties.iter().map(|(name, text)| name.len() + text.len() + 8);
+    let numbers = ticket.numeric_properties.keys().map(|name| name.len() + 32);
+    512 + texts.sum::<usize>() + numbers.sum::<usize>()
 }

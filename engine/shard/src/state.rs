@@ -138,6 +138,8 @@ pub(crate) enum State {
     },
     TicketAdd,
     TicketRemove,
+    /// A function that was called by this name.
+    Rpc(String),
     /// A call of an operator.
     Operator(Operating),
 }
@@ -178,7 +180,9 @@ impl State {
             State::MatchLeave => "leave match",
             State::Party(_) => "ask party",
             State::Parties { .. } => "list parties",
-            State::TicketAdd | State::TicketRemove | State::MatchmakerStats => "ask matchmaker",
+            State::TicketAdd | State::TicketRemove | State::MatchmakerStats | State::Rpc(_) => {
+                "ask matchmaker"
+            }
             State::Operator(_) => "serve operator",
         }
     }

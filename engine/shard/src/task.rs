@@ -293,6 +293,7 @@ impl Shard {
             | Request::StatusUpdate { .. }
             | Request::MatchmakerAdd(_)
             | Request::MatchmakerRemove { .. }
+            | Request::Rpc { .. }
             | Request::MatchCreate { .. }
             | Request::MatchJoin { .. }
             | Request::MatchLeave { .. }
@@ -330,6 +331,7 @@ impl Shard {
                 self.forget_match(number, id);
                 Step::Fail(error)
             }
+            (State::Rpc(_), Answer::Refused(error)) => Step::Fail(error.of_function()),
             (_, Answer::Refused(error)) => Step::Fail(error),
             (State::SocketGuard { .. }, Answer::Revoked) => self.refuse_handshake(number, 401),
             (_, Answer::Revoked) => Step::Fail(invalid_token()),
@@ -457,6 +459,7 @@ impl Shard {
                     Step::Wait(State::Parties { listing, found })
                 }
             }
+            (State::Rpc(id), answer) => self.called(number, id, answer),
             (State::TicketAdd, Answer::Ticket(ticket)) => {
                 Step::Done(Reply::MatchmakerTicket { ticket })
             }

@@ -6,4 +6,5 @@ pub mod identity;
 pub mod matchmaking;
 pub mod party;
 pub mod play;
+pub mod queue;
 pub mod status;

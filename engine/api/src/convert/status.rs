@@ -44,7 +44,7 @@ pub(crate) fn status_presence(status: &StatusPresence, o: &mut Object<'_>) {
 pub(crate) fn notification(notification: &Notification, o: &mut Object<'_>) {
     o.shown("id", notification.id);
     o.text("subject", notification.code.subject());
-    o.text("content", "{}");
+    o.text("content", &notification.content);
     o.int32("code", notification.code.number());
     o.shown("create_time", UnixTime::from_secs(notification.create_time.secs()));
 }

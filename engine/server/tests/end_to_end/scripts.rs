@@ -96,6 +96,21 @@ fn parties_live_across_cores_with_the_stock_sdk() {
     run("engine/server/tests/parties.mjs", &Server::start_with(3, config));
 }
 
+#[test]
+fn queues_match_by_their_definitions_with_the_stock_sdk() {
+    let config = "[placement]\nsessions = \"spread\"\nqueue = 1\n\
+        [[queues]]\nid = \"duel\"\nmode = \"1v1\"\nregions = [\"eu\", \"us\"]\n\
+        teams = [{ name = \"red\", max = 1 }, { name = \"blue\", max = 1 }]\n\
+        [[queues]]\nid = \"pairs\"\n\
+        teams = [{ name = \"red\", max = 2 }, { name = \"blue\", max = 2 }]\n\
+        roles = [{ name = \"tank\" }, { name = \"healer\" }]\n\
+        [[queues]]\nid = \"checked\"\nready_sec = 60\n\
+        teams = [{ name = \"red\", max = 1 }, { name = \"blue\", max = 1 }]\n\
+        [[queues]]\nid = \"wide\"\nrating = { window = [[0, 100], [1, 500]] }\n\
+        teams = [{ name = \"red\", max = 1 }, { name = \"blue\", max = 1 }]\n";
+    run("engine/server/tests/queues.mjs", &Server::start_with(2, config));
+}
+
 /// Rows 301, 364, 384 to 394, 396, 397, 399, 401 and 403.
 #[test]
 fn tickets_are_matched_as_their_queries_say_with_the_stock_sdk() {
