@@ -6,6 +6,7 @@
 //! and again.
 
 mod all;
+mod backfill;
 mod balance;
 mod check;
 mod definition;
@@ -27,14 +28,18 @@ use std::time::Duration;
 
 use base::{Instant, PartyId, SessionId, TicketId, limits};
 
+use self::backfill::Backfills;
 use self::check::Checks;
 use self::entrant::Entrant;
-use self::room::{Hot, Room, Slot, known_by};
+use self::room::{Came, Hot, Room, Slot, known_by};
 use self::search::{Found, Search, Step, Terms};
 use self::wait::Waits;
 use crate::ticket::{self, Owner, Ticket};
 
 pub use self::all::Queues;
+pub use self::backfill::{
+    Acknowledged, Backfill, Error as BackfillError, Offer, Opening, Priority, Properties,
+};
 pub use self::check::Answer;
 pub use self::definition::{Attribute, Definition, Rating, Role, Rule, Stage, System, Team};
 pub use self::entrant::{Unfit, Why};
@@ -111,6 +116,12 @@ pub enum Event {
         waiting: Vec<Ticket>,
         gone: Vec<Ticket>,
     },
+    /// Running matches have taken these.
+    Backfilled {
+        definition: Arc<Definition>,
+        match_id: String,
+        offers: Vec<Offer>,
+    },
     /// A ticket waits no more.
     Dropped {
         ticket: Box<Ticket>,
@@ -150,6 +161,7 @@ pub struct Queue {
     leases: BTreeMap<TicketId, Instant>,
     lease_ends: BTreeSet<(Instant, TicketId)>,
     checks: Checks,
+    backfills: Backfills,
     waits: Waits,
     /// Rooms of earlier definitions, whose tickets are still to be moved.
     earlier: VecDeque<Room>,
@@ -173,7 +185,7 @@ impl Queue {
             terms: Terms::new(&definition),
             room: Room::new(&definition),
             definition,
-            next_order: 1,
+            next_order: 0,
             due: BTreeSet::new(),
             attempts: VecDeque::new(),
             thorough: VecDeque::new(),
@@ -182,6 +194,7 @@ impl Queue {
             leases: BTreeMap::new(),
             lease_ends: BTreeSet::new(),
             checks: Checks::default(),
+            backfills: Backfills::default(),
             waits: Waits::default(),
             earlier: VecDeque::new(),
             events: VecDeque::new(),
@@ -192,9 +205,11 @@ impl Queue {
         &self.definition
     }
 
-    /// Tickets that wait, those that are asked whether they accept a match apart.
+    /// Tickets that wait; not those that are asked whether they accept a match, or are offered to
+    /// a running one.
     pub fn len(&self) -> usize {
-        self.room.len() + self.earlier.iter().map(Room::len).sum::<usize>()
+        let all = self.room.len() + self.earlier.iter().map(Room::len).sum::<usize>();
+        all - self.backfills.running()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -238,7 +253,7 @@ impl Queue {
         if players.iter().any(|player| self.knows(player)) {
             return Err(ticket::Error::TooManyTickets.into());
         }
-        if self.len() + self.checks.len() >= limits::MATCHMAKER_TICKETS_MAX {
+        if self.len() + self.checks.len() + self.backfills.len() >= limits::MATCHMAKER_TICKETS_MAX {
             return Err(ticket::Error::PoolFull.into());
         }
         Ok(entrant)
@@ -248,6 +263,7 @@ impl Queue {
     fn knows(&self, player: &[u8; 16]) -> bool {
         self.room.find_player(player).is_some()
             || self.checks.of_player(player).is_some()
+            || self.backfills.of_player(player).is_some()
             || self.earlier.iter().any(|room| room.find_player(player).is_some())
     }
 
@@ -255,19 +271,24 @@ impl Queue {
     /// renewed.
     pub fn add(&mut self, ticket: &Ticket, now: Instant) -> Result<(), Refused> {
         let entrant = self.read(ticket)?;
-        let order = self.next_order;
-        self.next_order += 1;
-        self.seat(ticket, entrant, order, now);
+        let came = self.arrive(now);
+        self.seat(ticket, entrant, came);
         if ticket.entries.iter().all(is_held) {
             self.set_lease(ticket.id, now.after(self.definition.lease));
         }
         Ok(())
     }
 
-    /// Has a ticket wait that came at that moment.
-    fn seat(&mut self, ticket: &Ticket, entrant: Entrant, order: u64, joined: Instant) {
-        let slot = self.room.insert(&self.definition, ticket, entrant, order, joined);
-        self.set_due(slot, joined);
+    /// Somebody comes, behind all others.
+    fn arrive(&mut self, now: Instant) -> Came {
+        self.next_order += 1;
+        Came { order: self.next_order, joined: now }
+    }
+
+    /// Has a ticket wait.
+    fn seat(&mut self, ticket: &Ticket, entrant: Entrant, came: Came) {
+        let slot = self.room.insert(&self.definition, ticket, entrant, came);
+        self.set_due(slot, came.joined);
         self.queue(slot, self.room.hot(slot).regions);
     }
 
@@ -341,15 +362,22 @@ impl Queue {
         let mut found = rooms.filter_map(|room| room.find(id).map(|slot| room.waiting(slot)));
         match found.next() {
             Some(waiting) => waiting.party(),
-            None => self.checks.ticket(id)?.party,
+            None => self.checks.ticket(id).or_else(|| self.backfills.ticket(id))?.party,
         }
     }
 
     /// Removes a ticket, whoever owns it.
     pub fn expel(&mut self, id: TicketId) -> Result<(), ticket::Error> {
+        if self.backfills.is_running(id) {
+            return Err(ticket::Error::NotFound); // no ticket
+        }
         self.end_lease(id);
         if let Some(slot) = self.room.find(id) {
             self.take(slot);
+            return Ok(());
+        }
+        if self.backfills.is_offered(id) {
+            self.withdraw(id, false);
             return Ok(());
         }
         if self.checks.of_ticket(id).is_some() {
@@ -380,12 +408,15 @@ impl Queue {
         let rooms = self.earlier.iter().chain([&self.room]);
         let mut found =
             rooms.filter_map(|room| room.find_player(player).map(|slot| room.waiting(slot).id));
-        found.next().or_else(|| self.checks.of_player(player))
+        let found = found.next().or_else(|| self.checks.of_player(player));
+        found.or_else(|| self.backfills.of_player(player))
     }
 
     fn has(&self, id: TicketId) -> bool {
         self.room.find(id).is_some()
             || self.checks.of_ticket(id).is_some()
+            || self.backfills.is_offered(id)
+            || self.backfills.is_running(id)
             || self.earlier.iter().any(|room| room.find(id).is_some())
     }
 
@@ -394,7 +425,8 @@ impl Queue {
         let rooms = self.earlier.iter().chain([&self.room]);
         let mut found =
             rooms.filter_map(|room| room.find(id).map(|slot| room.waiting(slot).ticket()));
-        found.next().or_else(|| self.checks.ticket(id).cloned())
+        let found = found.next().or_else(|| self.checks.ticket(id).cloned());
+        found.or_else(|| self.backfills.ticket(id).cloned())
     }
 
     /// Takes a ticket out of everything that knows it.
@@ -419,7 +451,8 @@ impl Queue {
     pub fn next_timeout(&self) -> Option<Instant> {
         let due = self.due.first().map(|(at, _)| *at);
         let lease = self.lease_ends.first().map(|(at, _)| *at);
-        [due, lease, self.checks.next_timeout()].into_iter().flatten().min()
+        let (check, offer) = (self.checks.next_timeout(), self.backfills.next_timeout());
+        [due, lease, check, offer].into_iter().flatten().min()
     }
 
     /// What happened next.
@@ -438,7 +471,8 @@ impl Queue {
         let mut left = budget;
         self.end_leases(&mut left, now);
         self.end_checks(&mut left, now);
-        self.move_tickets(&mut left);
+        self.end_offers(&mut left, now);
+        self.move_tickets(&mut left, now);
         self.advance(&mut left, now);
         if !self.is_paused {
             self.sweep(&mut left);
@@ -457,12 +491,21 @@ impl Queue {
                 continue;
             };
             room.sweep = slot;
-            return Some(room.remove(slot).ticket());
+            match room.remove(slot).ticket() {
+                guest if guest.entries.is_empty() => self.backfills.forget(guest.id),
+                ticket => return Some(ticket),
+            }
         }
-        let found = self.room.from(self.room.sweep).next();
-        let Some(slot) = found else { return self.checks.drop_one() };
-        self.room.sweep = slot;
-        Some(self.take(slot).ticket())
+        loop {
+            let found = self.room.from(self.room.sweep).next();
+            let Some(slot) = found else { break };
+            self.room.sweep = slot;
+            match self.take(slot).ticket() {
+                guest if guest.entries.is_empty() => self.backfills.forget(guest.id),
+                ticket => return Some(ticket),
+            }
+        }
+        self.checks.drop_one().or_else(|| self.backfills.drop_one())
     }
 
     fn end_leases(&mut self, left: &mut usize, now: Instant) {
@@ -470,6 +513,10 @@ impl Queue {
             && let Some((_, id)) = self.lease_ends.first().copied().filter(|(at, _)| *at <= now)
         {
             *left -= 1;
+            if self.backfills.is_running(id) {
+                let _ = self.remove_backfill(id); // ends the lease
+                continue;
+            }
             let ticket = self.ticket(id);
             let _ = self.expel(id); // ends the lease
             if let Some(ticket) = ticket {
@@ -479,7 +526,7 @@ impl Queue {
         }
     }
 
-    fn move_tickets(&mut self, left: &mut usize) {
+    fn move_tickets(&mut self, left: &mut usize, now: Instant) {
         while *left > 0
             && let Some(room) = self.earlier.front_mut()
         {
@@ -492,8 +539,13 @@ impl Queue {
             let order = room.hot(slot).order;
             let waiting = room.remove(slot);
             let ticket = waiting.ticket();
+            let came = Came { order, joined: waiting.joined };
+            if ticket.entries.is_empty() {
+                self.move_guest(&ticket, came, now);
+                continue;
+            }
             match Entrant::read(&self.definition, &ticket) {
-                Ok(entrant) => self.seat(&ticket, entrant, order, waiting.joined),
+                Ok(entrant) => self.seat(&ticket, entrant, came),
                 Err(unfit) => {
                     self.end_lease(ticket.id);
                     let why = Dropped::Unfit(unfit);
@@ -513,6 +565,9 @@ impl Queue {
             let advanced = self.room.advance(slot);
             self.set_due(slot, now);
             match advanced {
+                _ if self.room.hot(slot).size == 0 => {
+                    self.queue(slot, self.room.hot(slot).regions);
+                }
                 Some(regions) => self.queue(slot, regions),
                 None if self.is_paused => {}
                 None => {
@@ -567,6 +622,15 @@ impl Queue {
             if *left == 0 {
                 return false;
             }
+            if anchor.size == 0 {
+                self.fill(attempt.slot, attempt.order, left, now);
+                return true;
+            }
+            let is_begin = attempt.search.is_none();
+            if is_begin && self.offer_to_any(attempt.slot, Priority::High, now) {
+                return true;
+            }
+            let anchor = self.room.hot(attempt.slot);
             let mut search = match attempt.search.take() {
                 Some(search) => search,
                 None => {
@@ -576,7 +640,10 @@ impl Queue {
                     let farness = &self.room.waiting(attempt.slot).farness;
                     let near = |region: &usize| farness.get(*region);
                     let regions = (0..32).filter(|region| left_over & 1 << region != 0);
-                    let Some(region) = regions.min_by_key(near) else { return true };
+                    let Some(region) = regions.min_by_key(near) else {
+                        self.offer_to_any(attempt.slot, Priority::Low, now);
+                        return true;
+                    };
                     let left_over = left_over & !(1 << region);
                     match &mut attempt.regions {
                         Some(regions) => *regions = left_over,
@@ -627,7 +694,7 @@ impl Queue {
             };
             lineup.seats.push(waiting.players.iter().enumerate().map(seat).collect());
             lineup.tickets.push(ticket);
-            ages.push((order, waiting.joined));
+            ages.push(Came { order, joined: waiting.joined });
         }
         match self.definition.ready {
             None => {

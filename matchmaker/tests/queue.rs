@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use base::{Instant, SessionId, TicketId, UnixTime, UserId};
 use matchmaker::queue::{
-    Answer, Attribute, Definition, Event, Lineup, Queue, Role, Rule, Stage, Steps, Team,
+    Answer, Attribute, Backfill, Definition, Event, Lineup, Opening, Priority, Properties, Queue,
+    Role, Rule, Stage, Steps, Team,
 };
 use matchmaker::{Counts, Presence, Ticket};
 use proptest::prelude::*;
@@ -327,6 +328,11 @@ impl World {
                         }
                         for ticket in gone {
                             self.waiting.remove(&ticket.id).expect("it was there");
+                        }
+                    }
+                    Event::Backfilled { offers, .. } => {
+                        for offer in offers {
+                            self.waiting.remove(&offer.ticket.id).expect("it was there");
                         }
                     }
                     Event::Dropped { ticket, .. } => {
@@ -653,4 +659,134 @@ fn the_oldest_that_fits_is_taken_first() {
     rated(&mut world, 1100.0);
     world.settle();
     assert!(!world.waiting.contains_key(&old));
+}
+
+/// A running match of two against two that lacks a healer in the second team.
+fn backfill(id: u8) -> Backfill {
+    Backfill {
+        id: TicketId::from_bytes([id; 16]),
+        match_id: "match".into(),
+        teams: vec![
+            Opening { open: 0, rating: Some(1500.0), roles: vec![0, 0] },
+            Opening { open: 1, rating: Some(1500.0), roles: vec![0, 1] },
+        ],
+        region: None,
+        rating: 1500.0,
+        priority: Priority::High,
+        like: Properties::default(),
+    }
+}
+
+fn world_of_roles() -> World {
+    let mut definition = Definition::new("pairs", 2);
+    let role = |name: &str| Role { name: name.into(), slots: 1 };
+    definition.roles = vec![role("tank"), role("healer")];
+    World::new(definition)
+}
+
+fn with_role(world: &mut World, role: &str) -> Ticket {
+    let mut ticket = world.ticket(1);
+    ticket.string_properties.insert("roles".into(), role.into());
+    ticket
+}
+
+#[test]
+fn a_running_match_takes_exactly_whom_it_acknowledges() {
+    let mut world = world_of_roles();
+    let tank = with_role(&mut world, "tank");
+    world.add(tank.clone());
+    world.settle();
+    let wanted = backfill(9);
+    world.queue.add_backfill(wanted.clone(), world.now).unwrap();
+    world.settle();
+    let offers = |world: &mut World| {
+        let (backfill, offers) = world.queue.backfill(wanted.id, world.now).unwrap();
+        let open = backfill.teams[1].open;
+        (open, offers.into_iter().map(|offer| (offer.ticket.id, offer.team)).collect::<Vec<_>>())
+    };
+    assert_eq!(offers(&mut world), (1, vec![]), "it lacks no tank");
+    let (ann, ben) = (with_role(&mut world, "healer"), with_role(&mut world, "healer"));
+    for healer in [&ann, &ben] {
+        world.add(healer.clone());
+        world.settle();
+    }
+    assert_eq!(offers(&mut world), (0, vec![(ann.id, 1)]), "one, the one that came first");
+
+    // Nobody answers: she waits again, and is offered again.
+    world.pass_time(Duration::from_secs(10));
+    assert_eq!(offers(&mut world), (0, vec![(ann.id, 1)]));
+    world.queue.expel(ann.id).unwrap();
+    world.waiting.remove(&ann.id);
+    world.settle();
+    assert_eq!(offers(&mut world), (0, vec![(ben.id, 1)]), "she has left");
+    for _ in 0..2 {
+        let both = [ann.id, ben.id];
+        let answer = world.queue.acknowledge(wanted.id, &both, world.now).unwrap();
+        assert_eq!((answer.accepted, answer.expired), (vec![ben.id], vec![ann.id]));
+    }
+    let told = world.queue.poll_event();
+    let Some(Event::Backfilled { match_id, offers: told, .. }) = told else {
+        panic!("{told:?}");
+    };
+    assert_eq!((match_id.as_str(), told[0].ticket.id, &told[0].roles), ("match", ben.id, &vec![1]));
+    assert_eq!(world.queue.poll_event(), None);
+    assert_eq!(offers(&mut world), (0, vec![]));
+    world.queue.remove_backfill(wanted.id).unwrap();
+    assert!(world.queue.backfill(wanted.id, world.now).is_err());
+    assert_eq!(world.queue.len(), 1, "the tank waits still");
+}
+
+#[test]
+fn a_match_that_nobody_asks_about_looks_for_nobody() {
+    let mut world = world_of_roles();
+    world.queue.add_backfill(backfill(9), world.now).unwrap();
+    let ann = with_role(&mut world, "healer");
+    world.add(ann.clone());
+    world.settle();
+    assert_eq!(world.queue.len(), 0, "she is offered to it");
+    world.pass_time(Duration::from_secs(30));
+    assert!(world.queue.backfill(backfill(9).id, world.now).is_err(), "its lease is over");
+    assert_eq!(world.queue.ticket(ann.id), Some(ann), "she waits again");
+}
+
+#[test]
+fn new_matches_come_first_where_a_running_one_is_patient() {
+    for (priority, matched) in [(Priority::High, 0), (Priority::Low, 1)] {
+        let mut world = World::new(Definition::new("duel", 1));
+        let open = |open| Opening { open, rating: None, roles: vec![] };
+        let teams = vec![open(0), open(1)];
+        let wanted = Backfill { teams, priority, ..backfill(9) };
+        world.queue.add_backfill(wanted.clone(), world.now).unwrap();
+        // The first one is out of the running match's reach, the second one in that of both.
+        for rating in [1610.0, 1550.0] {
+            let mut ticket = world.ticket(1);
+            ticket.numeric_properties.insert("rating".into(), rating);
+            world.add(ticket);
+            world.settle();
+        }
+        assert_eq!(world.matched, matched, "{priority:?}");
+        let (_, offers) = world.queue.backfill(wanted.id, world.now).unwrap();
+        assert_eq!(offers.len(), 1 - matched, "{priority:?}");
+    }
+}
+
+#[test]
+fn a_backfill_that_makes_no_sense_is_refused() {
+    let mut world = world_of_roles();
+    let mut check = |change: &dyn Fn(&mut Backfill), expected: &str| {
+        let mut backfill = backfill(9);
+        change(&mut backfill);
+        let refused = world.queue.add_backfill(backfill, world.now).unwrap_err();
+        assert_eq!(refused.to_string(), expected);
+    };
+    check(&|b| drop(b.teams.pop()), "There has to be one opening for each team of the queue.");
+    let open = "Somebody has to be able to come, no more than a team has room for.";
+    check(&|b| b.teams[1] = Opening::default(), open);
+    check(&|b| b.teams[0].open = 3, open);
+    let roles = "Open roles have to be those of the queue, and as many as can come.";
+    check(&|b| b.teams[1].roles = vec![1, 1], roles);
+    check(&|b| b.teams[1].roles = vec![1], roles);
+    check(&|b| b.region = Some(0), "The queue has no such region.");
+    check(&|b| b.rating = f64::NAN, "A rating is a number from -1000000 to 1000000.");
+    assert_eq!(world.queue.len(), 0);
 }

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use base::{Instant, PartyId, SessionId, TicketId};
 
-use super::{Answer, Definition, Dropped, Event, Explanation, Queue, Refused, Wait};
+use super::{
+    Acknowledged, Answer, Backfill, BackfillError, Definition, Dropped, Event, Explanation, Offer,
+    Queue, Refused, Wait,
+};
 use crate::ticket::{Error, Owner, Ticket};
 
 /// What dropping a ticket costs, in tickets looked at.
@@ -112,6 +115,44 @@ impl Queues {
         answer: Answer,
     ) -> Result<(), Error> {
         self.queue_of(id)?.answer(id, session, answer)
+    }
+
+    /// A running match looks for players of the queue of this id, if there is one.
+    pub fn add_backfill(
+        &mut self,
+        id: &str,
+        backfill: Backfill,
+        now: Instant,
+    ) -> Option<Result<(), BackfillError>> {
+        Some(self.queues.get_mut(id)?.add_backfill(backfill, now))
+    }
+
+    fn backfilled(&mut self, id: TicketId) -> Result<&mut Queue, BackfillError> {
+        self.queues.values_mut().find(|queue| queue.has(id)).ok_or(BackfillError::NotFound)
+    }
+
+    pub fn backfill(
+        &mut self,
+        id: TicketId,
+        now: Instant,
+    ) -> Result<(Arc<Definition>, &Backfill, Vec<&Offer>), BackfillError> {
+        let queue = self.backfilled(id)?;
+        let definition = queue.definition().clone();
+        let (backfill, offers) = queue.backfill(id, now)?;
+        Ok((definition, backfill, offers))
+    }
+
+    pub fn acknowledge(
+        &mut self,
+        id: TicketId,
+        tickets: &[TicketId],
+        now: Instant,
+    ) -> Result<Acknowledged, BackfillError> {
+        self.backfilled(id)?.acknowledge(id, tickets, now)
+    }
+
+    pub fn remove_backfill(&mut self, id: TicketId) -> Result<(), BackfillError> {
+        self.backfilled(id)?.remove_backfill(id)
     }
 
     pub fn explain(

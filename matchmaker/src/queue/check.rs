@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use base::{Instant, SessionId, TicketId};
 
 use super::entrant::Entrant;
-use super::room::{is_held, known_by, who};
+use super::room::{Came, is_held, known_by, who};
 use super::{Event, Lineup, Queue};
 use crate::ticket::{Error, Ticket};
 
@@ -28,8 +28,8 @@ pub(super) struct Checks {
 #[derive(Debug)]
 struct Check {
     lineup: Lineup,
-    /// By ticket: its order, and when it came.
-    ages: Vec<(u64, Instant)>,
+    /// By ticket.
+    ages: Vec<Came>,
     end: Instant,
     /// Players who accepted.
     accepted: BTreeSet<[u8; 16]>,
@@ -62,7 +62,7 @@ impl Checks {
         check.lineup.tickets.iter().find(|ticket| ticket.id == id)
     }
 
-    pub(super) fn begin(&mut self, lineup: Lineup, ages: Vec<(u64, Instant)>, end: Instant) {
+    pub(super) fn begin(&mut self, lineup: Lineup, ages: Vec<Came>, end: Instant) {
         self.next += 1;
         for ticket in &lineup.tickets {
             self.of_ticket.insert(ticket.id, self.next);
@@ -173,11 +173,11 @@ impl Queue {
         stays: &dyn Fn(&BTreeSet<[u8; 16]>, &Ticket) -> bool,
     ) {
         let (mut waiting, mut gone) = (Vec::new(), Vec::new());
-        for (ticket, (order, joined)) in check.lineup.tickets.into_iter().zip(check.ages) {
+        for (ticket, came) in check.lineup.tickets.into_iter().zip(check.ages) {
             let entrant = Entrant::read(&self.definition, &ticket);
             match entrant {
                 Ok(entrant) if stays(&check.accepted, &ticket) => {
-                    self.seat(&ticket, entrant, order, joined);
+                    self.seat(&ticket, entrant, came);
                     waiting.push(ticket);
                 }
                 _ => {

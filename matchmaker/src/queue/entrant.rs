@@ -130,6 +130,26 @@ impl Entrant {
         Ok(entrant)
     }
 
+    /// What decides who can join a running match.
+    pub(super) fn of_backfill(
+        definition: &Definition,
+        like: &Ticket,
+        region: Option<usize>,
+    ) -> Result<Entrant, Unfit> {
+        let mut farness = vec![UNREACHABLE; definition.regions.len()];
+        if let Some(far) = region.and_then(|region| farness.get_mut(region)) {
+            *far = 0;
+        }
+        let mut entrant = Entrant {
+            players: [].into(),
+            key: [].into(),
+            farness: farness.into(),
+            rare: Rare::default(),
+        };
+        entrant.attributes(definition, like)?;
+        Ok(entrant)
+    }
+
     fn attributes(&mut self, definition: &Definition, ticket: &Ticket) -> Result<(), Unfit> {
         let (mut key, mut numbers, mut sets) = (Vec::new(), Vec::new(), Vec::new());
         for attribute in &definition.attributes {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use base::{Instant, PartyId, SessionId, TicketId, UserId};
 
+use super::backfill::Priority;
 use super::definition::{Definition, ROLES_MAX, Rule, Stage};
 use super::entrant::{Entrant, Player, Rare, UNREACHABLE, fine};
 use super::ladder::{Ladder, Place};
@@ -14,6 +15,13 @@ use crate::wide::Wide;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Slot(pub(super) u32);
+
+/// Its place in line, and the moment from which its age counts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Came {
+    pub(super) order: u64,
+    pub(super) joined: Instant,
+}
 
 /// Slots that come into being at once.
 const CHUNK: usize = 1024;
@@ -113,6 +121,8 @@ struct Group {
     tickets: usize,
     /// By region; a queue without regions has one cell.
     cells: Box<[Cell]>,
+    /// Running matches that look for players, the oldest first.
+    guests: BTreeSet<(Priority, u64, Slot)>,
 }
 
 #[derive(Debug)]
@@ -244,17 +254,10 @@ impl Room {
         definition: &Definition,
         ticket: &Ticket,
         entrant: Entrant,
-        order: u64,
-        joined: Instant,
+        came: Came,
     ) -> Slot {
-        let slot = self.free.pop().unwrap_or_else(|| {
-            let first = u32::try_from(self.hot.len() * CHUNK).expect("there is a limit");
-            self.hot.push(vec![Hot::default(); CHUNK].into());
-            self.cold.push((0..CHUNK).map(|_| None).collect());
-            let count = u32::try_from(CHUNK).expect("small");
-            self.free.extend((first + 1..first + count).rev().map(Slot));
-            Slot(first)
-        });
+        let Came { order, joined } = came;
+        let slot = self.free_slot();
         self.ids.insert(ticket.id, slot);
         for player in known_by(ticket) {
             self.players.insert(player, slot);
@@ -287,8 +290,55 @@ impl Room {
         slot
     }
 
+    /// A running match, which nobody finds who looks for a new one.
+    pub(super) fn insert_guest(
+        &mut self,
+        like: &Ticket,
+        entrant: Entrant,
+        came: Came,
+        rating: i32,
+        priority: Priority,
+    ) -> Slot {
+        let Came { order, joined } = came;
+        let slot = self.free_slot();
+        self.ids.insert(like.id, slot);
+        let group = self.join_group(&entrant.key);
+        let known = self.groups[group as usize].as_mut().expect("just joined");
+        known.guests.insert((priority, order, slot));
+        *self.hot_mut(slot) = Hot { order, rating, group, ..Hot::default() };
+        let rare = Some(entrant.rare).filter(|rare| *rare != Rare::default());
+        *self.entry(slot) = Some(Waiting {
+            id: like.id,
+            joined,
+            due: joined,
+            players: entrant.players,
+            farness: entrant.farness,
+            rare: rare.map(Box::new),
+            packed: Packed::new(like),
+        });
+        self.enter(slot);
+        slot
+    }
+
+    /// The running matches of a group, and of this priority, that look for players.
+    pub(super) fn guests(&self, group: u32, priority: Priority) -> impl Iterator<Item = Slot> + '_ {
+        let guests = self.groups[group as usize].iter().flat_map(|group| &group.guests);
+        guests.filter(move |(other, ..)| *other == priority).map(|(_, _, slot)| *slot)
+    }
+
+    fn free_slot(&mut self) -> Slot {
+        self.free.pop().unwrap_or_else(|| {
+            let first = u32::try_from(self.hot.len() * CHUNK).expect("there is a limit");
+            self.hot.push(vec![Hot::default(); CHUNK].into());
+            self.cold.push((0..CHUNK).map(|_| None).collect());
+            let count = u32::try_from(CHUNK).expect("small");
+            self.free.extend((first + 1..first + count).rev().map(Slot));
+            Slot(first)
+        })
+    }
+
     pub(super) fn remove(&mut self, slot: Slot) -> Waiting {
-        let Hot { regions, group, .. } = *self.hot(slot);
+        let Hot { regions, group, order, size, .. } = *self.hot(slot);
         self.leave_cells(slot, regions);
         *self.hot_mut(slot) = Hot::default();
         let waiting = self.entry(slot).take().expect("the slot is taken");
@@ -301,6 +351,10 @@ impl Room {
             self.players.remove(party.as_bytes());
         }
         let left = self.groups[group as usize].as_mut().expect("the ticket was in it");
+        if size == 0 {
+            left.guests.remove(&(Priority::High, order, slot));
+            left.guests.remove(&(Priority::Low, order, slot));
+        }
         left.tickets -= 1;
         if left.tickets == 0 {
             self.group_of.remove(&left.key);
@@ -320,7 +374,8 @@ impl Room {
                     u32::try_from(self.groups.len() - 1).expect("no more than tickets")
                 });
                 let cells = (0..self.cells_per_group).map(|_| Cell::default()).collect();
-                self.groups[group as usize] = Some(Group { key: key.into(), tickets: 0, cells });
+                self.groups[group as usize] =
+                    Some(Group { key: key.into(), tickets: 0, cells, guests: BTreeSet::new() });
                 self.group_of.insert(key.into(), group);
                 group
             }
@@ -410,6 +465,8 @@ impl Room {
         let Hot { rating, order, group, size, halo, regions: before, .. } = *hot;
         let key = key(rating, slot);
         let cells = &mut self.groups[group as usize].as_mut().expect("it has joined").cells;
+        // Nobody finds a running match.
+        let cells = if size == 0 { &mut [] } else { &mut cells[..] };
         for (region, cell) in cells.iter_mut().enumerate() {
             if accepted & !before & (1 << region) != 0 {
                 cell.by_rating.insert(key);
@@ -433,6 +490,7 @@ impl Room {
         let Hot { rating, order, group, size, .. } = *self.hot(slot);
         let key = key(rating, slot);
         let cells = &mut self.groups[group as usize].as_mut().expect("it is in it").cells;
+        let cells = if size == 0 { &mut [] } else { &mut cells[..] };
         for (region, cell) in cells.iter_mut().enumerate() {
             if regions & (1 << region) == 0 {
                 continue;
@@ -462,7 +520,7 @@ impl Room {
 
     /// Whether its players can have roles in one team.
     fn is_seated(&self, slot: Slot) -> bool {
-        if self.hot(slot).size == 1 || self.slots.is_empty() {
+        if self.hot(slot).size <= 1 || self.slots.is_empty() {
             return true;
         }
         let wishes: Vec<_> = self.wishes(slot).collect();
