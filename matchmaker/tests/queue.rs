@@ -694,7 +694,7 @@ fn with_role(world: &mut World, role: &str) -> Ticket {
 fn a_running_match_takes_exactly_whom_it_acknowledges() {
     let mut world = world_of_roles();
     let tank = with_role(&mut world, "tank");
-    world.add(tank.clone());
+    world.add(tank);
     world.settle();
     let wanted = backfill(9);
     world.queue.add_backfill(wanted.clone(), world.now).unwrap();

@@ -72,7 +72,7 @@ fn a_message_of_a_session_is_counted_whether_it_is_answered_or_not() {
     let nowhere = "00000000-0000-4000-8000-000000000000.";
     cluster.tell(socket, format!("{{\"match_data_send\":{{\"match_id\":\"{nowhere}\",{data}}}}}"));
     cluster.tell(socket, format!("{{\"match_data_send\":{{\"match_id\":\"none\",{data}}}}}"));
-    cluster.tell(socket, "{\"cid\":\"1\",\"rpc\":{\"id\":\"none\"}}");
+    cluster.tell(socket, "{\"cid\":\"1\",\"stream_data\":{}}");
     assert_eq!(
         counted(&mut cluster),
         [
