@@ -102,6 +102,16 @@ pub struct Seat {
     pub is_autofilled: bool,
 }
 
+/// What a ticket does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    Waiting,
+    /// A match was found, and is to be accepted.
+    Asked,
+    /// A running match may take it.
+    Offered,
+}
+
 /// What happened in a queue, for its players to be told.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
@@ -418,6 +428,17 @@ impl Queue {
             || self.backfills.is_offered(id)
             || self.backfills.is_running(id)
             || self.earlier.iter().any(|room| room.find(id).is_some())
+    }
+
+    /// What a ticket of the queue does.
+    pub fn state(&self, id: TicketId) -> Option<State> {
+        if self.checks.of_ticket(id).is_some() {
+            return Some(State::Asked);
+        }
+        if self.backfills.is_offered(id) {
+            return Some(State::Offered);
+        }
+        (self.has(id) && !self.backfills.is_running(id)).then_some(State::Waiting)
     }
 
     /// A ticket of the queue, if it is there.

@@ -53,11 +53,12 @@ enum Case {
 }
 
 fn main() -> Result<(), &'static str> {
-    const USAGE: &str = "usage: matchmaker_bench nakama-1v1|nakama-5v5|nakama-queries WAITING SECONDS SEED | count CASE WAITING ADDS";
+    const USAGE: &str = "usage: matchmaker_bench nakama-1v1|nakama-5v5|nakama-queries|queue-5v5 WAITING SECONDS SEED | count CASE WAITING ADDS";
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let number = |word: &str| word.parse::<usize>().map_err(|_| USAGE);
     match words[..] {
+        ["count", "queue-5v5", waiting, adds] => queue::count(number(waiting)?, number(adds)?),
         ["count", case, waiting, adds] => {
             count(case_of(case).ok_or(USAGE)?, number(waiting)?, number(adds)?);
         }

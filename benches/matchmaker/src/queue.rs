@@ -6,7 +6,7 @@ use std::time::Duration;
 use base::rng::Rng;
 use base::{Instant, SessionId, TicketId, UnixTime, UserId};
 use matchmaker::queue::{Attribute, Definition, Event, Queue, Role, Rule};
-use matchmaker::{Counts, Presence, Ticket};
+use matchmaker::{Counts, Owner, Presence, Ticket};
 
 use crate::{BUDGET, CANCELLED, Owners, TICKS_PER_S, arrivals_per_s, per_ticket, used};
 
@@ -91,11 +91,51 @@ impl Players {
     }
 }
 
+/// Adds tickets to a queue in which so many wait, and cancels as many.
+pub(crate) fn count(waiting: usize, adds: usize) {
+    let places = u32::try_from((waiting / PER_PLACE).max(1)).expect("a few millions at most");
+    let mut players = Players { rng: Rng::from_seed([1; 32]), drawn: 0, places };
+    let mut dice = players.rng.child("dice");
+    let mut queue = Queue::new(Arc::new(definition()));
+    let mut owners = Owners::default();
+    let forget_matched = |queue: &mut Queue, owners: &mut Owners| {
+        while let Some(event) = queue.poll_event() {
+            if let Event::Matched(lineup) = event {
+                lineup.tickets.iter().for_each(|ticket| owners.remove(ticket.id));
+            }
+        }
+    };
+    while queue.len() < waiting {
+        let ticket = players.next();
+        owners.add(&ticket);
+        queue.add(&ticket, Instant(1)).expect("room");
+        while queue.step(BUDGET, Instant(1)) {}
+        forget_matched(&mut queue, &mut owners);
+    }
+    for _ in 0..adds {
+        let ticket = players.next();
+        let leaving = owners.draw(&mut dice).expect("many wait");
+        owners.add(&ticket);
+        add_and_cancel_queued(&mut queue, &ticket, leaving);
+        forget_matched(&mut queue, &mut owners);
+    }
+}
+
+/// Its instructions are counted.
+#[inline(never)]
+fn add_and_cancel_queued(queue: &mut Queue, ticket: &Ticket, (id, owner): (TicketId, Owner)) {
+    queue.remove(id, owner).expect("it waits");
+    queue.add(ticket, Instant(1)).expect("room");
+    while queue.step(BUDGET, Instant(1)) {}
+}
+
 pub(crate) fn steady(waiting: usize, seconds: usize, seed: usize) {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&(seed as u64).to_le_bytes());
     let places = u32::try_from((waiting / PER_PLACE).max(1)).expect("a few millions at most");
     let mut players = Players { rng: Rng::from_seed(bytes), drawn: 0, places };
+    let mut busy_time = Duration::ZERO;
+    let mut cancelled = 0_u64;
     let mut dice = players.rng.child("dice");
     let mut queue = Queue::new(Arc::new(definition()));
     let mut owners = Owners::default();
@@ -114,6 +154,7 @@ pub(crate) fn steady(waiting: usize, seconds: usize, seed: usize) {
         if tick == warm_up {
             (ticks, ages) = (Vec::new(), Vec::new());
             (arrived, matched, formed, quality, fair) = (0, 0, 0, 0.0, 0);
+            (busy_time, cancelled) = (Duration::ZERO, 0);
             begun_with = queue.len();
             println!("bytes_per_ticket {:.0}", per_ticket(before, &owners));
         }
@@ -135,7 +176,7 @@ pub(crate) fn steady(waiting: usize, seconds: usize, seed: usize) {
         arrived += new.len() as u64;
         let begin = std::time::Instant::now();
         for (id, owner) in &leaving {
-            let _ = queue.remove(*id, *owner);
+            cancelled += u64::from(queue.remove(*id, *owner).is_ok());
         }
         for ticket in &new {
             queue.add(ticket, now).expect("room");
@@ -145,7 +186,9 @@ pub(crate) fn steady(waiting: usize, seconds: usize, seed: usize) {
         while let Some(event) = queue.poll_event() {
             events.push(event);
         }
-        ticks.push(begin.elapsed());
+        let time = begin.elapsed();
+        busy_time += time;
+        ticks.push(time);
         carried = if has_more { carried + 1 } else { 0 };
         ages.push(Duration::from_millis(carried));
         for event in events {
@@ -167,6 +210,7 @@ pub(crate) fn steady(waiting: usize, seconds: usize, seed: usize) {
     println!("tick_p99 {:.1}", micros(at(&ticks, 0.99)));
     println!("tick_max {:.1}", micros(at(&ticks, 1.0)));
     println!("carried_age_p99 {:.0}", micros(at(&ages, 0.99)));
+    println!("steady_ops_per_s {:.0}", (arrived + cancelled) as f64 / busy_time.as_secs_f64());
     println!("matched_share {:.3}", matched as f64 / arrived as f64);
     println!("mean_quality {:.3}", quality / formed.max(1) as f64);
     println!("fair_share {:.3}", fair as f64 / formed.max(1) as f64);

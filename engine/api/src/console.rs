@@ -1,13 +1,15 @@
 //! What operators ask for. Paths follow Nakama's console API where the meaning is the same.
 
+use std::collections::BTreeMap;
+
 use base::json::Json;
 use base::limits::{AUDIT_PAGE_DEFAULT, QUEUE_DEFINITION_MAX};
-use base::{ClientAddress, Secret, UnixTime};
+use base::{ClientAddress, Secret, TicketId, UnixTime};
 use domain::operator::audit::Wanted;
 use matchmaker::queue::Definition;
 
 /// One call of an operator, decoded but not judged.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Console {
     /// Answers that the process runs.
     Healthcheck,
@@ -76,7 +78,75 @@ pub enum Console {
         id: String,
         version: Option<u64>,
     },
+    /// Of a game's own server.
+    Server(ServerAct),
     Report(Report),
+}
+
+/// What a game's own servers ask of declared queues.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ServerAct {
+    TicketAdd {
+        queue: String,
+        wish: ServerWish,
+    },
+    Ticket(TicketId),
+    Ready {
+        ticket: TicketId,
+        accept: bool,
+    },
+    TicketRemove(TicketId),
+    /// How long players of this rating wait.
+    Wait {
+        queue: String,
+        rating: Option<f64>,
+    },
+    BackfillAdd {
+        queue: String,
+        wish: BackfillWish,
+    },
+    Backfill(TicketId),
+    Acknowledge {
+        backfill: TicketId,
+        tickets: Vec<TicketId>,
+    },
+    BackfillRemove(TicketId),
+}
+
+/// A ticket of players who have no socket here.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServerWish {
+    pub players: Vec<ServerPlayer>,
+    pub string_properties: BTreeMap<String, String>,
+    pub numeric_properties: BTreeMap<String, f64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerPlayer {
+    pub user_id: String,
+    pub username: String,
+}
+
+/// A running match that looks for players.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BackfillWish {
+    pub match_id: String,
+    /// Teams that are not named take nobody.
+    pub teams: Vec<TeamWish>,
+    pub region: String,
+    pub rating: Option<f64>,
+    /// `high`, as without one, or `low`.
+    pub priority: String,
+    pub string_properties: BTreeMap<String, String>,
+    pub numeric_properties: BTreeMap<String, f64>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct TeamWish {
+    pub name: String,
+    pub open: i32,
+    pub rating: Option<f64>,
+    pub roles: BTreeMap<String, f64>,
 }
 
 /// A declared queue, as operators see it.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use domain::operator::Role;
 
 use crate::console::{Console, Report};
-use crate::convert::{account, console, identity, matchmaking, party, play, queue, status};
+use crate::convert::{account, console, identity, matchmaking, party, play, queue, server, status};
 use crate::error::Error;
 use crate::http::Router;
 use crate::request::Request;
@@ -835,6 +835,78 @@ pub static OPERATIONS: &[Operation] = &[
         auth: Auth::Operator(Role::Operator),
         rate: Rate::Write,
         http: http("DELETE", "/v2/console/queue/{id}", console::queue_delete),
+        realtime: None,
+    },
+    Operation {
+        name: "console_queue_ticket_add",
+        doc: "Adds a ticket to a queue for players without a socket; a lease that is to be renewed.",
+        auth: Auth::Operator(Role::Operator),
+        rate: Rate::Write,
+        http: http("POST", "/v2/console/queue/{id}/ticket", server::ticket_add),
+        realtime: None,
+    },
+    Operation {
+        name: "console_queue_ticket_get",
+        doc: "What a server's ticket does, or how it ended; renews its lease.",
+        auth: Auth::Operator(Role::Operator),
+        rate: Rate::Read,
+        http: http("GET", "/v2/console/queue_ticket/{id}", server::ticket_get),
+        realtime: None,
+    },
+    Operation {
+        name: "console_queue_ticket_ready",
+        doc: "Accepts or declines the match that a server's ticket is asked about.",
+        auth: Auth::Operator(Role::Operator),
+        rate: Rate::Write,
+        http: http("POST", "/v2/console/queue_ticket/{id}/ready", server::ticket_ready),
+        realtime: None,
+    },
+    Operation {
+        name: "console_queue_ticket_remove",
+        doc: "Takes a server's ticket back.",
+        auth: Auth::Operator(Role::Operator),
+        rate: Rate::Write,
+        http: http("DELETE", "/v2/console/queue_ticket/{id}", server::ticket_remove),
+        realtime: None,
+    },
+    Operation {
+        name: "console_queue_wait",
+        doc: "How long players of a rating have waited in a queue lately.",
+        auth: Auth::Operator(Role::Viewer),
+        rate: Rate::Read,
+        http: http("GET", "/v2/console/queue/{id}/wait", server::wait),
+        realtime: None,
+    },
+    Operation {
+        name: "console_backfill_add",
+        doc: "A running match looks for players of a queue; a lease that is to be renewed.",
+        auth: Auth::Operator(Role::Operator),
+        rate: Rate::Write,
+        http: http("POST", "/v2/console/queue/{id}/backfill", server::backfill_add),
+        realtime: None,
+    },
+    Operation {
+        name: "console_backfill_get",
+        doc: "What a running match lacks, and who is offered to it; renews its lease.",
+        auth: Auth::Operator(Role::Operator),
+        rate: Rate::Read,
+        http: http("GET", "/v2/console/backfill/{id}", server::backfill_get),
+        realtime: None,
+    },
+    Operation {
+        name: "console_backfill_acknowledge",
+        doc: "A running match takes players that are offered to it.",
+        auth: Auth::Operator(Role::Operator),
+        rate: Rate::Write,
+        http: http("POST", "/v2/console/backfill/{id}/acknowledge", server::backfill_acknowledge),
+        realtime: None,
+    },
+    Operation {
+        name: "console_backfill_remove",
+        doc: "A running match looks for players no more.",
+        auth: Auth::Operator(Role::Operator),
+        rate: Rate::Write,
+        http: http("DELETE", "/v2/console/backfill/{id}", server::backfill_remove),
         realtime: None,
     },
     Operation {

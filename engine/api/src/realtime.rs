@@ -211,12 +211,30 @@ pub fn matched_users(tickets: &[Ticket], node: &str) -> Vec<String> {
     players.map(user).collect()
 }
 
+/// How the players of a match join it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Way {
+    Token(String),
+    MatchId(String),
+}
+
+impl Way {
+    /// The name of the field that says so, and its value.
+    pub fn named(&self) -> (&'static str, &str) {
+        match self {
+            Way::Token(token) => ("token", token),
+            Way::MatchId(id) => ("match_id", id),
+        }
+    }
+}
+
 /// The push to one player of a formed match; `users` is the list of those.
-pub fn matched(ticket: TicketId, token: &str, users: &str, me: &str) -> String {
+pub fn matched(ticket: TicketId, way: &Way, users: &str, me: &str) -> String {
+    let (name, value) = way.named();
     json::object(|o| {
         o.object("matchmaker_matched", |o| {
             o.shown("ticket", ticket);
-            o.text("token", token);
+            o.text(name, value);
             o.raw("users", users);
             o.raw("self", me);
         });

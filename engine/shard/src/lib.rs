@@ -28,6 +28,7 @@ mod figures;
 mod hook;
 mod identity;
 mod input;
+mod lease;
 mod matchmaking;
 mod message;
 mod operator;
@@ -194,6 +195,8 @@ pub struct Shard {
     queues: BTreeMap<String, QueueInForce>,
     /// Their tickets.
     declared: matchmaker::queue::Queues,
+    /// How those of servers ended.
+    outcomes: lease::Outcomes,
     /// When [`Timer::Queues`] is set to.
     queue_timer: Option<Instant>,
     /// The newest that is known there of what operators defined.
@@ -268,6 +271,7 @@ impl Shard {
             ),
             queues: BTreeMap::new(),
             declared: matchmaker::queue::Queues::default(),
+            outcomes: lease::Outcomes::default(),
             queue_timer: None,
             written_queues: config.written_queues.clone(),
             queue_changes: 0,

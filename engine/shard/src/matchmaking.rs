@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use api::Error;
+use api::convert::server;
+use api::realtime::Way;
 use base::{Code, MatchId, SessionId, TicketId};
 use bytes::Bytes;
 use domain::identity::token::MatchClaims;
 use matchmaker::Owner;
+use matchmaker::queue::NO_SESSION;
 
 use crate::message::{Answer, PoolQuery};
 use crate::view::Depends;
@@ -30,7 +33,8 @@ pub(crate) struct Formed {
     pub(crate) players: Vec<Player>,
     /// All of them, as every player is told.
     pub(crate) users: String,
-    pub(crate) token: String,
+    /// How they join it.
+    pub(crate) way: Way,
     /// Who is told next.
     pub(crate) told: usize,
 }
@@ -75,7 +79,7 @@ impl Shard {
         self.set_queue_timer();
     }
 
-    /// Draws an id and a token for a formed match; its players are told in their turn.
+    /// Draws an id and a token for a formed match.
     pub(crate) fn form(&mut self, tickets: &[matchmaker::Ticket], users: Vec<String>) {
         let home = self.config.placement.matches.unwrap_or(self.id);
         let id = MatchId::born(self.config.placement.birth(home), &mut self.rng);
@@ -84,12 +88,20 @@ impl Shard {
             exp: self.now.wall.secs() + MATCH_TOKEN_LIFE,
         };
         let token = self.config.session_keys.sign_match(&claims);
+        self.matched(tickets, users, Way::Token(token));
+    }
+
+    /// The players of a match are told in their turn.
+    pub(crate) fn matched(&mut self, tickets: &[matchmaker::Ticket], users: Vec<String>, way: Way) {
         let entries =
             || tickets.iter().flat_map(|ticket| ticket.entries.iter().map(move |e| (ticket, e)));
         self.completions.extend(entries().map(|(ticket, _)| (ticket.created, self.now.wall)));
         let excess = self.completions.len().saturating_sub(COMPLETIONS);
         self.completions.drain(..excess);
         let all = format!("[{}]", users.join(","));
+        for ticket in tickets {
+            self.note_outcome(ticket, || server::matched(way.named(), &all));
+        }
         let player =
             |((ticket, entry), user): ((&matchmaker::Ticket, &matchmaker::Presence), _)| Player {
                 session: entry.session_id,
@@ -97,7 +109,7 @@ impl Shard {
                 user,
             };
         let players = entries().zip(users).map(player).collect();
-        self.formed.push_back(Formed { players, users: all, token, told: 0 });
+        self.formed.push_back(Formed { players, users: all, way, told: 0 });
     }
 
     /// Tells players of their match, as many as one handle may.
@@ -108,9 +120,11 @@ impl Shard {
         {
             let Some(player) = formed.players.get(formed.told) else { continue };
             let Player { session, ticket, user } = player;
-            let text = api::realtime::matched(*ticket, &formed.token, &formed.users, user);
-            bytes += text.len();
-            self.push(vec![*session], &Bytes::from(text), &Depends::default());
+            if *session != NO_SESSION {
+                let text = api::realtime::matched(*ticket, &formed.way, &formed.users, user);
+                bytes += text.len();
+                self.push(vec![*session], &Bytes::from(text), &Depends::default());
+            }
             formed.told += 1;
             self.formed.push_front(formed);
         }
@@ -157,6 +171,7 @@ impl Shard {
             PoolQuery::ExplainQueued { ticket, so_far } => {
                 self.explain_queued(*ticket, so_far.as_deref())
             }
+            PoolQuery::Server(act) => self.answer_server(act),
             PoolQuery::Remove(ticket) => {
                 self.is_pool_stirred = true;
                 let removed = self.pool.expel(*ticket).or_else(|_| self.declared.expel(*ticket));

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use api::console::ServerAct;
 use api::reply::{ListedParty, MatchmakerStats, UserView};
 use base::{
     BatchId, ClientAddress, ConnectionId, Frame, MatchId, PartyId, Secret, SessionId, ShardId,
@@ -261,6 +262,8 @@ pub enum PoolQuery {
     },
     Remove(TicketId),
     Pause(bool),
+    /// Of a game's own server.
+    Server(ServerAct),
     /// These are the operators' queues since a change, which is durable.
     Queues(Arc<Queues>),
 }
@@ -412,6 +415,8 @@ pub enum Answer {
         is_paused: bool,
     },
     Explanation(Box<Explanation>),
+    /// JSON, as whoever asked is told.
+    Document(String),
     QueueWait(Option<matchmaker::queue::Wait>),
     QueueExplanation(Box<matchmaker::queue::Explanation>),
     Operators(Vec<operator::account::Operator>),

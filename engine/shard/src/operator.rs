@@ -141,7 +141,8 @@ impl Shard {
             | Console::QueuesList
             | Console::QueueGet { .. }
             | Console::QueueWrite { .. }
-            | Console::QueueDelete { .. } => Step::Fail(dead_token()),
+            | Console::QueueDelete { .. }
+            | Console::Server(_) => Step::Fail(dead_token()),
         }
     }
 
@@ -223,6 +224,7 @@ impl Shard {
                 let ticket = explanation.listed.ticket.id;
                 self.operate_pool(task, PoolQuery::Explain { ticket, so_far: Some(explanation) })
             }
+            (Operating::Read, Answer::Document(json)) => document(json),
             (Operating::Read, Answer::QueueExplanation(so_far)) => {
                 if so_far.is_whole() {
                     return document(api::convert::queue::explanation(&so_far, true));
@@ -402,6 +404,7 @@ impl Shard {
                 let operated = Operated { pool, ..Operated::replying(Reply::Empty) };
                 self.commit_change(task, &change(String::new()), None, Vec::new(), operated)
             }
+            Console::Server(act) => self.operate_pool(task, PoolQuery::Server(act.clone())),
             Console::QueuesList => self.ask_queues(task, None),
             Console::QueueGet { id } => self.ask_queues(task, Some(id.clone())),
             Console::QueueWrite { id, definition, version } => {

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use api::Error;
 use api::convert::queue::{self as convert, Call};
+use api::convert::server;
+use api::realtime::Way;
 use api::reply::Reply;
 use base::json::Object;
 use base::limits::MATCHED_BYTES_MAX;
@@ -14,6 +16,7 @@ use domain::social::notification::{Code, Notification};
 use matchmaker::Ticket;
 use matchmaker::queue::{self, Definition, Explanation, NO_SESSION, Refused};
 
+use crate::lease::no_queue;
 use crate::matchmaking::ticket_error;
 use crate::message::{Answer, Query, QueueQuery};
 use crate::state::State;
@@ -101,13 +104,17 @@ impl Shard {
             let added = self.pool.add(ticket.clone(), query);
             return added.map(|()| ticket.id).map_err(ticket_error);
         };
-        let definition = queue.definition().clone();
-        if told_bytes(ticket).saturating_mul(definition.players()) > MATCHED_BYTES_MAX {
+        let id = queue.definition().id.clone();
+        self.add_to_queue(&id, ticket).map(|()| ticket.id)
+    }
+
+    pub(crate) fn add_to_queue(&mut self, id: &str, ticket: &Ticket) -> Result<(), Error> {
+        let players = self.declared.get(id).map_or(0, |queue| queue.definition().players());
+        if told_bytes(ticket).saturating_mul(players) > MATCHED_BYTES_MAX {
             return Err(Error::invalid("The properties are too long for so many players."));
         }
-        let added = self.declared.add(&definition.id, ticket, self.now.monotonic);
-        match added.expect("the queue is there") {
-            Ok(()) => Ok(ticket.id),
+        match self.declared.add(id, ticket, self.now.monotonic).ok_or_else(no_queue)? {
+            Ok(()) => Ok(()),
             Err(Refused::Ticket(error)) => Err(ticket_error(error)),
             Err(Refused::Unfit(unfit)) => Err(Error::invalid(unfit.to_string())),
         }
@@ -124,7 +131,7 @@ impl Shard {
             }
             QueueQuery::Wait { queue, rating } => match self.declared.wait(queue, *rating) {
                 Some(wait) => Answer::QueueWait(wait),
-                None => Answer::Refused(Error::invalid("There is no such queue.")),
+                None => Answer::Refused(no_queue()),
             },
             QueueQuery::Explain { ticket, session, so_far } => {
                 let queue = self.declared.of_ticket(*ticket);
@@ -155,6 +162,12 @@ impl Shard {
                     let users = convert::users(&lineup, &self.config.name);
                     self.form(&lineup.tickets, users);
                 }
+                queue::Event::Backfilled { definition, match_id, offers } => {
+                    for offer in offers {
+                        let users = server::users(&definition, &offer, &self.config.name);
+                        self.matched(&[offer.ticket], users, Way::MatchId(match_id.clone()));
+                    }
+                }
                 queue::Event::Asked { tickets, within } => {
                     for ticket in &tickets {
                         self.notify(ticket, Code::MatchFound, |o| {
@@ -168,11 +181,13 @@ impl Shard {
                     }
                     for ticket in &gone {
                         let reason = "The match was not accepted.";
+                        self.note_outcome(ticket, || server::gone(reason));
                         self.notify(ticket, Code::QueueLeft, |o| o.text("reason", reason));
                     }
                 }
                 queue::Event::Dropped { ticket, why } => {
                     let reason = convert::reason(&why);
+                    self.note_outcome(&ticket, || server::gone(&reason));
                     self.notify(&ticket, Code::QueueLeft, |o| o.text("reason", &reason));
                 }
             }

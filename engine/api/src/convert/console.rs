@@ -275,6 +275,7 @@ pub fn detail(request: &Console) -> String {
         | Console::QueuesList
         | Console::QueueGet { .. }
         | Console::QueueDelete { .. }
+        | Console::Server(_)
         | Console::Report(_) => {}
     })
 }

@@ -7,4 +7,5 @@ pub mod matchmaking;
 pub mod party;
 pub mod play;
 pub mod queue;
+pub mod server;
 pub mod status;

@@ -66,3 +66,92 @@ fn a_queue_of_an_operator_outlives_a_restart_and_gives_way_when_it_is_deleted() 
     server.kill_and_start_again();
     check(&server, [["other", "0", "configuration"]; 2]);
 }
+
+const USERS: [&str; 3] = [
+    "10000000-0000-4000-8000-000000000001",
+    "20000000-0000-4000-8000-000000000002",
+    "30000000-0000-4000-8000-000000000003",
+];
+
+#[test]
+fn servers_hold_tickets_and_fill_running_matches() {
+    let team = |max: u8| {
+        format!("teams = [{{ name = \"a\", max = {max} }}, {{ name = \"b\", max = {max} }}]\n")
+    };
+    let (duel, pairs) = (team(1), team(2));
+    let server = Server::start_with(
+        2,
+        &format!(
+            "[[queues]]\nid = \"duel\"\nready_sec = 60\n{duel}[[queues]]\nid = \"pairs\"\n{pairs}\
+             roles = [{{ name = \"tank\" }}, {{ name = \"healer\" }}]\n"
+        ),
+    );
+    let operator = bearer(&machine_token(&server, "operator"));
+    let ask = |method: &str, target: &str, body: &str| {
+        let mut connection = Connection::open(server.operators);
+        connection.send(request(method, &format!("/v2/console/{target}"), &operator, body));
+        connection.receive()
+    };
+    let add = |queue: &str, user: &str, more: &str| {
+        let body = format!("{{\"players\":[{{\"user_id\":\"{user}\",\"username\":\"p\"}}]{more}}}");
+        ask("POST", &format!("queue/{queue}/ticket"), &body)
+    };
+    let until = |target: &str, fits: &dyn Fn(&str) -> bool| {
+        let start = Instant::now();
+        loop {
+            let body = ask("GET", target, "").body;
+            if fits(&body) {
+                return body;
+            }
+            assert!(start.elapsed() < DEADLINE, "{target}: {body}");
+        }
+    };
+
+    // A match that servers accept for their players.
+    let tickets: Vec<_> =
+        USERS[..2].iter().map(|user| add("duel", user, "").text(&["ticket"])).collect();
+    assert_eq!(add("duel", USERS[0], "").refusal(), (429, 8), "he waits already");
+    for ticket in &tickets {
+        until(&format!("queue_ticket/{ticket}"), &|body| body == "{\"state\":\"match_found\"}");
+        let ready = ask("POST", &format!("queue_ticket/{ticket}/ready"), "{\"accept\":true}");
+        assert_eq!(ready.body, "{}");
+    }
+    for ticket in &tickets {
+        let told = until(&format!("queue_ticket/{ticket}"), &|body| body.contains("matched"));
+        assert!(told.contains("\"token\":\"") && USERS[..2].iter().all(|u| told.contains(u)));
+    }
+    let wait = ask("GET", "queue/duel/wait?rating=1500", "").body;
+    assert!(wait.contains("\"samples\":2"), "{wait}");
+
+    // A running match that lacks a healer.
+    let opening = "{\"name\":\"b\",\"open\":1,\"roles\":{\"healer\":1}}";
+    let lacks = format!("{{\"match_id\":\"arena-7\",\"teams\":[{opening}]}}");
+    let backfill = ask("POST", "queue/pairs/backfill", &lacks).text(&["backfill"]);
+    let tank = ",\"string_properties\":{\"roles\":\"tank\"}";
+    let tank = add("pairs", USERS[1], tank).text(&["ticket"]);
+    let healer = ",\"string_properties\":{\"roles\":\"healer\"}";
+    let healer = add("pairs", USERS[2], healer).text(&["ticket"]);
+    let told = until(&format!("backfill/{backfill}"), &|body| body.contains(&healer));
+    assert!(told.contains("\"role\":\"healer\"") && !told.contains(&tank), "{told}");
+    let both = format!("{{\"tickets\":[\"{healer}\",\"{tank}\"]}}");
+    for _ in 0..2 {
+        let told = ask("POST", &format!("backfill/{backfill}/acknowledge"), &both).body;
+        assert_eq!(told, format!("{{\"accepted\":[\"{healer}\"],\"expired\":[\"{tank}\"]}}"));
+    }
+    let told = ask("GET", &format!("queue_ticket/{healer}"), "").body;
+    assert!(told.starts_with("{\"state\":\"matched\",\"match_id\":\"arena-7\""), "{told}");
+    assert_eq!(ask("DELETE", &format!("backfill/{backfill}"), "").body, "{}");
+    assert_eq!(ask("DELETE", &format!("queue_ticket/{tank}"), "").body, "{}");
+
+    // What is wrong is told.
+    assert_eq!(ask("GET", &format!("queue_ticket/{tank}"), "").refusal(), (404, 5));
+    assert_eq!(ask("GET", &format!("backfill/{backfill}"), "").refusal(), (404, 5));
+    assert_eq!(add("nowhere", USERS[0], "").refusal(), (404, 5));
+    assert_eq!(add("duel", "x", "").refusal(), (400, 3));
+    assert_eq!(ask("POST", "queue/duel/ticket", "{}").refusal(), (400, 3));
+    assert_eq!(ask("POST", "queue/pairs/backfill", "{\"match_id\":\"x\"}").refusal(), (400, 3));
+    let viewer = bearer(&machine_token(&server, "viewer"));
+    let mut connection = Connection::open(server.operators);
+    connection.send(request("POST", "/v2/console/queue/duel/ticket", &viewer, "{}"));
+    assert_eq!(connection.receive().refusal(), (403, 7));
+}

@@ -13,7 +13,7 @@ use crate::process::{Folder, Process};
 use crate::ringmaster;
 
 const PROGRAM: &str = "target/release/matchmaker-bench";
-const CASES: [&str; 3] = ["nakama-1v1", "nakama-5v5", "nakama-queries"];
+const CASES: [&str; 4] = ["nakama-1v1", "nakama-5v5", "nakama-queries", "queue-5v5"];
 /// Seconds that are measured, after half as many to warm up: of the game's time, which runs faster
 /// than the clock on the wall; of `nakama-queries`, of work.
 const SECONDS: &str = "60";
