@@ -9,8 +9,8 @@
 //! Where matches are mutual, each ticket is a group of its own, and only who accepts the new ticket
 //! and is accepted by it counts.
 
-use crate::index::{GroupId, Index, SeekerPosition, Slot, Waiting};
-use crate::line::Entry;
+use crate::group::GroupId;
+use crate::index::{Entry, Index, SeekerPosition, Slot, Waiting};
 use crate::search::{self, Aim, Search};
 
 /// Tickets of a group that search for the sake of one arrival, where each fails because of what it
@@ -200,14 +200,13 @@ impl Arrival {
             Some(search) => search,
             None => {
                 *budget = budget.saturating_sub(1);
-                let mut rest = group.line.after(turn.tried).iter();
-                let Some(next) = rest.find(|entry| index.still(**entry).is_some()) else {
+                let Some(next) = index.next_of(group, turn.tried) else {
                     let is_over = index.group_mut(id).is_none_or(|group| group.ends_turn(turn.met));
                     (*at, *turn) = (*at + usize::from(is_over), Turn::default());
                     return None;
                 };
                 (turn.tries, turn.tried, turn.met) = (turn.tries + 1, next.created, met);
-                Search::new(index, *next, Aim::Full, is_mutual)
+                Search::new(index, next, Aim::Full, is_mutual)
             }
         };
         match search.step(index, budget) {
@@ -235,6 +234,6 @@ impl Arrival {
 }
 
 /// The ticket of a group of one.
-fn sole<'a>(index: &'a Index, group: &crate::index::Group) -> Option<&'a Waiting> {
-    group.line.after(0).first().and_then(|entry| index.still(*entry))
+fn sole<'a>(index: &'a Index, group: &crate::group::Group) -> Option<&'a Waiting> {
+    index.next_of(group, 0).map(|entry| index.waiting(entry.slot))
 }

@@ -11,19 +11,28 @@
 //!
 //! The first shape asks for nothing: its cells are the tickets of one max count.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher};
-use std::ops::Bound::{Excluded, Included, Unbounded};
 
 use base::collections::{IdMap, KeyHash};
 use base::{PartyId, SessionId, TicketId, UnixTime};
 
-use crate::line::{Entry, Line};
+use crate::cell::{Cells, Seeker, Spot, cell_key, pair_key};
+use crate::group::{Group, GroupId, GroupKey};
 use crate::plan::{Plan, PlanId, Plans, Span, Subject};
 use crate::query::Query;
-use crate::row::{self, Datum, Row};
+use crate::row::{self, Row};
+use crate::shape::{Build, Place, Shape};
+use crate::sorted::Sorted;
 use crate::terms::{Term, Terms};
 use crate::ticket::{Counts, Presence, Ticket};
+
+/// Where the ticket that was created then is stored, if it still waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) created: u64,
+    pub(crate) slot: Slot,
+}
 
 /// Shapes with cells of their own. Queries of another one use the cells of a shape that asks for
 /// less, and look at more tickets.
@@ -71,130 +80,6 @@ impl Waiting {
     }
 }
 
-/// What the queries of one shape ask for.
-#[derive(Debug)]
-struct Shape {
-    /// Properties of one certain value.
-    fixed: Box<[Term]>,
-    /// The number that has to lie between bounds.
-    spanned: Option<Term>,
-    /// Plans that use it; without any, another shape takes its place when one is needed.
-    plans: u32,
-    cells: IdMap<u64, Tickets>,
-    build: Option<Build>,
-    /// The groups whose query is of this shape. Where matches are mutual: those whose ticket is in
-    /// these cells, by that cell, too.
-    seekers: BTreeSet<Seeker>,
-}
-
-/// How far a shape's cells are filled: lanes below this one wholly, and of this one those created
-/// up to then.
-#[derive(Clone, Copy, Debug)]
-struct Build {
-    lane: u32,
-    created: u64,
-    /// The newest ticket when it began: the oldest one goes on first.
-    begun: u64,
-}
-
-/// The tickets of one cell.
-#[derive(Debug)]
-enum Tickets {
-    Line(Line),
-    ByNumber(BTreeMap<(i64, u64), Slot>),
-}
-
-/// A group under the cell of its matches and its bounds there: by the power of two above their
-/// distance, then by the lower one. So the bounds that can hold a number are one range of each
-/// distance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Seeker {
-    cell: u64,
-    level: u8,
-    edge: i64,
-    group: GroupId,
-}
-
-/// Only an upper bound, kept by it.
-const BELOW: u8 = 100;
-/// No upper bound.
-const ABOVE: u8 = 101;
-
-impl Seeker {
-    fn new(cell: u64, span: Option<Span>, group: GroupId) -> Seeker {
-        let (level, edge) = match span {
-            None => (ABOVE, i64::MIN),
-            Some(span) if span.high == i64::MAX => (ABOVE, span.low),
-            Some(span) if span.low == i64::MIN => (BELOW, span.high),
-            Some(span) => {
-                let distance = span.low.abs_diff(span.high);
-                let level = u64::BITS - distance.leading_zeros();
-                (u8::try_from(level).expect("at most 64"), span.low)
-            }
-        };
-        Seeker { cell, level, edge, group }
-    }
-
-    /// The same where matches are mutual: for those whose matches are in the other cell, which the
-    /// group's ticket is in. `shape` is that of its own query.
-    fn paired(self, shape: usize, other: u64, hash: KeyHash) -> Seeker {
-        Seeker { cell: pair_key(shape, self.cell, other, hash), ..self }
-    }
-}
-
-/// A group in [`Index`]; used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct GroupId(u32);
-
-/// Waiting tickets that are alike as searchers: of the same query, counts and size, and of the same
-/// opinion of themselves. Where matches are mutual, each ticket is a group of its own.
-#[derive(Debug)]
-pub(crate) struct Group {
-    /// Tells it from those that had its place before.
-    pub(crate) born: u64,
-    pub(crate) plan: PlanId,
-    pub(crate) counts: Counts,
-    pub(crate) size: u32,
-    pub(crate) line: Line,
-    /// No fewer than the players that its query accepts, of the tickets with its max count and no
-    /// smaller min count.
-    pub(crate) fill: u64,
-    /// All players that were added to it.
-    pub(crate) met: u64,
-    /// Whether `fill` was counted since the group began.
-    pub(crate) is_counted: bool,
-    /// Whether its tickets are not accepted by their own query.
-    is_selfless: bool,
-}
-
-impl Group {
-    fn key(&self) -> GroupKey {
-        (self.plan, self.counts.min(), self.counts.max(), self.size, self.is_selfless)
-    }
-
-    /// It accepts so many players more.
-    pub(crate) fn meet(&mut self, players: u32) {
-        self.fill += u64::from(players);
-        self.met += u64::from(players);
-    }
-
-    /// Its fill was counted, but for those whom it met since it had met so many; says whether none
-    /// of them has to be looked for: who came before the first count did not see that it could be
-    /// filled.
-    pub(crate) fn ends_turn(&mut self, met: u64) -> bool {
-        std::mem::replace(&mut self.is_counted, true) || self.met == met || !self.could_fill()
-    }
-
-    /// Whether there may be enough players for one of its tickets.
-    pub(crate) fn could_fill(&self) -> bool {
-        let own = if self.is_selfless { self.size } else { 0 };
-        self.fill + u64::from(own) >= u64::from(self.counts.max())
-    }
-}
-
-/// What makes tickets alike.
-type GroupKey = (PlanId, u32, u32, u32, bool);
-
 /// Invariants: every stored ticket is in its cell of each shape as far as that is built, in its
 /// lane, and in the lists of its sessions and party; `created` is unique and rises.
 #[derive(Debug)]
@@ -221,14 +106,6 @@ pub(crate) struct Index {
     hash: KeyHash,
 }
 
-/// The cells of a plan: of which shape, and the values that it asks for.
-#[derive(Clone, Copy, Debug, Default)]
-struct Place {
-    shape: usize,
-    spanned: Option<Term>,
-    values: u64,
-}
-
 /// One slot, as most sessions have, or several.
 #[derive(Debug)]
 enum Slots {
@@ -247,10 +124,10 @@ impl Slots {
 
 /// How far the enumeration of a cell has come.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Position(i64, u64);
+pub(crate) struct Position(Option<Spot>);
 
 impl Position {
-    pub(crate) const START: Position = Position(i64::MIN, 0);
+    pub(crate) const START: Position = Position(None);
 }
 
 /// How far the enumeration of seekers has come.
@@ -266,9 +143,8 @@ impl Index {
             fixed: Box::default(),
             spanned: None,
             plans: 1,
-            cells: IdMap::default(),
+            cells: Cells::default(),
             build: None,
-            seekers: BTreeSet::new(),
         };
         Index {
             terms: Terms::new(seed, node),
@@ -313,11 +189,11 @@ impl Index {
     }
 
     pub(crate) fn waiting(&self, slot: Slot) -> &Waiting {
-        self.slots[slot.0 as usize].as_ref().expect("a slot is held while its ticket waits")
+        self.slots[slot.0 as usize].as_ref().expect(SLOT)
     }
 
     pub(crate) fn waiting_mut(&mut self, slot: Slot) -> &mut Waiting {
-        self.slots[slot.0 as usize].as_mut().expect("a slot is held while its ticket waits")
+        self.slots[slot.0 as usize].as_mut().expect(SLOT)
     }
 
     /// The ticket of an entry, if it still waits.
@@ -337,8 +213,8 @@ impl Index {
     /// The creation of the oldest ticket.
     pub(crate) fn oldest(&self) -> Option<u64> {
         let oldest = self.lanes.keys().filter_map(|lane| {
-            let line = self.shapes[0].line(*lane, self.hash);
-            line.iter().find(|entry| self.still(**entry).is_some()).map(|entry| entry.created)
+            let oldest = self.shapes[0].line(*lane, 0, self.hash).next()?;
+            Some(self.waiting(oldest.slot).created)
         });
         oldest.min()
     }
@@ -379,7 +255,7 @@ impl Index {
         for shape in &mut self.shapes {
             let lane = waiting.counts.max();
             if shape.build.is_none_or(|build| lane < build.lane) {
-                shape.put(&waiting, entry, &self.terms, self.hash);
+                shape.put(&waiting, slot, &self.terms, self.hash);
             }
         }
         self.slots[slot.0 as usize] = Some(waiting);
@@ -423,19 +299,15 @@ impl Index {
         if *tickets == 0 {
             self.lanes.remove(&lane);
         }
-        let slots = &self.slots;
-        let waits = |entry: &Entry| {
-            slots[entry.slot.0 as usize].as_ref().is_some_and(|w| w.created == entry.created)
-        };
         for shape in &mut self.shapes {
             if shape.has(&waiting) {
-                shape.forget(&waiting, &self.terms, self.hash, waits);
+                shape.forget(&waiting, slot, &self.terms, self.hash);
             }
         }
         if let Some(id) = waiting.group {
             let group = self.groups[id.0 as usize].as_mut().expect(GROUP);
-            group.line.forget(waits);
-            if group.line.len() == 0 {
+            group.tickets.remove(&Spot::of_creation(waiting.created, slot));
+            if group.tickets.is_empty() {
                 self.drop_group(id, &waiting);
             }
         }
@@ -493,9 +365,8 @@ impl Index {
             fixed: fixed.iter().map(|(field, _)| *field).collect(),
             spanned,
             plans: 0,
-            cells: IdMap::default(),
+            cells: Cells::default(),
             build: (self.len() > 0).then_some(Build { lane: 0, created: 0, begun: self.newest }),
-            seekers: BTreeSet::new(),
         };
         for field in shape.fields() {
             self.terms.hold_again(field);
@@ -536,25 +407,22 @@ impl Index {
             if *lane > build.lane {
                 build = Build { lane: *lane, created: 0, ..build };
             }
-            let line = all[0].line(build.lane, self.hash);
-            let line = &line[line.partition_point(|entry| entry.created <= build.created)..];
-            let part = &line[..line.len().min(budget)];
-            for entry in part {
-                let waiting = self.slots[entry.slot.0 as usize].as_ref();
-                if let Some(waiting) = waiting.filter(|w| w.created == entry.created) {
-                    shape.put(waiting, *entry, &self.terms, self.hash);
-                    let group = waiting.group.filter(|_| self.is_mutual);
-                    let cell = shape.cell_of(waiting, &self.terms, self.hash);
-                    if let (Some(group), Some((cell, _))) = (group, cell) {
-                        let place = self.places[waiting.plan.index()];
-                        let seeker = place.seeker(group, waiting, &self.plans, self.hash);
-                        shape.seekers.insert(seeker.paired(place.shape, cell, self.hash));
-                    }
+            let mut line = all[0].line(build.lane, build.created, self.hash);
+            for Spot { slot, .. } in line.by_ref().take(budget).copied() {
+                let waiting = self.slots[slot.0 as usize].as_ref().expect(SLOT);
+                shape.put(waiting, slot, &self.terms, self.hash);
+                let group = waiting.group.filter(|_| self.is_mutual);
+                let cell = shape.cell_of(waiting, &self.terms, self.hash);
+                if let (Some(group), Some((cell, _))) = (group, cell) {
+                    let place = self.places[waiting.plan.index()];
+                    let (seeker, matches) = place.seeker(group, waiting, &self.plans, self.hash);
+                    let pair = pair_key(place.shape, matches, cell, self.hash);
+                    shape.cells.cell(pair).seekers.insert(seeker);
                 }
-                build.created = entry.created;
+                build.created = waiting.created;
+                looked += 1;
             }
-            looked += part.len();
-            if part.len() == line.len() {
+            if line.next().is_none() {
                 build = Build { lane: build.lane + 1, created: 0, ..build };
             }
             shape.build = Some(build);
@@ -578,31 +446,24 @@ impl Index {
     ) -> Option<Position> {
         let place = self.places[id.index()];
         let shape = &self.shapes[place.shape];
-        match shape.cells.get(&cell_key(lane, place.values, self.hash))? {
-            Tickets::Line(line) => {
-                let rest = line.after(from.1);
-                found.extend_from_slice(&rest[..rest.len().min(most)]);
-                (rest.len() > most).then(|| Position(from.0, rest[most - 1].created))
-            }
-            Tickets::ByNumber(tickets) => {
-                let field = shape.spanned.expect("tickets are kept by this number");
-                let span = self.plans.plan(id).span_of(field).expect("the plan is of this shape");
-                let low = (span.low, 0).max((from.0, from.1));
-                let mut rest = tickets.range((Excluded(low), Unbounded));
-                for _ in 0..most {
-                    match rest.next() {
-                        Some(((number, created), slot)) if *number <= span.high => {
-                            found.push(Entry { created: *created, slot: *slot });
-                            if found.len() == most {
-                                return Some(Position(*number, *created));
-                            }
-                        }
-                        _ => return None,
-                    }
-                }
-                None
+        let cell = shape.cells.find(cell_key(lane, place.values, self.hash))?;
+        let span = shape
+            .spanned
+            .map(|field| self.plans.plan(id).span_of(field).expect("the plan is of this shape"));
+        let span = span.unwrap_or(Span::ALL);
+        let rest = cell.tickets.from(|spot| match from.0 {
+            Some(last) => *spot <= last,
+            None => spot.number < span.low,
+        });
+        let rest = rest.take_while(|spot| spot.number <= span.high);
+        for spot in rest.take(most) {
+            let created = self.waiting(spot.slot).created;
+            found.push(Entry { created, slot: spot.slot });
+            if found.len() == most {
+                return Some(Position(Some(*spot)));
             }
         }
+        None
     }
 
     /// Whether candidates come in the order of their creation.
@@ -630,7 +491,7 @@ impl Index {
             plan,
             counts,
             size,
-            line: Line::default(),
+            tickets: Sorted::default(),
             fill: 0,
             met: 0,
             is_counted: false,
@@ -641,9 +502,16 @@ impl Index {
             false => self.groups_by_key.get(&new.key()).copied(),
         };
         let id = known.unwrap_or_else(|| self.begin_group(new, entry.slot));
-        self.groups[id.0 as usize].as_mut().expect(GROUP).line.push(entry);
+        let spot = Spot::of_creation(entry.created, entry.slot);
+        self.groups[id.0 as usize].as_mut().expect(GROUP).tickets.insert(spot);
         self.waiting_mut(entry.slot).group = Some(id);
         id
+    }
+
+    /// The oldest ticket of a group that was created later than this.
+    pub(crate) fn next_of(&self, group: &Group, after: u64) -> Option<Entry> {
+        let spot = group.tickets.from(Spot::is_up_to(after)).next()?;
+        Some(Entry { created: self.waiting(spot.slot).created, slot: spot.slot })
     }
 
     fn begin_group(&mut self, new: Group, slot: Slot) -> GroupId {
@@ -651,8 +519,8 @@ impl Index {
             self.groups.push(None);
             GroupId(u32::try_from(self.groups.len() - 1).expect("fewer groups than tickets"))
         });
-        for (shape, seeker) in self.seekers_of(id, self.waiting(slot)) {
-            self.shapes[shape].seekers.insert(seeker);
+        for (shape, cell, seeker) in self.seekers_of(id, self.waiting(slot)) {
+            self.shapes[shape].cells.cell(cell).seekers.insert(seeker);
         }
         self.groups_born = new.born;
         if !self.is_mutual {
@@ -669,22 +537,22 @@ impl Index {
         if !self.is_mutual {
             self.groups_by_key.remove(&group.key());
         }
-        for (shape, seeker) in self.seekers_of(id, last) {
-            self.shapes[shape].seekers.remove(&seeker);
+        for (shape, cell, seeker) in self.seekers_of(id, last) {
+            self.shapes[shape].cells.take(cell, |cell| cell.seekers.remove(&seeker));
         }
     }
 
-    /// Where a group of a ticket is kept: as a seeker of which shapes.
-    fn seekers_of(&self, id: GroupId, waiting: &Waiting) -> Vec<(usize, Seeker)> {
+    /// Where a group of a ticket is kept as a seeker: in which cells of which shapes.
+    fn seekers_of(&self, id: GroupId, waiting: &Waiting) -> Vec<(usize, u64, Seeker)> {
         let place = self.places[waiting.plan.index()];
-        let seeker = place.seeker(id, waiting, &self.plans, self.hash);
+        let (seeker, matches) = place.seeker(id, waiting, &self.plans, self.hash);
         if !self.is_mutual {
-            return vec![(place.shape, seeker)];
+            return vec![(place.shape, matches, seeker)];
         }
         let shapes = self.shapes.iter().enumerate().filter(|(_, shape)| shape.has(waiting));
         let pairs = shapes.filter_map(|(position, shape)| {
             let (cell, _) = shape.cell_of(waiting, &self.terms, self.hash)?;
-            Some((position, seeker.paired(place.shape, cell, self.hash)))
+            Some((position, pair_key(place.shape, matches, cell, self.hash), seeker))
         });
         pairs.collect()
     }
@@ -707,156 +575,29 @@ impl Index {
             let Some((cell, value)) = shape.cell_of(waiting, &self.terms, self.hash) else {
                 continue;
             };
-            let (seekers, cell) = match self.is_mutual {
+            let cell = match self.is_mutual {
                 true => {
                     let pair = pair_key(position, cell, matches, self.hash);
-                    (&self.shapes[place.shape].seekers, pair)
+                    self.shapes[place.shape].cells.find(pair)
                 }
-                false => (&shape.seekers, cell),
+                false => shape.cells.find(cell),
             };
+            let Some(cell) = cell else { continue };
             let after = from.after.filter(|_| position == from.shape);
-            let bound = |level, edge, group| Seeker { cell, level, edge, group: GroupId(group) };
-            let mut level = after.map_or(0, |after| after.level);
-            while let Some(next) = seekers.range(bound(level, i64::MIN, 0)..).next()
-                && next.cell == cell
-            {
-                level = next.level;
-                let (from, to) = match level {
-                    BELOW => (value, i64::MAX),
-                    ABOVE => (i64::MIN, value),
-                    0..64 => (value.saturating_sub_unsigned(1 << level), value),
-                    _ => (i64::MIN, value),
-                };
-                let low = match after.filter(|after| after.level == level) {
-                    Some(after) => Excluded(after),
-                    None => Included(bound(level, from, 0)),
-                };
-                for seeker in seekers.range((low, Included(bound(level, to, u32::MAX)))) {
-                    let group = self.group(seeker.group).expect(GROUP);
-                    found.push((seeker.group, group.born));
-                    if found.len() == most {
-                        return Some(SeekerPosition { shape: position, after: Some(*seeker) });
-                    }
-                }
-                level += 1;
+            let after = cell.seekers(value, after, |id| {
+                found.push((id, self.group(id).expect(GROUP).born));
+                found.len() < most
+            });
+            if after.is_some() {
+                return Some(SeekerPosition { shape: position, after });
             }
         }
         None
     }
 }
 
-impl Place {
-    fn seeker(self, id: GroupId, waiting: &Waiting, plans: &Plans, hash: KeyHash) -> Seeker {
-        let span = self.spanned.and_then(|field| plans.plan(waiting.plan).span_of(field));
-        Seeker::new(cell_key(waiting.counts.max(), self.values, hash), span, id)
-    }
-}
-
 const GROUP: &str = "a group is held while its tickets wait";
-
-impl Shape {
-    /// Whether its cells are filled as far as this ticket.
-    fn has(&self, waiting: &Waiting) -> bool {
-        let lane = waiting.counts.max();
-        self.build.is_none_or(|build| {
-            lane < build.lane || (lane == build.lane && waiting.created <= build.created)
-        })
-    }
-
-    fn fields(&self) -> impl Iterator<Item = Term> {
-        self.fixed.iter().copied().chain(self.spanned)
-    }
-
-    /// The cell of a ticket, and its number there, if it has all that the shape asks for.
-    fn cell_of(&self, waiting: &Waiting, terms: &Terms, hash: KeyHash) -> Option<(u64, i64)> {
-        let datum = |field: Term| {
-            let property = waiting.row.iter().find(|p| p.field == field && !p.is_hidden())?;
-            Some(property.datum())
-        };
-        let mut hasher = hash.build_hasher();
-        for field in &self.fixed {
-            let key = match datum(*field)? {
-                Datum::Text(text) => terms.key(text),
-                datum => datum.key()?.cast_unsigned(),
-            };
-            hasher.write_u64(key);
-        }
-        let value = match self.spanned {
-            None => i64::MIN,
-            Some(field) => datum(field)?.key()?,
-        };
-        Some((cell_key(waiting.counts.max(), hasher.finish(), hash), value))
-    }
-
-    /// The tickets of one max count, of the first shape.
-    fn line(&self, lane: u32, hash: KeyHash) -> &[Entry] {
-        let key = cell_key(lane, hash.build_hasher().finish(), hash);
-        match self.cells.get(&key) {
-            Some(Tickets::Line(line)) => line.after(0),
-            Some(Tickets::ByNumber(_)) | None => &[],
-        }
-    }
-
-    fn put(&mut self, waiting: &Waiting, entry: Entry, terms: &Terms, hash: KeyHash) {
-        if let Some((key, value)) = self.cell_of(waiting, terms, hash) {
-            let spanned = self.spanned;
-            match self.cells.entry(key).or_insert_with(|| Tickets::new(spanned)) {
-                Tickets::Line(line) => line.push(entry),
-                Tickets::ByNumber(tickets) => {
-                    tickets.insert((value, entry.created), entry.slot);
-                }
-            }
-        }
-    }
-
-    fn forget(
-        &mut self,
-        waiting: &Waiting,
-        terms: &Terms,
-        hash: KeyHash,
-        waits: impl Fn(&Entry) -> bool,
-    ) {
-        let Some((key, value)) = self.cell_of(waiting, terms, hash) else { return };
-        let cell = self.cells.get_mut(&key).expect("a stored ticket is in its cell");
-        match cell {
-            Tickets::Line(line) => line.forget(waits),
-            Tickets::ByNumber(tickets) => {
-                tickets.remove(&(value, waiting.created));
-            }
-        }
-        if cell.is_empty() {
-            self.cells.remove(&key);
-        }
-    }
-}
-
-impl Tickets {
-    fn new(spanned: Option<Term>) -> Tickets {
-        match spanned {
-            None => Tickets::Line(Line::default()),
-            Some(_) => Tickets::ByNumber(BTreeMap::new()),
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        match self {
-            Tickets::Line(line) => line.len() == 0,
-            Tickets::ByNumber(tickets) => tickets.is_empty(),
-        }
-    }
-}
-
-fn cell_key(lane: u32, values: u64, hash: KeyHash) -> u64 {
-    let mut hasher = hash.build_hasher();
-    hasher.write_u64(values ^ (u64::from(lane) << 32));
-    hasher.finish()
-}
-
-fn pair_key(shape: usize, cell: u64, other: u64, hash: KeyHash) -> u64 {
-    let mut hasher = hash.build_hasher();
-    [shape as u64, cell, other].into_iter().for_each(|key| hasher.write_u64(key));
-    hasher.finish()
-}
+const SLOT: &str = "a slot is held while its ticket waits";
 
 fn join<K: std::hash::Hash + Eq>(lists: &mut IdMap<K, Slots>, key: K, slot: Slot) {
     match lists.entry(key) {

@@ -21,14 +21,17 @@
 //! says.
 
 mod arrival;
+mod cell;
 mod explain;
+mod group;
 mod index;
-mod line;
 mod plan;
 mod pool;
 pub mod query;
 mod row;
 mod search;
+mod shape;
+mod sorted;
 mod terms;
 mod ticket;
 

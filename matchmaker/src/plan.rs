@@ -85,6 +85,8 @@ pub(crate) struct Span {
 }
 
 impl Span {
+    pub(crate) const ALL: Span = Span { low: i64::MIN, high: i64::MAX };
+
     fn new(bound: Bound, key: i64) -> Span {
         let (low, high) = match bound {
             Bound::Above => (key.checked_add(1), Some(i64::MAX)),

@@ -7,8 +7,7 @@ use std::time::Duration;
 use base::{Instant, PartyId, SessionId, TicketId, UnixTime, limits};
 
 use crate::arrival::Arrival;
-use crate::index::{Index, Slot};
-use crate::line::Entry;
+use crate::index::{Entry, Index, Slot};
 use crate::query::Query;
 use crate::search::{Aim, Search, Step};
 use crate::ticket::{Error, Owner, Ticket};

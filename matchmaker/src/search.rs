@@ -11,8 +11,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use base::SessionId;
 use base::collections::IdSet;
 
-use crate::index::{Index, Position, Slot, Waiting};
-use crate::line::Entry;
+use crate::index::{Entry, Index, Position, Slot, Waiting};
 
 /// Combinations of one search that have room for more. Nakama has no such limit.
 const COMBINATIONS_MAX: usize = 256;

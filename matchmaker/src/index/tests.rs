@@ -64,29 +64,20 @@ impl Index {
         let plans: BTreeSet<usize> = stored.iter().map(|(_, w)| w.plan.index()).collect();
         let plans = plans.iter().filter(|plan| self.places[**plan].shape == position).count();
         assert_eq!(shape.plans as usize, plans + usize::from(position == 0));
-        let mut cells: BTreeMap<u64, BTreeSet<(i64, u64, Slot)>> = BTreeMap::new();
+        let mut cells: BTreeMap<u64, BTreeSet<Spot>> = BTreeMap::new();
         for (entry, waiting) in stored {
             let lane = waiting.counts.max();
             let is_there = shape.build.is_none_or(|build| {
                 lane < build.lane || (lane == build.lane && entry.created <= build.created)
             });
             let place = shape.cell_of(waiting, &self.terms, self.hash);
-            if let Some((key, value)) = place.filter(|_| is_there) {
-                cells.entry(key).or_default().insert((value, entry.created, entry.slot));
+            if let Some((key, number)) = place.filter(|_| is_there) {
+                cells.entry(key).or_default().insert(Spot { number, slot: entry.slot });
             }
         }
-        for (key, cell) in &shape.cells {
+        for (key, cell) in shape.cells.iter() {
             assert!(!cell.is_empty());
-            let held: BTreeSet<_> = match cell {
-                Tickets::Line(line) => self
-                    .check_line(line)
-                    .map(|entry| (i64::MIN, entry.created, entry.slot))
-                    .collect(),
-                Tickets::ByNumber(tickets) => tickets
-                    .iter()
-                    .map(|((value, created), slot)| (*value, *created, *slot))
-                    .collect(),
-            };
+            let held: BTreeSet<Spot> = cell.tickets.iter().copied().collect();
             assert_eq!(held, cells.remove(key).unwrap_or_default());
         }
         assert!(cells.is_empty());
@@ -96,10 +87,11 @@ impl Index {
         let mut joined = 0;
         let groups = (0..).map(GroupId).zip(&self.groups);
         for (id, group) in groups.filter_map(|(id, group)| Some((id, group.as_ref()?))) {
-            assert!(group.line.len() > 0);
-            joined += group.line.len();
-            for entry in self.check_line(&group.line) {
-                let waiting = self.waiting(entry.slot);
+            assert!(!group.tickets.is_empty());
+            joined += group.tickets.iter().count();
+            for spot in group.tickets.iter() {
+                let waiting = self.waiting(spot.slot);
+                assert_eq!(*spot, Spot::of_creation(waiting.created, spot.slot));
                 assert_eq!(waiting.group, Some(id));
                 assert_eq!((waiting.plan, waiting.size()), (group.plan, group.size));
             }
@@ -110,26 +102,21 @@ impl Index {
         assert_eq!(held.clone().count() + self.free_groups.len(), self.groups.len());
         let by_key = if self.is_mutual { 0 } else { held.count() };
         assert_eq!(by_key, self.groups_by_key.len());
-        let mut seekers: BTreeMap<usize, BTreeSet<Seeker>> = BTreeMap::new();
+        let mut seekers: BTreeMap<(usize, u64), BTreeSet<Seeker>> = BTreeMap::new();
         for (_, waiting) in stored {
-            for (shape, seeker) in
+            for (shape, cell, seeker) in
                 waiting.group.map_or(Vec::new(), |id| self.seekers_of(id, waiting))
             {
-                seekers.entry(shape).or_default().insert(seeker);
+                seekers.entry((shape, cell)).or_default().insert(seeker);
             }
         }
         for (position, shape) in self.shapes.iter().enumerate() {
-            assert_eq!(shape.seekers, seekers.remove(&position).unwrap_or_default());
+            for (key, cell) in shape.cells.iter() {
+                let held: BTreeSet<Seeker> = cell.seekers.iter().copied().collect();
+                assert_eq!(held, seekers.remove(&(position, *key)).unwrap_or_default());
+            }
         }
-    }
-
-    /// The entries of those that wait, which are in order.
-    fn check_line<'a>(&'a self, line: &'a Line) -> impl Iterator<Item = &'a Entry> {
-        let entries = line.after(0);
-        assert!(entries.is_sorted_by(|a, b| a.created < b.created));
-        let waits = |entry: &&Entry| self.still(**entry).is_some();
-        assert_eq!(entries.iter().filter(waits).count(), line.len());
-        entries.iter().filter(waits)
+        assert!(seekers.is_empty());
     }
 }
 
@@ -226,7 +213,7 @@ fn an_index_is_whole_while_tickets_of_many_shapes_come_and_go() {
         assert!(pool.is_empty() && pool.active_len() == 0);
         while pool.step(1000, NOW) {}
         assert!(!pool.has_work());
-        assert!(pool.index.shapes.iter().all(|shape| shape.cells.is_empty()));
+        assert!(pool.index.shapes.iter().all(|shape| shape.cells.iter().next().is_none()));
     }
 }
 
@@ -250,14 +237,13 @@ fn check_seekers(index: &Index) {
         let accepting = (0..).map(GroupId).zip(&index.groups).filter(|(_, group)| {
             group.as_ref().is_some_and(|group| {
                 let plan = index.plans.plan(group.plan);
-                let is_accepted = |entry: &Entry| {
-                    let other = index.still(*entry).map(Waiting::subject);
-                    let accepts = |other| index.plan(waiting).accepts(&other, &index.terms);
-                    other.is_some_and(accepts)
+                let is_accepted = |spot: &Spot| {
+                    let other = index.waiting(spot.slot).subject();
+                    index.plan(waiting).accepts(&other, &index.terms)
                 };
                 group.counts.max() == waiting.counts.max()
                     && plan.accepts(&waiting.subject(), &index.terms)
-                    && (!index.is_mutual || group.line.after(0).iter().any(is_accepted))
+                    && (!index.is_mutual || group.tickets.iter().any(is_accepted))
             })
         });
         for (id, _) in accepting {

@@ -1,0 +1,119 @@
+//! What queries of one kind ask for, and the tickets that have it.
+
+use std::hash::{BuildHasher, Hasher};
+
+use base::collections::KeyHash;
+
+use crate::cell::{Cells, Seeker, Spot, cell_key};
+use crate::group::GroupId;
+use crate::index::{Slot, Waiting};
+use crate::plan::Plans;
+use crate::row::Datum;
+use crate::terms::{Term, Terms};
+
+/// What the queries of one shape ask for.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    /// Properties of one certain value.
+    pub(crate) fixed: Box<[Term]>,
+    /// The number that has to lie between bounds.
+    pub(crate) spanned: Option<Term>,
+    /// Plans that use it; without any, another shape takes its place when one is needed.
+    pub(crate) plans: u32,
+    /// The tickets, and the groups whose query is of this shape. Where matches are mutual: the
+    /// groups whose ticket is in these cells, in cells of their own ([`pair_key`]).
+    ///
+    /// [`pair_key`]: crate::cell::pair_key
+    pub(crate) cells: Cells,
+    pub(crate) build: Option<Build>,
+}
+
+/// How far a shape's cells are filled: lanes below this one wholly, and of this one those created
+/// up to then.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Build {
+    pub(crate) lane: u32,
+    pub(crate) created: u64,
+    /// The newest ticket when it began: the oldest one goes on first.
+    pub(crate) begun: u64,
+}
+
+/// The cells of a plan: of which shape, and the values that it asks for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Place {
+    pub(crate) shape: usize,
+    pub(crate) spanned: Option<Term>,
+    pub(crate) values: u64,
+}
+
+impl Place {
+    /// A group of a ticket as a seeker, and the cell of its matches.
+    pub(crate) fn seeker(
+        self,
+        id: GroupId,
+        waiting: &Waiting,
+        plans: &Plans,
+        hash: KeyHash,
+    ) -> (Seeker, u64) {
+        let span = self.spanned.and_then(|field| plans.plan(waiting.plan).span_of(field));
+        (Seeker::new(span, id), cell_key(waiting.counts.max(), self.values, hash))
+    }
+}
+
+impl Shape {
+    /// Whether its cells are filled as far as this ticket.
+    pub(crate) fn has(&self, waiting: &Waiting) -> bool {
+        let lane = waiting.counts.max();
+        self.build.is_none_or(|build| {
+            lane < build.lane || (lane == build.lane && waiting.created <= build.created)
+        })
+    }
+
+    pub(crate) fn fields(&self) -> impl Iterator<Item = Term> {
+        self.fixed.iter().copied().chain(self.spanned)
+    }
+
+    /// The cell of a ticket, and its number there, if it has all that the shape asks for.
+    pub(crate) fn cell_of(
+        &self,
+        waiting: &Waiting,
+        terms: &Terms,
+        hash: KeyHash,
+    ) -> Option<(u64, i64)> {
+        let datum = |field: Term| {
+            let property = waiting.row.iter().find(|p| p.field == field && !p.is_hidden())?;
+            Some(property.datum())
+        };
+        let mut hasher = hash.build_hasher();
+        for field in &self.fixed {
+            let key = match datum(*field)? {
+                Datum::Text(text) => terms.key(text),
+                datum => datum.key()?.cast_unsigned(),
+            };
+            hasher.write_u64(key);
+        }
+        let value = match self.spanned {
+            None => Spot::of_creation(waiting.created, Slot(0)).number,
+            Some(field) => datum(field)?.key()?,
+        };
+        Some((cell_key(waiting.counts.max(), hasher.finish(), hash), value))
+    }
+
+    /// The tickets of one max count, of the first shape, that were created after this.
+    pub(crate) fn line(&self, lane: u32, after: u64, hash: KeyHash) -> impl Iterator<Item = &Spot> {
+        let cell = self.cells.find(cell_key(lane, hash.build_hasher().finish(), hash));
+        cell.into_iter().flat_map(move |cell| cell.tickets.from(Spot::is_up_to(after)))
+    }
+
+    pub(crate) fn put(&mut self, waiting: &Waiting, slot: Slot, terms: &Terms, hash: KeyHash) {
+        if let Some((key, number)) = self.cell_of(waiting, terms, hash) {
+            self.cells.cell(key).tickets.insert(Spot { number, slot });
+        }
+    }
+
+    pub(crate) fn forget(&mut self, waiting: &Waiting, slot: Slot, terms: &Terms, hash: KeyHash) {
+        if let Some((key, number)) = self.cell_of(waiting, terms, hash) {
+            self.cells.take(key, |cell| cell.tickets.remove(&Spot { number, slot }));
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! Values in order, in chunks: a call moves a chunk, however many values there are.
+
+/// No value is there twice.
+#[derive(Debug)]
+pub(crate) struct Sorted<T>(Chunks<T>);
+
+#[derive(Debug)]
+enum Chunks<T> {
+    /// Few values, as most have.
+    One(Vec<T>),
+    Many(Box<Many<T>>),
+}
+
+/// Invariants: no chunk is empty; the values of a chunk are at least its first, and below the first
+/// of the next chunk.
+#[derive(Debug)]
+struct Many<T> {
+    firsts: Vec<T>,
+    chunks: Vec<Vec<T>>,
+}
+
+/// Values of a chunk.
+const CHUNK_MAX: usize = 64;
+/// A chunk of fewer looks for a neighbour to be merged with.
+const CHUNK_MIN: usize = CHUNK_MAX / 4;
+const MERGED_MAX: usize = CHUNK_MAX * 3 / 4;
+
+impl<T> Default for Sorted<T> {
+    fn default() -> Sorted<T> {
+        Sorted(Chunks::One(Vec::new()))
+    }
+}
+
+impl<T: Copy + Ord> Sorted<T> {
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(&self.0, Chunks::One(values) if values.is_empty())
+    }
+
+    /// The values in order, from the first one on that is not `before`; these are all in front.
+    pub(crate) fn from(&self, before: impl Fn(&T) -> bool) -> Values<'_, T> {
+        match &self.0 {
+            Chunks::One(values) => {
+                let at = values.partition_point(before);
+                Values { values: values[at..].iter(), chunks: [].iter() }
+            }
+            Chunks::Many(many) => {
+                let chunk = many.firsts.partition_point(&before).saturating_sub(1);
+                let (values, rest) = (&many.chunks[chunk], &many.chunks[chunk + 1..]);
+                let at = values.partition_point(before);
+                Values { values: values[at..].iter(), chunks: rest.iter() }
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn iter(&self) -> Values<'_, T> {
+        self.from(|_| false)
+    }
+
+    pub(crate) fn insert(&mut self, value: T) {
+        match &mut self.0 {
+            Chunks::One(values) if values.len() < CHUNK_MAX => insert(values, value),
+            Chunks::One(values) => {
+                let values = std::mem::take(values);
+                let mut many = Many { firsts: vec![values[0]], chunks: vec![values] };
+                many.insert(value);
+                self.0 = Chunks::Many(Box::new(many));
+            }
+            Chunks::Many(many) => many.insert(value),
+        }
+    }
+
+    /// Says whether it was there.
+    pub(crate) fn remove(&mut self, value: &T) -> bool {
+        match &mut self.0 {
+            Chunks::One(values) => remove(values, value),
+            Chunks::Many(many) => {
+                let is_removed = many.remove(value);
+                if many.chunks.len() == 1 {
+                    self.0 = Chunks::One(std::mem::take(&mut many.chunks[0]));
+                }
+                is_removed
+            }
+        }
+    }
+}
+
+impl<T: Copy + Ord> Many<T> {
+    fn chunk_of(&self, value: &T) -> usize {
+        self.firsts.partition_point(|first| first <= value).saturating_sub(1)
+    }
+
+    fn insert(&mut self, value: T) {
+        let mut at = self.chunk_of(&value);
+        let is_last = at + 1 == self.chunks.len();
+        let values = &mut self.chunks[at];
+        if values.len() == CHUNK_MAX {
+            let is_newest = is_last && values.last().is_some_and(|last| *last < value);
+            let upper = match is_newest {
+                true => Vec::with_capacity(CHUNK_MAX),
+                false => values.split_off(CHUNK_MAX / 2),
+            };
+            let first = upper.first().copied().unwrap_or(value);
+            at += 1;
+            self.firsts.insert(at, first);
+            self.chunks.insert(at, upper);
+            at -= usize::from(value < first);
+        }
+        self.firsts[at] = self.firsts[at].min(value);
+        insert(&mut self.chunks[at], value);
+    }
+
+    fn remove(&mut self, value: &T) -> bool {
+        let at = self.chunk_of(value);
+        let is_removed = remove(&mut self.chunks[at], value);
+        let count = self.chunks[at].len();
+        if is_removed && count < CHUNK_MIN {
+            let fits = |at: &usize| {
+                let neighbour = self.chunks.get(*at);
+                neighbour.is_some_and(|values| count == 0 || values.len() + count <= MERGED_MAX)
+            };
+            let above = [at.checked_sub(1), Some(at + 1)].into_iter().flatten().find(fits);
+            if let Some(neighbour) = above {
+                let at = at.max(neighbour);
+                self.firsts.remove(at);
+                let upper = self.chunks.remove(at);
+                let lower = &mut self.chunks[at - 1];
+                lower.reserve_exact(upper.len());
+                lower.extend(upper);
+            }
+        }
+        is_removed
+    }
+}
+
+fn insert<T: Copy + Ord>(values: &mut Vec<T>, value: T) {
+    let count = values.len();
+    if count == values.capacity() {
+        // Little is left over, and most have one value or a few.
+        values.reserve_exact(if count == 0 { 1 } else { 3 + count / 4 });
+    }
+    let at = match values.last() {
+        Some(last) if *last > value => values.partition_point(|other| *other < value),
+        _ => count,
+    };
+    values.insert(at, value);
+}
+
+fn remove<T: Copy + Ord>(values: &mut Vec<T>, value: &T) -> bool {
+    let Ok(at) = values.binary_search(value) else { return false };
+    values.remove(at);
+    let count = values.len();
+    if values.capacity() > 8 + count + count / 2 {
+        values.shrink_to(count + count / 4);
+    }
+    true
+}
+
+/// Values in order.
+#[derive(Clone, Debug)]
+pub(crate) struct Values<'a, T> {
+    values: std::slice::Iter<'a, T>,
+    chunks: std::slice::Iter<'a, Vec<T>>,
+}
+
+impl<'a, T> Iterator for Values<'a, T> {
+    type Item = &'a T;
+
+    fn next(&mut self) -> Option<&'a T> {
+        loop {
+            if let Some(value) = self.values.next() {
+                return Some(value);
+            }
+            self.values = self.chunks.next()?.iter();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn check(sorted: &Sorted<u32>) {
+        let Chunks::Many(many) = &sorted.0 else { return };
+        assert!(many.chunks.len() > 1 && many.firsts.len() == many.chunks.len());
+        for (at, values) in many.chunks.iter().enumerate() {
+            assert!(!values.is_empty() && values.len() <= CHUNK_MAX);
+            assert!(many.firsts[at] <= values[0]);
+            let next = many.firsts.get(at + 1);
+            assert!(next.is_none_or(|next| values[values.len() - 1] < *next));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_a_set(calls in prop::collection::vec((0..100_u32, 0..500_u32), 0..2000)) {
+            let (mut sorted, mut set) = (Sorted::default(), BTreeSet::new());
+            let mut share = 30;
+            for (at, (dice, value)) in calls.iter().enumerate() {
+                share = if at % 700 == 0 { 100 - share } else { share };
+                if *dice < share {
+                    if set.insert(*value) {
+                        sorted.insert(*value);
+                    }
+                } else {
+                    prop_assert_eq!(sorted.remove(value), set.remove(value));
+                }
+                check(&sorted);
+                prop_assert_eq!(sorted.is_empty(), set.is_empty());
+            }
+            prop_assert!(sorted.iter().eq(set.iter()));
+            for from in (0..500).step_by(20) {
+                prop_assert!(sorted.from(|value| *value < from).eq(set.range(from..)));
+            }
+        }
+
+        #[test]
+        fn who_comes_last_and_leaves_first_is_kept_in_few_chunks(gone in 0..3000_u32) {
+            let mut sorted = Sorted::default();
+            (0..3000).for_each(|value| sorted.insert(value));
+            (0..gone).for_each(|value| assert!(sorted.remove(&value)));
+            check(&sorted);
+            prop_assert!(sorted.iter().copied().eq(gone..3000));
+            if let Chunks::Many(many) = &sorted.0 {
+                let chunks = u32::try_from(many.chunks.len()).expect("few");
+                prop_assert!(chunks <= (3000 - gone) / 64 + 2);
+            }
+        }
+    }
+}
