@@ -10,8 +10,9 @@
 //! and is accepted by it counts.
 
 use crate::group::GroupId;
-use crate::index::{Entry, Index, SeekerPosition, Slot, Waiting};
+use crate::index::{Entry, Index, SeekerPosition, Slot};
 use crate::search::{self, Aim, Search};
+use crate::waiting::Waiting;
 
 /// Tickets of a group that search for the sake of one arrival, where each fails because of what it
 /// shares with others (a session, a party).
@@ -118,7 +119,7 @@ impl Arrival {
         let waiting = index.waiting(self.entry.slot);
         *budget = budget.saturating_sub(2);
         if is_mutual {
-            let accepts_itself = index.plan(waiting).accepts(&waiting.subject(), &index.terms);
+            let accepts_itself = index.plan(waiting).accepts(waiting, &index.terms);
             let size = u64::from(waiting.size());
             let group = index.group_mut(own).expect("just joined");
             group.is_counted = true;
@@ -135,7 +136,7 @@ impl Arrival {
         if group.counts.max() != new.counts.max()
             || (group.counts.min() > new.counts.min() && !is_mutual)
             || group.size + new.size() > group.counts.max()
-            || !index.plans.plan(group.plan).accepts(&new.subject(), &index.terms)
+            || !index.plans.plan(group.plan).accepts(new, &index.terms)
         {
             return;
         }
@@ -145,7 +146,7 @@ impl Arrival {
             else {
                 return;
             };
-            if !index.plan(new).accepts(&other.subject(), &index.terms) {
+            if !index.plan(new).accepts(other, &index.terms) {
                 return;
             }
             let (min, other_size, own) = (other.counts.min(), other.size(), new.group);

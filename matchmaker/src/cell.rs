@@ -6,7 +6,7 @@ use base::collections::{IdMap, KeyHash};
 
 use crate::group::GroupId;
 use crate::index::Slot;
-use crate::plan::Span;
+use crate::leaf::Span;
 use crate::sorted::Sorted;
 
 /// Invariant: one of the two is not empty.

@@ -1,13 +1,28 @@
 //! Waiting tickets that search together.
 
+use std::num::NonZeroU32;
+
+use base::collections::KeyHash;
+
 use crate::cell::Spot;
-use crate::plan::PlanId;
+use crate::plans::PlanId;
 use crate::sorted::Sorted;
+use crate::table::hash_of_number;
 use crate::ticket::Counts;
 
 /// A group in an index; used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct GroupId(pub(crate) u32);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct GroupId(NonZeroU32);
+
+impl GroupId {
+    pub(crate) fn of_number(number: u32) -> GroupId {
+        GroupId(NonZeroU32::MIN.saturating_add(number))
+    }
+
+    pub(crate) fn number(self) -> u32 {
+        self.0.get() - 1
+    }
+}
 
 /// Waiting tickets that are alike as searchers: of the same query, counts and size, and of the same
 /// opinion of themselves. Where matches are mutual, each ticket is a group of its own.
@@ -32,8 +47,20 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    pub(crate) fn key(&self) -> GroupKey {
+    /// Whether tickets are alike that are in these groups.
+    pub(crate) fn is_like(&self, other: &Group) -> bool {
+        self.key() == other.key()
+    }
+
+    fn key(&self) -> (PlanId, u32, u32, u32, bool) {
         (self.plan, self.counts.min(), self.counts.max(), self.size, self.is_selfless)
+    }
+
+    /// A hash of what makes its tickets alike.
+    pub(crate) fn hash(&self, hash: KeyHash) -> u64 {
+        let (plan, min, max, size, is_selfless) = self.key();
+        let counts = u64::from(min) << 32 | u64::from(max) << 1 | u64::from(is_selfless);
+        hash_of_number(u128::from(plan.0) << 96 | u128::from(size) << 64 | u128::from(counts), hash)
     }
 
     /// It accepts so many players more.
@@ -55,6 +82,3 @@ impl Group {
         self.fill + u64::from(own) >= u64::from(self.counts.max())
     }
 }
-
-/// What makes tickets alike.
-pub(crate) type GroupKey = (PlanId, u32, u32, u32, bool);

@@ -14,18 +14,23 @@
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher};
 
-use base::collections::{IdMap, KeyHash};
-use base::{PartyId, SessionId, TicketId, UnixTime};
+use base::collections::KeyHash;
+use base::{PartyId, SessionId, TicketId};
 
 use crate::cell::{Cells, Seeker, Spot, cell_key, pair_key};
-use crate::group::{Group, GroupId, GroupKey};
-use crate::plan::{Plan, PlanId, Plans, Span, Subject};
+use crate::group::{Group, GroupId};
+use crate::leaf::Span;
+use crate::plan::Plan;
+use crate::plans::{PlanId, Plans};
 use crate::query::Query;
-use crate::row::{self, Row};
-use crate::shape::{Build, Place, Shape};
+use crate::row;
+use crate::shape::{Build, Shape};
+use crate::slab::Slab;
 use crate::sorted::Sorted;
+use crate::table::{Table, hash_of};
 use crate::terms::{Term, Terms};
-use crate::ticket::{Counts, Presence, Ticket};
+use crate::ticket::{Counts, Ticket};
+use crate::waiting::Waiting;
 
 /// Where the ticket that was created then is stored, if it still waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,84 +47,30 @@ const SHAPES_MAX: usize = 32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Slot(pub(crate) u32);
 
-/// A stored ticket.
-#[derive(Debug)]
-pub(crate) struct Waiting {
-    /// Tells it from those that had its slot before.
-    pub(crate) created: u64,
-    pub(crate) row: Row,
-    pub(crate) counts: Counts,
-    pub(crate) plan: PlanId,
-    pub(crate) id: TicketId,
-    pub(crate) entries: Box<[Presence]>,
-    pub(crate) party: Option<PartyId>,
-    /// Passes in which it searched.
-    pub(crate) intervals: u32,
-    /// Those who search with it, in immediate mode, once it searches.
-    pub(crate) group: Option<GroupId>,
-}
-
-impl Waiting {
-    pub(crate) fn size(&self) -> u32 {
-        u32::try_from(self.entries.len()).expect("a ticket has fewer players than a message bytes")
-    }
-
-    pub(crate) fn subject(&self) -> Subject<'_> {
-        Subject {
-            row: &self.row,
-            id: self.id,
-            counts: self.counts,
-            created: UnixTime(self.created),
-            party: self.party,
-        }
-    }
-
-    pub(crate) fn shares_session(&self, other: &Waiting) -> bool {
-        let mut sessions = self.entries.iter().map(|entry| entry.session_id);
-        sessions.any(|session| other.entries.iter().any(|entry| entry.session_id == session))
-    }
-}
-
 /// Invariants: every stored ticket is in its cell of each shape as far as that is built, in its
 /// lane, and in the lists of its sessions and party; `created` is unique and rises.
 #[derive(Debug)]
 pub(crate) struct Index {
     pub(crate) terms: Terms,
     pub(crate) plans: Plans,
-    /// Where each plan's matches are.
-    places: Vec<Place>,
-    slots: Vec<Option<Waiting>>,
-    free: Vec<Slot>,
-    ids: IdMap<TicketId, Slot>,
-    sessions: IdMap<SessionId, Slots>,
-    parties: IdMap<PartyId, Slots>,
+    tickets: Slab<Waiting>,
+    ids: Table,
+    sessions: Table,
+    parties: Table,
     /// How many tickets have each max count.
     lanes: BTreeMap<u32, u32>,
     shapes: Vec<Shape>,
-    groups: Vec<Option<Group>>,
-    free_groups: Vec<GroupId>,
-    groups_by_key: IdMap<GroupKey, GroupId>,
+    groups: Slab<Group>,
+    /// All groups but those that their plan knows.
+    groups_alike: Table,
     groups_born: u64,
     newest: u64,
     /// Whether only those match who accept each other: then each ticket is a group of its own.
     is_mutual: bool,
     hash: KeyHash,
-}
-
-/// One slot, as most sessions have, or several.
-#[derive(Debug)]
-enum Slots {
-    One(Slot),
-    Many(Vec<Slot>),
-}
-
-impl Slots {
-    fn as_slice(&self) -> &[Slot] {
-        match self {
-            Slots::One(slot) => std::slice::from_ref(slot),
-            Slots::Many(slots) => slots,
-        }
-    }
+    /// Used again by each call.
+    words: Vec<u32>,
+    fixed: Vec<(Term, u64)>,
 }
 
 /// How far the enumeration of a cell has come.
@@ -149,26 +100,25 @@ impl Index {
         Index {
             terms: Terms::new(seed, node),
             plans: Plans::new(seed),
-            places: Vec::new(),
-            slots: Vec::new(),
-            free: Vec::new(),
-            ids: IdMap::default(),
-            sessions: IdMap::default(),
-            parties: IdMap::default(),
+            tickets: Slab::default(),
+            ids: Table::default(),
+            sessions: Table::default(),
+            parties: Table::default(),
             lanes: BTreeMap::new(),
             shapes: vec![all],
-            groups: Vec::new(),
-            free_groups: Vec::new(),
-            groups_by_key: IdMap::default(),
+            groups: Slab::default(),
+            groups_alike: Table::default(),
             groups_born: 0,
             newest: 0,
             is_mutual,
             hash: KeyHash { seed },
+            words: Vec::new(),
+            fixed: Vec::new(),
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.tickets.len()
     }
 
     /// The creation of the newest ticket so far, waiting or not.
@@ -176,29 +126,33 @@ impl Index {
         self.newest
     }
 
-    pub(crate) fn of_session(&self, session: SessionId) -> &[Slot] {
-        self.sessions.get(&session).map_or(&[], Slots::as_slice)
+    /// The tickets that a session is in.
+    pub(crate) fn of_session(&self, session: SessionId) -> impl Iterator<Item = Slot> {
+        let found = self.sessions.all(hash_of(session.as_bytes(), self.hash)).map(Slot);
+        found.filter(move |slot| self.waiting(*slot).has_session(session))
     }
 
-    pub(crate) fn of_party(&self, party: PartyId) -> &[Slot] {
-        self.parties.get(&party).map_or(&[], Slots::as_slice)
+    pub(crate) fn of_party(&self, party: PartyId) -> impl Iterator<Item = Slot> {
+        let found = self.parties.all(hash_of(party.as_bytes(), self.hash)).map(Slot);
+        found.filter(move |slot| self.waiting(*slot).party() == Some(party))
     }
 
     pub(crate) fn find(&self, id: TicketId) -> Option<Slot> {
-        self.ids.get(&id).copied()
+        let mut found = self.ids.all(hash_of(id.as_bytes(), self.hash)).map(Slot);
+        found.find(|slot| self.waiting(*slot).id() == id)
     }
 
     pub(crate) fn waiting(&self, slot: Slot) -> &Waiting {
-        self.slots[slot.0 as usize].as_ref().expect(SLOT)
+        self.tickets.find(slot.0).expect(SLOT)
     }
 
     pub(crate) fn waiting_mut(&mut self, slot: Slot) -> &mut Waiting {
-        self.slots[slot.0 as usize].as_mut().expect(SLOT)
+        self.tickets.find_mut(slot.0).expect(SLOT)
     }
 
     /// The ticket of an entry, if it still waits.
     pub(crate) fn still(&self, entry: Entry) -> Option<&Waiting> {
-        let waiting = self.slots[entry.slot.0 as usize].as_ref();
+        let waiting = self.tickets.find(entry.slot.0);
         waiting.filter(|waiting| waiting.created == entry.created)
     }
 
@@ -220,79 +174,50 @@ impl Index {
     }
 
     /// Stores a ticket as the newest.
-    pub(crate) fn insert(&mut self, ticket: Ticket, query: &Query) -> Entry {
+    pub(crate) fn insert(&mut self, ticket: &Ticket, query: &Query) -> Entry {
         let created = ticket.created.0.max(self.newest + 1);
         self.newest = created;
         let (plan, is_new) = self.plans.hold(query, &mut self.terms);
         if is_new {
             self.place(plan);
         }
-        let row = row::pack(&ticket.string_properties, &ticket.numeric_properties, &mut self.terms);
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            Slot(u32::try_from(self.slots.len() - 1).expect("a pool is limited far below 2^32"))
-        });
+        self.words.clear();
+        let waiting = Waiting::new(ticket, created, plan, &mut self.terms, &mut self.words);
+        let slot = self.tickets.insert(waiting);
         for entry in &ticket.entries {
-            join(&mut self.sessions, entry.session_id, slot);
+            self.sessions.insert(hash_of(entry.session_id.as_bytes(), self.hash), slot);
         }
         if let Some(party) = ticket.party {
-            join(&mut self.parties, party, slot);
+            self.parties.insert(hash_of(party.as_bytes(), self.hash), slot);
         }
-        self.ids.insert(ticket.id, slot);
-        *self.lanes.entry(ticket.counts.max()).or_default() += 1;
-        let waiting = Waiting {
-            created,
-            row,
-            counts: ticket.counts,
-            plan,
-            id: ticket.id,
-            entries: ticket.entries.into_boxed_slice(),
-            party: ticket.party,
-            intervals: 0,
-            group: None,
-        };
-        let entry = Entry { created, slot };
+        self.ids.insert(hash_of(ticket.id.as_bytes(), self.hash), slot);
+        let lane = ticket.counts.max();
+        *self.lanes.entry(lane).or_default() += 1;
+        let slot = Slot(slot);
+        let waiting = self.tickets.find(slot.0).expect(SLOT);
         for shape in &mut self.shapes {
-            let lane = waiting.counts.max();
             if shape.build.is_none_or(|build| lane < build.lane) {
-                shape.put(&waiting, slot, &self.terms, self.hash);
+                shape.put(waiting, slot, &self.terms, self.hash);
             }
         }
-        self.slots[slot.0 as usize] = Some(waiting);
-        entry
+        Entry { created, slot }
     }
 
     /// The stored tickets from a place on, each with its place.
-    pub(crate) fn stored(&self, from: usize) -> impl Iterator<Item = (usize, &Waiting)> {
-        let rest = self.slots.get(from..).unwrap_or_default().iter();
-        (from..).zip(rest).filter_map(|(place, waiting)| Some((place, waiting.as_ref()?)))
-    }
-
-    /// A stored ticket as it was added.
-    pub(crate) fn ticket(&self, waiting: &Waiting) -> Ticket {
-        let (string_properties, numeric_properties) = row::unpack(&waiting.row, &self.terms);
-        Ticket {
-            id: waiting.id,
-            entries: waiting.entries.to_vec(),
-            party: waiting.party,
-            counts: waiting.counts,
-            string_properties,
-            numeric_properties,
-            created: UnixTime(waiting.created),
-        }
+    pub(crate) fn stored(&self, from: u32) -> impl Iterator<Item = (u32, &Waiting)> {
+        self.tickets.from(from)
     }
 
     /// Takes a stored ticket out, and says when it was created.
     pub(crate) fn remove(&mut self, slot: Slot) -> u64 {
-        let waiting = self.slots[slot.0 as usize].take().expect("only stored tickets are removed");
-        self.free.push(slot);
-        for entry in &waiting.entries {
-            leave(&mut self.sessions, &entry.session_id, slot);
+        let waiting = self.tickets.remove(slot.0).expect(SLOT);
+        for session in waiting.sessions() {
+            self.sessions.remove(hash_of(session.as_bytes(), self.hash), slot.0);
         }
-        if let Some(party) = waiting.party {
-            leave(&mut self.parties, &party, slot);
+        if let Some(party) = waiting.party() {
+            self.parties.remove(hash_of(party.as_bytes(), self.hash), slot.0);
         }
-        self.ids.remove(&waiting.id);
+        self.ids.remove(hash_of(waiting.id().as_bytes(), self.hash), slot.0);
         let lane = waiting.counts.max();
         let tickets = self.lanes.get_mut(&lane).expect("a stored ticket is in its lane");
         *tickets -= 1;
@@ -305,16 +230,15 @@ impl Index {
             }
         }
         if let Some(id) = waiting.group {
-            let group = self.groups[id.0 as usize].as_mut().expect(GROUP);
+            let group = self.groups.find_mut(id.number()).expect(GROUP);
             group.tickets.remove(&Spot::of_creation(waiting.created, slot));
             if group.tickets.is_empty() {
                 self.drop_group(id, &waiting);
             }
         }
-        row::release(&waiting.row, &mut self.terms);
-        if self.plans.release(waiting.plan, &mut self.terms) {
-            let place = self.places[waiting.plan.index()];
-            self.shapes[place.shape].plans -= 1;
+        row::release(waiting.row(), &mut self.terms);
+        if let Some(held) = self.plans.release(waiting.plan, &mut self.terms) {
+            self.shapes[usize::from(held.shape)].plans -= 1;
         }
         waiting.created
     }
@@ -323,8 +247,9 @@ impl Index {
 
     /// Finds the shape of a new plan, or begins one.
     fn place(&mut self, id: PlanId) {
+        let mut fixed = std::mem::take(&mut self.fixed);
         let plan = self.plans.plan(id);
-        let fixed = plan.fixed(&self.terms);
+        plan.fixed(&self.terms, &mut fixed);
         let spanned = plan.spanned();
         let exact = self.shapes.iter().position(|shape| {
             shape.spanned == spanned && shape.fixed.iter().eq(fixed.iter().map(|(field, _)| field))
@@ -348,11 +273,10 @@ impl Index {
             let (_, key) = fixed.iter().find(|(f, _)| f == field).expect("a shape that fits");
             hasher.write_u64(*key);
         }
-        if self.places.len() <= id.index() {
-            self.places.resize(id.index() + 1, Place::default());
-        }
-        let spanned = self.shapes[shape].spanned;
-        self.places[id.index()] = Place { shape, spanned, values: hasher.finish() };
+        let held = self.plans.held_mut(id);
+        held.shape = u8::try_from(shape).expect("there are few shapes");
+        held.values = hasher.finish();
+        self.fixed = fixed;
     }
 
     /// A new shape, whose cells [`Index::build`] fills.
@@ -384,7 +308,7 @@ impl Index {
 
     /// Whether the cells of a plan are all there.
     pub(crate) fn is_built(&self, plan: PlanId) -> bool {
-        self.shapes[self.places[plan.index()].shape].build.is_none()
+        self.shapes[usize::from(self.plans.held(plan).shape)].build.is_none()
     }
 
     pub(crate) fn is_building(&self) -> bool {
@@ -399,6 +323,8 @@ impl Index {
         let Some((_, position)) = building.min() else {
             return (0, false);
         };
+        let mut spans = [None; SHAPES_MAX];
+        spans.iter_mut().zip(&self.shapes).for_each(|(span, shape)| *span = shape.spanned);
         let (all, rest) = self.shapes.split_at_mut(1);
         let shape = &mut rest[position - 1];
         let mut build = shape.build.expect("it was looked for");
@@ -409,14 +335,16 @@ impl Index {
             }
             let mut line = all[0].line(build.lane, build.created, self.hash);
             for Spot { slot, .. } in line.by_ref().take(budget).copied() {
-                let waiting = self.slots[slot.0 as usize].as_ref().expect(SLOT);
+                let waiting = self.tickets.find(slot.0).expect(SLOT);
                 shape.put(waiting, slot, &self.terms, self.hash);
                 let group = waiting.group.filter(|_| self.is_mutual);
                 let cell = shape.cell_of(waiting, &self.terms, self.hash);
                 if let (Some(group), Some((cell, _))) = (group, cell) {
-                    let place = self.places[waiting.plan.index()];
-                    let (seeker, matches) = place.seeker(group, waiting, &self.plans, self.hash);
-                    let pair = pair_key(place.shape, matches, cell, self.hash);
+                    let held = self.plans.held(waiting.plan);
+                    let span = spans[usize::from(held.shape)];
+                    let seeker = Seeker::new(span.and_then(|f| held.plan.span_of(f)), group);
+                    let matches = cell_key(waiting.counts.max(), held.values, self.hash);
+                    let pair = pair_key(held.shape.into(), matches, cell, self.hash);
                     shape.cells.cell(pair).seekers.insert(seeker);
                 }
                 build.created = waiting.created;
@@ -444,13 +372,10 @@ impl Index {
         most: usize,
         found: &mut Vec<Entry>,
     ) -> Option<Position> {
-        let place = self.places[id.index()];
-        let shape = &self.shapes[place.shape];
-        let cell = shape.cells.find(cell_key(lane, place.values, self.hash))?;
-        let span = shape
-            .spanned
-            .map(|field| self.plans.plan(id).span_of(field).expect("the plan is of this shape"));
-        let span = span.unwrap_or(Span::ALL);
+        let held = self.plans.held(id);
+        let shape = &self.shapes[usize::from(held.shape)];
+        let cell = shape.cells.find(cell_key(lane, held.values, self.hash))?;
+        let span = shape.spanned.and_then(|field| held.plan.span_of(field)).unwrap_or(Span::ALL);
         let rest = cell.tickets.from(|spot| match from.0 {
             Some(last) => *spot <= last,
             None => spot.number < span.low,
@@ -468,44 +393,53 @@ impl Index {
 
     /// Whether candidates come in the order of their creation.
     pub(crate) fn is_in_order(&self, id: PlanId) -> bool {
-        self.shapes[self.places[id.index()].shape].spanned.is_none()
+        self.shapes[usize::from(self.plans.held(id).shape)].spanned.is_none()
     }
 
     // Groups.
 
     pub(crate) fn group(&self, id: GroupId) -> Option<&Group> {
-        self.groups[id.0 as usize].as_ref()
+        self.groups.find(id.number())
     }
 
     pub(crate) fn group_mut(&mut self, id: GroupId) -> Option<&mut Group> {
-        self.groups[id.0 as usize].as_mut()
+        self.groups.find_mut(id.number())
     }
 
     /// Puts a waiting ticket, whose plan is built, among those alike, and gives their group.
     pub(crate) fn join_group(&mut self, entry: Entry) -> GroupId {
         let waiting = self.waiting(entry.slot);
-        let (plan, counts, size) = (waiting.plan, waiting.counts, waiting.size());
-        let is_selfless = !self.plan(waiting).accepts(&waiting.subject(), &self.terms);
+        let is_selfless = !self.plan(waiting).accepts(waiting, &self.terms);
         let new = Group {
             born: self.groups_born + 1,
-            plan,
-            counts,
-            size,
+            plan: waiting.plan,
+            counts: waiting.counts,
+            size: waiting.size(),
             tickets: Sorted::default(),
             fill: 0,
             met: 0,
             is_counted: false,
             is_selfless,
         };
-        let known = match self.is_mutual {
-            true => None,
-            false => self.groups_by_key.get(&new.key()).copied(),
+        let id = match self.alike(&new) {
+            Some(id) => id,
+            None => self.begin_group(new, entry.slot),
         };
-        let id = known.unwrap_or_else(|| self.begin_group(new, entry.slot));
-        let spot = Spot::of_creation(entry.created, entry.slot);
-        self.groups[id.0 as usize].as_mut().expect(GROUP).tickets.insert(spot);
+        let group = self.groups.find_mut(id.number()).expect(GROUP);
+        group.tickets.insert(Spot::of_creation(entry.created, entry.slot));
         self.waiting_mut(entry.slot).group = Some(id);
         id
+    }
+
+    /// The group of tickets that are like those of a new one.
+    fn alike(&self, new: &Group) -> Option<GroupId> {
+        let held = self.plans.held(new.plan);
+        if self.is_mutual || !held.is_shared() {
+            return None;
+        }
+        let others = self.groups_alike.all(new.hash(self.hash)).map(GroupId::of_number);
+        let mut known = held.group.into_iter().chain(others);
+        known.find(|id| self.group(*id).expect(GROUP).is_like(new))
     }
 
     /// The oldest ticket of a group that was created later than this.
@@ -515,46 +449,42 @@ impl Index {
     }
 
     fn begin_group(&mut self, new: Group, slot: Slot) -> GroupId {
-        let id = self.free_groups.pop().unwrap_or_else(|| {
-            self.groups.push(None);
-            GroupId(u32::try_from(self.groups.len() - 1).expect("fewer groups than tickets"))
-        });
-        for (shape, cell, seeker) in self.seekers_of(id, self.waiting(slot)) {
-            self.shapes[shape].cells.cell(cell).seekers.insert(seeker);
-        }
         self.groups_born = new.born;
+        let (hash, plan) = (new.hash(self.hash), new.plan);
+        let id = GroupId::of_number(self.groups.insert(new));
+        let waiting = self.tickets.find(slot.0).expect(SLOT);
+        let (plans, shapes) = (&self.plans, &mut self.shapes);
+        let to = Seeking { plans, terms: &self.terms, hash: self.hash, is_mutual: self.is_mutual };
+        to.each(id, waiting, shapes, |cells, cell, seeker| {
+            cells.cell(cell).seekers.insert(seeker);
+        });
         if !self.is_mutual {
-            self.groups_by_key.insert(new.key(), id);
+            let held = self.plans.held_mut(plan);
+            if held.group.is_none() {
+                held.group = Some(id);
+            } else {
+                self.groups_alike.insert(hash, id.number());
+            }
         }
-        self.groups[id.0 as usize] = Some(new);
         id
     }
 
     /// `last` was the last ticket of the group.
     fn drop_group(&mut self, id: GroupId, last: &Waiting) {
-        let group = self.groups[id.0 as usize].take().expect(GROUP);
-        self.free_groups.push(id);
+        let group = self.groups.remove(id.number()).expect(GROUP);
         if !self.is_mutual {
-            self.groups_by_key.remove(&group.key());
+            let held = self.plans.held_mut(group.plan);
+            if held.group == Some(id) {
+                held.group = None;
+            } else {
+                self.groups_alike.remove(group.hash(self.hash), id.number());
+            }
         }
-        for (shape, cell, seeker) in self.seekers_of(id, last) {
-            self.shapes[shape].cells.take(cell, |cell| cell.seekers.remove(&seeker));
-        }
-    }
-
-    /// Where a group of a ticket is kept as a seeker: in which cells of which shapes.
-    fn seekers_of(&self, id: GroupId, waiting: &Waiting) -> Vec<(usize, u64, Seeker)> {
-        let place = self.places[waiting.plan.index()];
-        let (seeker, matches) = place.seeker(id, waiting, &self.plans, self.hash);
-        if !self.is_mutual {
-            return vec![(place.shape, matches, seeker)];
-        }
-        let shapes = self.shapes.iter().enumerate().filter(|(_, shape)| shape.has(waiting));
-        let pairs = shapes.filter_map(|(position, shape)| {
-            let (cell, _) = shape.cell_of(waiting, &self.terms, self.hash)?;
-            Some((position, pair_key(place.shape, matches, cell, self.hash), seeker))
+        let (plans, shapes) = (&self.plans, &mut self.shapes);
+        let to = Seeking { plans, terms: &self.terms, hash: self.hash, is_mutual: self.is_mutual };
+        to.each(id, last, shapes, |cells, cell, seeker| {
+            cells.take(cell, |cell| cell.seekers.remove(&seeker));
         });
-        pairs.collect()
     }
 
     /// Groups, of all shapes, that could accept a ticket, from a position on; where matches are
@@ -566,8 +496,8 @@ impl Index {
         most: usize,
         found: &mut Vec<(GroupId, u64)>,
     ) -> Option<SeekerPosition> {
-        let place = self.places[waiting.plan.index()];
-        let matches = cell_key(waiting.counts.max(), place.values, self.hash);
+        let held = self.plans.held(waiting.plan);
+        let matches = cell_key(waiting.counts.max(), held.values, self.hash);
         for (position, shape) in self.shapes.iter().enumerate().skip(from.shape) {
             if shape.plans == 0 {
                 continue;
@@ -578,7 +508,7 @@ impl Index {
             let cell = match self.is_mutual {
                 true => {
                     let pair = pair_key(position, cell, matches, self.hash);
-                    self.shapes[place.shape].cells.find(pair)
+                    self.shapes[usize::from(held.shape)].cells.find(pair)
                 }
                 false => shape.cells.find(cell),
             };
@@ -599,30 +529,35 @@ impl Index {
 const GROUP: &str = "a group is held while its tickets wait";
 const SLOT: &str = "a slot is held while its ticket waits";
 
-fn join<K: std::hash::Hash + Eq>(lists: &mut IdMap<K, Slots>, key: K, slot: Slot) {
-    match lists.entry(key) {
-        std::collections::hash_map::Entry::Vacant(entry) => {
-            entry.insert(Slots::One(slot));
-        }
-        std::collections::hash_map::Entry::Occupied(mut entry) => match entry.get_mut() {
-            Slots::One(first) => {
-                let slots = vec![*first, slot];
-                entry.insert(Slots::Many(slots));
-            }
-            Slots::Many(slots) => slots.push(slot),
-        },
-    }
+/// What says where a group is kept as a seeker.
+struct Seeking<'a> {
+    plans: &'a Plans,
+    terms: &'a Terms,
+    hash: KeyHash,
+    is_mutual: bool,
 }
 
-fn leave<K: std::hash::Hash + Eq>(lists: &mut IdMap<K, Slots>, key: &K, slot: Slot) {
-    let slots = lists.get_mut(key).expect("a stored ticket is in the lists of its owners");
-    match slots {
-        Slots::Many(several) if several.len() > 1 => {
-            let position = several.iter().rposition(|other| *other == slot);
-            several.swap_remove(position.expect("a stored ticket is in the lists of its owners"));
+impl Seeking<'_> {
+    /// Hands over the cells in which a group of a ticket is kept.
+    fn each(
+        &self,
+        id: GroupId,
+        waiting: &Waiting,
+        shapes: &mut [Shape],
+        mut act: impl FnMut(&mut Cells, u64, Seeker),
+    ) {
+        let held = self.plans.held(waiting.plan);
+        let own = &mut shapes[usize::from(held.shape)];
+        let seeker = Seeker::new(own.spanned.and_then(|field| held.plan.span_of(field)), id);
+        let matches = cell_key(waiting.counts.max(), held.values, self.hash);
+        if !self.is_mutual {
+            return act(&mut own.cells, matches, seeker);
         }
-        _ => {
-            lists.remove(key);
+        for shape in shapes.iter_mut().filter(|shape| shape.has(waiting)) {
+            if let Some((cell, _)) = shape.cell_of(waiting, self.terms, self.hash) {
+                let pair = pair_key(held.shape.into(), matches, cell, self.hash);
+                act(&mut shape.cells, pair, seeker);
+            }
         }
     }
 }

@@ -133,10 +133,11 @@ impl Pool {
 
     /// Adds a ticket; in immediate mode, [`Pool::step`] tries it. Its creation is moved behind that
     /// of the newest one where needed.
+    #[expect(clippy::needless_pass_by_value, reason = "the ticket is the pool's from now on")]
     pub fn add(&mut self, ticket: Ticket, query: &Query) -> Result<(), Error> {
         self.check(&ticket)?;
         let counts = ticket.counts;
-        let entry = self.index.insert(ticket, query);
+        let entry = self.index.insert(&ticket, query);
         match self.settings.mode {
             Mode::Compatible => {
                 self.active.insert(entry.created, entry.slot);
@@ -155,14 +156,13 @@ impl Pool {
     }
 
     fn check(&self, ticket: &Ticket) -> Result<(), Error> {
-        let mut sessions: Vec<SessionId> = ticket.entries.iter().map(|e| e.session_id).collect();
-        sessions.sort_unstable();
-        if sessions.is_empty() || sessions.windows(2).any(|pair| pair[0] == pair[1]) {
+        let sessions = || ticket.entries.iter().map(|entry| entry.session_id);
+        if !are_distinct(sessions()) {
             return Err(Error::Presences);
         }
         let most = self.settings.max_tickets;
-        let of_party = ticket.party.map_or(0, |party| self.index.of_party(party).len());
-        if of_party >= most || sessions.iter().any(|s| self.index.of_session(*s).len() >= most) {
+        let of_party = ticket.party.map_or(0, |party| self.index.of_party(party).count());
+        if of_party >= most || sessions().any(|s| self.index.of_session(s).count() >= most) {
             return Err(Error::TooManyTickets);
         }
         if self.len() >= limits::MATCHMAKER_TICKETS_MAX {
@@ -177,9 +177,9 @@ impl Pool {
         let waiting = self.index.waiting(slot);
         let is_owner = match owner {
             Owner::Session(session) => {
-                waiting.party.is_none() && waiting.entries[0].session_id == session
+                waiting.party().is_none() && waiting.sessions().next() == Some(session)
             }
-            Owner::Party(party) => waiting.party == Some(party),
+            Owner::Party(party) => waiting.party() == Some(party),
         };
         if !is_owner {
             return Err(Error::NotFound);
@@ -198,13 +198,13 @@ impl Pool {
     /// Removes all tickets that a session is in, those of parties too, and says how many there
     /// were.
     pub fn remove_session(&mut self, session: SessionId) -> usize {
-        let slots = self.index.of_session(session).to_vec();
+        let slots = self.index.of_session(session).collect::<Vec<_>>();
         self.take_all(&slots)
     }
 
     /// Removes all tickets of a party, and says how many there were.
     pub fn remove_party(&mut self, party: PartyId) -> usize {
-        let slots = self.index.of_party(party).to_vec();
+        let slots = self.index.of_party(party).collect::<Vec<_>>();
         self.take_all(&slots)
     }
 
@@ -364,7 +364,7 @@ impl Pool {
 
     fn form(&mut self, members: &[Slot], left: &mut usize) {
         let waiting = members.iter().map(|slot| self.index.waiting(*slot));
-        let tickets: Vec<_> = waiting.map(|waiting| self.index.ticket(waiting)).collect();
+        let tickets: Vec<_> = waiting.map(|waiting| waiting.ticket(&self.index.terms)).collect();
         *left = left.saturating_sub(tickets.iter().map(|ticket| ticket.entries.len()).sum());
         self.take_all(members);
         self.formed.push_back(Match { tickets });
@@ -387,6 +387,16 @@ impl Pool {
             pass.search = None;
         }
     }
+}
+
+/// Whether there is a session, and none twice.
+fn are_distinct(sessions: impl ExactSizeIterator<Item = SessionId>) -> bool {
+    if sessions.len() == 1 {
+        return true;
+    }
+    let mut sessions: Vec<SessionId> = sessions.collect();
+    sessions.sort_unstable();
+    !sessions.is_empty() && sessions.windows(2).all(|pair| pair[0] != pair[1])
 }
 
 #[cfg(test)]

@@ -11,7 +11,8 @@ use std::collections::{BinaryHeap, VecDeque};
 use base::SessionId;
 use base::collections::IdSet;
 
-use crate::index::{Entry, Index, Position, Slot, Waiting};
+use crate::index::{Entry, Index, Position, Slot};
+use crate::waiting::Waiting;
 
 /// Combinations of one search that have room for more. Nakama has no such limit.
 const COMBINATIONS_MAX: usize = 256;
@@ -217,7 +218,7 @@ impl Search {
         if hit.counts.min() < searcher.counts.min() {
             return Next::Going;
         }
-        let Some(score) = plan.score(&hit.subject(), &index.terms) else {
+        let Some(score) = plan.score(hit, &index.terms) else {
             return Next::Going;
         };
         if self.aim == Aim::Full && !self.is_accepted_by(index, searcher, hit) {
@@ -230,7 +231,7 @@ impl Search {
         if hit.size() + searcher.size() <= searcher.counts.max() {
             self.accepted += u64::from(hit.size());
         }
-        if hit.party.is_some() && hit.party == searcher.party {
+        if hit.party().is_some() && hit.party() == searcher.party() {
             self.has_conflict = true;
             return Next::Going;
         }
@@ -238,7 +239,7 @@ impl Search {
     }
 
     fn is_accepted_by(&self, index: &Index, searcher: &Waiting, hit: &Waiting) -> bool {
-        !self.is_mutual || index.plan(hit).accepts(&searcher.subject(), &index.terms)
+        !self.is_mutual || index.plan(hit).accepts(searcher, &index.terms)
     }
 
     fn end(&mut self, index: &Index, searcher: &Waiting) -> Step {
@@ -266,7 +267,7 @@ impl Search {
     ) -> Option<Vec<Slot>> {
         self.joined = None;
         let hit = index.waiting(entry.slot);
-        *budget = budget.saturating_sub(hit.entries.len() * searcher.entries.len() / 64);
+        *budget = budget.saturating_sub((hit.size() * searcher.size() / 64) as usize);
         if hit.shares_session(searcher) {
             self.has_conflict = true;
             return None;
@@ -279,7 +280,7 @@ impl Search {
         let combination = &mut self.combinations[position];
         combination.members.push(entry);
         combination.size += hit.size();
-        combination.sessions.extend(hit.entries.iter().map(|entry| entry.session_id));
+        combination.sessions.extend(hit.sessions());
         if combination.size + searcher.size() == max {
             combination.forget_those_who_left(index);
         }
@@ -305,12 +306,12 @@ impl Search {
         if hit.size() > room {
             return None;
         }
-        let accepts = |a: &Waiting, b: &Waiting| index.plan(a).accepts(&b.subject(), &index.terms);
+        let accepts = |a: &Waiting, b: &Waiting| index.plan(a).accepts(b, &index.terms);
         let mut pairs = 0;
         for (position, combination) in self.combinations.iter().enumerate() {
-            *budget = budget.saturating_sub(1 + hit.entries.len() / 16);
+            *budget = budget.saturating_sub(1 + hit.size() as usize / 16);
             let is_free = combination.size + hit.size() <= room
-                && !hit.entries.iter().any(|e| combination.sessions.contains(&e.session_id));
+                && !hit.sessions().any(|session| combination.sessions.contains(&session));
             let is_accepted = |member: &Entry| {
                 pairs += 1;
                 let member = index.still(*member);
@@ -340,8 +341,7 @@ impl Combination {
         if self.members.len() < count {
             let members = || self.members.iter().map(|member| index.waiting(member.slot));
             self.size = members().map(Waiting::size).sum();
-            let entries = members().flat_map(|member| &member.entries);
-            self.sessions = entries.map(|entry| entry.session_id).collect();
+            self.sessions = members().flat_map(Waiting::sessions).collect();
         }
     }
 }

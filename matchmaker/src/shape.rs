@@ -4,12 +4,11 @@ use std::hash::{BuildHasher, Hasher};
 
 use base::collections::KeyHash;
 
-use crate::cell::{Cells, Seeker, Spot, cell_key};
-use crate::group::GroupId;
-use crate::index::{Slot, Waiting};
-use crate::plan::Plans;
+use crate::cell::{Cells, Spot, cell_key};
+use crate::index::Slot;
 use crate::row::Datum;
 use crate::terms::{Term, Terms};
+use crate::waiting::Waiting;
 
 /// What the queries of one shape ask for.
 #[derive(Debug)]
@@ -38,28 +37,6 @@ pub(crate) struct Build {
     pub(crate) begun: u64,
 }
 
-/// The cells of a plan: of which shape, and the values that it asks for.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Place {
-    pub(crate) shape: usize,
-    pub(crate) spanned: Option<Term>,
-    pub(crate) values: u64,
-}
-
-impl Place {
-    /// A group of a ticket as a seeker, and the cell of its matches.
-    pub(crate) fn seeker(
-        self,
-        id: GroupId,
-        waiting: &Waiting,
-        plans: &Plans,
-        hash: KeyHash,
-    ) -> (Seeker, u64) {
-        let span = self.spanned.and_then(|field| plans.plan(waiting.plan).span_of(field));
-        (Seeker::new(span, id), cell_key(waiting.counts.max(), self.values, hash))
-    }
-}
-
 impl Shape {
     /// Whether its cells are filled as far as this ticket.
     pub(crate) fn has(&self, waiting: &Waiting) -> bool {
@@ -80,13 +57,10 @@ impl Shape {
         terms: &Terms,
         hash: KeyHash,
     ) -> Option<(u64, i64)> {
-        let datum = |field: Term| {
-            let property = waiting.row.iter().find(|p| p.field == field && !p.is_hidden())?;
-            Some(property.datum())
-        };
+        let row = waiting.row();
         let mut hasher = hash.build_hasher();
         for field in &self.fixed {
-            let key = match datum(*field)? {
+            let key = match row.find(*field)? {
                 Datum::Text(text) => terms.key(text),
                 datum => datum.key()?.cast_unsigned(),
             };
@@ -94,7 +68,7 @@ impl Shape {
         }
         let value = match self.spanned {
             None => Spot::of_creation(waiting.created, Slot(0)).number,
-            Some(field) => datum(field)?.key()?,
+            Some(field) => row.find(field)?.key()?,
         };
         Some((cell_key(waiting.counts.max(), hasher.finish(), hash), value))
     }
