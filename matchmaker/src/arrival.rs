@@ -55,7 +55,7 @@ struct Turn {
     tries: u32,
     /// The creation of the ticket that searched last.
     tried: u64,
-    search: Option<Search>,
+    search: Option<Box<Search>>,
     /// What the group had met when that search began.
     met: u64,
 }
@@ -67,9 +67,35 @@ pub(crate) enum Step {
     Found(Vec<Slot>),
 }
 
+/// Memory of arrivals before, to be used again.
+#[derive(Debug, Default)]
+pub(crate) struct Spare {
+    search: Option<Box<Search>>,
+    groups: Vec<Group>,
+    triggered: Vec<Group>,
+}
+
+impl Spare {
+    fn search(&mut self, index: &Index, searcher: Entry, is_mutual: bool) -> Box<Search> {
+        match self.search.take() {
+            Some(mut search) => {
+                search.begin(index, searcher, Aim::Full, is_mutual);
+                search
+            }
+            None => Box::new(Search::new(index, searcher, Aim::Full, is_mutual)),
+        }
+    }
+}
+
 impl Arrival {
-    pub(crate) fn new(entry: Entry) -> Arrival {
-        Arrival { entry, stage: Stage::New, triggered: Vec::new() }
+    pub(crate) fn new(entry: Entry, spare: &mut Spare) -> Arrival {
+        Arrival { entry, stage: Stage::New, triggered: std::mem::take(&mut spare.triggered) }
+    }
+
+    /// It is done: its memory is used again.
+    pub(crate) fn end(mut self, spare: &mut Spare) {
+        self.triggered.clear();
+        spare.triggered = self.triggered;
     }
 
     /// Its search begins anew when it goes on.
@@ -80,7 +106,13 @@ impl Arrival {
     }
 
     /// Goes on until `budget` is used up, or a match is found, after which it can go on.
-    pub(crate) fn step(&mut self, index: &mut Index, is_mutual: bool, budget: &mut usize) -> Step {
+    pub(crate) fn step(
+        &mut self,
+        index: &mut Index,
+        spare: &mut Spare,
+        is_mutual: bool,
+        budget: &mut usize,
+    ) -> Step {
         loop {
             let Some(waiting) = index.still(self.entry) else { return Step::Done };
             *budget = budget.saturating_sub(index.terms.take_looked());
@@ -94,18 +126,19 @@ impl Arrival {
                         self.end_of_meeting(index);
                         continue;
                     };
-                    let mut groups = Vec::new();
+                    let mut groups = std::mem::take(&mut spare.groups);
                     *from = index.seekers(waiting, position, FEW, &mut groups);
                     let next = *from;
                     *budget = budget.saturating_sub(1);
-                    for group in groups {
+                    for group in groups.drain(..) {
                         self.meet(index, group, is_mutual, budget);
                     }
+                    spare.groups = groups;
                     if next.is_some() && self.triggered.len() >= FEW {
                         self.stage = Stage::Search { at: 0, turn: Turn::default(), next };
                     }
                 }
-                Stage::Search { .. } => match self.search(index, is_mutual, budget) {
+                Stage::Search { .. } => match self.search(index, spare, is_mutual, budget) {
                     Some(step) => return step,
                     None => continue,
                 },
@@ -179,7 +212,13 @@ impl Arrival {
         self.stage = Stage::Search { at: 0, turn: Turn::default(), next: None };
     }
 
-    fn search(&mut self, index: &mut Index, is_mutual: bool, budget: &mut usize) -> Option<Step> {
+    fn search(
+        &mut self,
+        index: &mut Index,
+        spare: &mut Spare,
+        is_mutual: bool,
+        budget: &mut usize,
+    ) -> Option<Step> {
         let Stage::Search { at, turn, next } = &mut self.stage else {
             return None;
         };
@@ -207,7 +246,7 @@ impl Arrival {
                     return None;
                 };
                 (turn.tries, turn.tried, turn.met) = (turn.tries + 1, next.created, met);
-                Search::new(index, next, Aim::Full, is_mutual)
+                spare.search(index, next, is_mutual)
             }
         };
         match search.step(index, budget) {
@@ -217,11 +256,13 @@ impl Arrival {
             }
             search::Step::Found(mut members) => {
                 members.push(search.searcher.slot);
+                spare.search = Some(search);
                 // If the new ticket still waits, the group may fill another one.
                 *turn = Turn::default();
                 Some(Step::Found(members))
             }
             search::Step::Failed { accepted, has_conflict } => {
+                spare.search = Some(search);
                 let group = index.group_mut(id).expect("it was just there");
                 group.fill = accepted + (met - turn.met);
                 if !has_conflict || turn.tries >= TRIES_MAX {

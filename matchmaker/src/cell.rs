@@ -1,5 +1,6 @@
 //! The tickets of one cell, and the groups whose matches are there.
 
+use std::cmp::Ordering;
 use std::hash::{BuildHasher, Hasher};
 
 use base::collections::{IdMap, KeyHash};
@@ -17,13 +18,30 @@ pub(crate) struct Cell {
 }
 
 /// Where a ticket is in its cell: by its number, or by its creation if the shape has no span.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Spot {
     pub(crate) number: i64,
     pub(crate) slot: Slot,
 }
 
+impl Ord for Spot {
+    fn cmp(&self, other: &Spot) -> Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+impl PartialOrd for Spot {
+    fn partial_cmp(&self, other: &Spot) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
 impl Spot {
+    /// One number, which is compared without a branch.
+    fn key(&self) -> i128 {
+        i128::from(self.number) << 32 | i128::from(self.slot.0)
+    }
+
     pub(crate) fn of_creation(created: u64, slot: Slot) -> Spot {
         Spot { number: created.cast_signed() ^ i64::MIN, slot }
     }
@@ -37,7 +55,7 @@ impl Spot {
 
 /// A group by its bounds: by the power of two above their distance, then by the lower one. So the
 /// bounds that can hold a number are one range of each distance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Seeker {
     level: u8,
     edge: i64,
@@ -49,7 +67,25 @@ const BELOW: u8 = 100;
 /// No upper bound.
 const ABOVE: u8 = 101;
 
+impl Ord for Seeker {
+    fn cmp(&self, other: &Seeker) -> Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+impl PartialOrd for Seeker {
+    fn partial_cmp(&self, other: &Seeker) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
 impl Seeker {
+    /// One number, as of a [`Spot`].
+    fn key(&self) -> i128 {
+        let edge = (self.edge ^ i64::MIN).cast_unsigned();
+        i128::from(self.level) << 96 | i128::from(edge) << 32 | i128::from(self.group.number())
+    }
+
     pub(crate) fn new(span: Option<Span>, group: GroupId) -> Seeker {
         let (level, edge) = match span {
             None => (ABOVE, i64::MIN),

@@ -112,8 +112,7 @@ impl Pool {
             so_far.others += 1;
             let is_inside =
                 me.counts.min() <= other.counts.min() && other.counts.max() <= me.counts.max();
-            let is_own =
-                other.shares_session(me) || (me.party().is_some() && me.party() == other.party());
+            let is_own = other.shares_session(me) || me.shares_party(other);
             let is_refused =
                 self.settings.rev_precision && !self.index.plan(other).accepts(me, terms);
             let by_clause = plan.excludes(other, terms);

@@ -57,8 +57,8 @@ pub(crate) struct Index {
     ids: Table,
     sessions: Table,
     parties: Table,
-    /// How many tickets have each max count.
-    lanes: BTreeMap<u32, u32>,
+    /// The tickets of each max count, by their creation: the cells of the first shape.
+    lanes: BTreeMap<u32, Sorted<Spot>>,
     shapes: Vec<Shape>,
     groups: Slab<Group>,
     /// All groups but those that their plan knows.
@@ -71,14 +71,6 @@ pub(crate) struct Index {
     /// Used again by each call.
     words: Vec<u32>,
     fixed: Vec<(Term, u64)>,
-}
-
-/// How far the enumeration of a cell has come.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Position(Option<Spot>);
-
-impl Position {
-    pub(crate) const START: Position = Position(None);
 }
 
 /// How far the enumeration of seekers has come.
@@ -166,10 +158,10 @@ impl Index {
 
     /// The creation of the oldest ticket.
     pub(crate) fn oldest(&self) -> Option<u64> {
-        let oldest = self.lanes.keys().filter_map(|lane| {
-            let oldest = self.shapes[0].line(*lane, 0, self.hash).next()?;
-            Some(self.waiting(oldest.slot).created)
-        });
+        let oldest = self
+            .lanes
+            .values()
+            .filter_map(|lane| Some(self.waiting(lane.from(|_| false).next()?.slot).created));
         oldest.min()
     }
 
@@ -192,10 +184,10 @@ impl Index {
         }
         self.ids.insert(hash_of(ticket.id.as_bytes(), self.hash), slot);
         let lane = ticket.counts.max();
-        *self.lanes.entry(lane).or_default() += 1;
         let slot = Slot(slot);
+        self.lanes.entry(lane).or_default().insert(Spot::of_creation(created, slot));
         let waiting = self.tickets.find(slot.0).expect(SLOT);
-        for shape in &mut self.shapes {
+        for shape in &mut self.shapes[1..] {
             if shape.build.is_none_or(|build| lane < build.lane) {
                 shape.put(waiting, slot, &self.terms, self.hash);
             }
@@ -220,11 +212,11 @@ impl Index {
         self.ids.remove(hash_of(waiting.id().as_bytes(), self.hash), slot.0);
         let lane = waiting.counts.max();
         let tickets = self.lanes.get_mut(&lane).expect("a stored ticket is in its lane");
-        *tickets -= 1;
-        if *tickets == 0 {
+        tickets.remove(&Spot::of_creation(waiting.created, slot));
+        if tickets.is_empty() {
             self.lanes.remove(&lane);
         }
-        for shape in &mut self.shapes {
+        for shape in &mut self.shapes[1..] {
             if shape.has(&waiting) {
                 shape.forget(&waiting, slot, &self.terms, self.hash);
             }
@@ -325,15 +317,14 @@ impl Index {
         };
         let mut spans = [None; SHAPES_MAX];
         spans.iter_mut().zip(&self.shapes).for_each(|(span, shape)| *span = shape.spanned);
-        let (all, rest) = self.shapes.split_at_mut(1);
-        let shape = &mut rest[position - 1];
+        let shape = &mut self.shapes[position];
         let mut build = shape.build.expect("it was looked for");
         let mut looked = 1;
-        if let Some((lane, _)) = self.lanes.range(build.lane.max(1)..).next() {
+        if let Some((lane, tickets)) = self.lanes.range(build.lane.max(1)..).next() {
             if *lane > build.lane {
                 build = Build { lane: *lane, created: 0, ..build };
             }
-            let mut line = all[0].line(build.lane, build.created, self.hash);
+            let mut line = tickets.from(Spot::is_up_to(build.created));
             for Spot { slot, .. } in line.by_ref().take(budget).copied() {
                 let waiting = self.tickets.find(slot.0).expect(SLOT);
                 shape.put(waiting, slot, &self.terms, self.hash);
@@ -363,32 +354,30 @@ impl Index {
     // Whom a plan could accept.
 
     /// Tickets of one lane that a plan could accept, in the order of creation if the plan is of a
-    /// shape without a span, from a position on. Gives the position to go on from.
+    /// shape without a span, from behind a spot on.
     pub(crate) fn candidates(
         &self,
         id: PlanId,
         lane: u32,
-        from: Position,
-        most: usize,
-        found: &mut Vec<Entry>,
-    ) -> Option<Position> {
+        after: Option<Spot>,
+    ) -> impl Iterator<Item = &Spot> {
         let held = self.plans.held(id);
         let shape = &self.shapes[usize::from(held.shape)];
-        let cell = shape.cells.find(cell_key(lane, held.values, self.hash))?;
-        let span = shape.spanned.and_then(|field| held.plan.span_of(field)).unwrap_or(Span::ALL);
-        let rest = cell.tickets.from(|spot| match from.0 {
-            Some(last) => *spot <= last,
-            None => spot.number < span.low,
-        });
-        let rest = rest.take_while(|spot| spot.number <= span.high);
-        for spot in rest.take(most) {
-            let created = self.waiting(spot.slot).created;
-            found.push(Entry { created, slot: spot.slot });
-            if found.len() == most {
-                return Some(Position(Some(*spot)));
+        let tickets = match held.shape {
+            0 => self.lanes.get(&lane),
+            _ => {
+                let cell = shape.cells.find(cell_key(lane, held.values, self.hash));
+                cell.map(|cell| &cell.tickets)
             }
-        }
-        None
+        };
+        let span = shape.spanned.and_then(|field| held.plan.span_of(field)).unwrap_or(Span::ALL);
+        let rest = tickets.map(|tickets| {
+            tickets.from(|spot| match after {
+                Some(after) => *spot <= after,
+                None => spot.number < span.low,
+            })
+        });
+        rest.into_iter().flatten().take_while(move |spot| spot.number <= span.high)
     }
 
     /// Whether candidates come in the order of their creation.

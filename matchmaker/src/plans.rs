@@ -49,13 +49,10 @@ impl Plans {
     pub(crate) fn hold(&mut self, query: &Query, terms: &mut Terms) -> (PlanId, bool) {
         let [first, second] = self.hashes.map(|hash| hash.hash_one(query.text()));
         let text = (first, second);
-        for number in self.by_text.all(first) {
-            if let Some(held) = self.plans.find_mut(number)
-                && held.text == text
-            {
-                held.tickets += 1;
-                return (PlanId(number), false);
-            }
+        let is_it = |number| self.plans.find(number).is_some_and(|held| held.text == text);
+        if let Some(number) = self.by_text.find(first, is_it) {
+            self.held_mut(PlanId(number)).tickets += 1;
+            return (PlanId(number), false);
         }
         let plan = Plan::compile(query, terms, &mut self.draft);
         let held = Held { text, plan, values: 0, tickets: 1, group: None, shape: 0 };

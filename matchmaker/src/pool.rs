@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use base::{Instant, PartyId, SessionId, TicketId, UnixTime, limits};
 
-use crate::arrival::Arrival;
+use crate::arrival::{Arrival, Spare};
 use crate::index::{Entry, Index, Slot};
 use crate::query::Query;
 use crate::search::{Aim, Search, Step};
@@ -57,11 +57,12 @@ pub struct Pool {
     /// An interval ended while a pass was under way: the next one follows it.
     pass_due: Option<Instant>,
     /// New tickets, in immediate mode, that were not tried yet.
-    arrivals: VecDeque<Arrival>,
+    arrivals: VecDeque<Entry>,
     /// Those that need more than a [`QUANTUM`]: the first [`TURNS`] take turns.
     long: VecDeque<Arrival>,
     /// Those whose cells are being built.
-    unbuilt: VecDeque<Arrival>,
+    unbuilt: VecDeque<Entry>,
+    spare: Spare,
     is_paused: bool,
     formed: VecDeque<Match>,
 }
@@ -94,6 +95,7 @@ impl Pool {
             arrivals: VecDeque::new(),
             long: VecDeque::new(),
             unbuilt: VecDeque::new(),
+            spare: Spare::default(),
             is_paused: false,
             formed: VecDeque::new(),
         }
@@ -147,9 +149,9 @@ impl Pool {
                     self.active.insert(entry.created, entry.slot);
                 }
                 if self.arrivals.len() > 2 * self.len() + 16 {
-                    self.arrivals.retain(|arrival| self.index.still(arrival.entry).is_some());
+                    self.arrivals.retain(|entry| self.index.still(*entry).is_some());
                 }
-                self.arrivals.push_back(Arrival::new(entry));
+                self.arrivals.push_back(entry);
             }
         }
         Ok(())
@@ -248,13 +250,18 @@ impl Pool {
 
     fn try_arrivals(&mut self, left: &mut usize, floor: usize) {
         while *left > floor
-            && let Some(mut arrival) = self.arrivals.pop_front()
+            && let Some(entry) = self.arrivals.pop_front()
         {
-            let waiting = self.index.still(arrival.entry);
+            let waiting = self.index.still(entry);
             if waiting.is_some_and(|waiting| !self.index.is_built(waiting.plan)) {
-                self.unbuilt.push_back(arrival);
+                self.unbuilt.push_back(entry);
                 *left -= 1;
-            } else if !self.go_on_with(&mut arrival, left) {
+                continue;
+            }
+            let mut arrival = Arrival::new(entry, &mut self.spare);
+            if self.go_on_with(&mut arrival, left) {
+                arrival.end(&mut self.spare);
+            } else {
                 if self.long.len() >= TURNS {
                     arrival.forget_search();
                 }
@@ -278,7 +285,8 @@ impl Pool {
         let quantum = QUANTUM.min(*left);
         let mut rest = quantum;
         let is_done = loop {
-            match arrival.step(&mut self.index, self.settings.rev_precision, &mut rest) {
+            let is_mutual = self.settings.rev_precision;
+            match arrival.step(&mut self.index, &mut self.spare, is_mutual, &mut rest) {
                 crate::arrival::Step::Going => break false,
                 crate::arrival::Step::Done => break true,
                 crate::arrival::Step::Found(members) => self.form(&members, &mut rest),

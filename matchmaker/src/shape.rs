@@ -19,7 +19,7 @@ pub(crate) struct Shape {
     pub(crate) spanned: Option<Term>,
     /// Plans that use it; without any, another shape takes its place when one is needed.
     pub(crate) plans: u32,
-    /// The tickets, and the groups whose query is of this shape. Where matches are mutual: the
+    /// The tickets (those of the first shape are in lanes), and the groups whose query is of this shape. Where matches are mutual: the
     /// groups whose ticket is in these cells, in cells of their own ([`pair_key`]).
     ///
     /// [`pair_key`]: crate::cell::pair_key
@@ -71,12 +71,6 @@ impl Shape {
             Some(field) => row.find(field)?.key()?,
         };
         Some((cell_key(waiting.counts.max(), hasher.finish(), hash), value))
-    }
-
-    /// The tickets of one max count, of the first shape, that were created after this.
-    pub(crate) fn line(&self, lane: u32, after: u64, hash: KeyHash) -> impl Iterator<Item = &Spot> {
-        let cell = self.cells.find(cell_key(lane, hash.build_hasher().finish(), hash));
-        cell.into_iter().flat_map(move |cell| cell.tickets.from(Spot::is_up_to(after)))
     }
 
     pub(crate) fn put(&mut self, waiting: &Waiting, slot: Slot, terms: &Terms, hash: KeyHash) {

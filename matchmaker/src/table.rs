@@ -31,6 +31,14 @@ impl Table {
         found.filter(move |value| value.hash == hash_kept).map(|value| value.number)
     }
 
+    /// The first of them for which this holds.
+    pub(crate) fn find(&self, hash: u64, mut is: impl FnMut(u32) -> bool) -> Option<u32> {
+        let hash_kept = kept(hash);
+        let found = self.0[part(hash)]
+            .find(spread(hash_kept), |value| value.hash == hash_kept && is(value.number));
+        found.map(|value| value.number)
+    }
+
     pub(crate) fn insert(&mut self, hash: u64, number: u32) {
         let value = Value { hash: kept(hash), number };
         let part = &mut self.0[part(hash)];
@@ -97,6 +105,8 @@ mod tests {
         table.remove(hash(5), 5);
         assert_eq!(found(&table, 5), [1005]);
         assert!(found(&table, 201).is_empty());
+        assert_eq!(table.find(hash(6), |number| number > 100), Some(1006));
+        assert_eq!(table.find(hash(5), |number| number < 100), None);
         assert_eq!(table.len(), 399);
     }
 }

@@ -54,13 +54,10 @@ impl Terms {
     /// The term of a text, which one holder more has from now on.
     pub(crate) fn hold(&mut self, text: &str) -> Term {
         let hash = self.hash.hash_one(text);
-        for number in self.by_text.all(hash) {
-            if let Some(known) = self.texts.find_mut(number)
-                && *known.text == *text
-            {
-                known.holders += 1;
-                return Term(number);
-            }
+        let is_it = |number| self.texts.find(number).is_some_and(|known| *known.text == *text);
+        if let Some(number) = self.by_text.find(hash, is_it) {
+            self.hold_again(Term(number));
+            return Term(number);
         }
         self.drawn += 1;
         let key = match text.parse::<f64>() {

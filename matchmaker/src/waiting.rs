@@ -85,6 +85,10 @@ impl Waiting {
         self.has_party().then(|| PartyId::from_bytes(id_of(words)))
     }
 
+    pub(crate) fn shares_party(&self, other: &Waiting) -> bool {
+        self.has_party() && self.party() == other.party()
+    }
+
     /// Players.
     pub(crate) fn size(&self) -> u32 {
         self.size

@@ -24,7 +24,8 @@ impl Index {
         assert_eq!(created.first().copied(), self.oldest());
         assert!(created.last().is_none_or(|last| *last <= self.newest));
 
-        let (mut sessions, mut parties, mut lanes) = (0, 0, BTreeMap::new());
+        let (mut sessions, mut parties) = (0, 0);
+        let mut lanes: BTreeMap<u32, BTreeSet<Spot>> = BTreeMap::new();
         for (entry, waiting) in &stored {
             assert_eq!(self.find(waiting.id()), Some(entry.slot));
             for session in waiting.sessions() {
@@ -35,11 +36,13 @@ impl Index {
                 parties += 1;
                 assert!(self.of_party(party).any(|slot| slot == entry.slot));
             }
-            *lanes.entry(waiting.counts.max()).or_default() += 1;
+            let spot = Spot::of_creation(entry.created, entry.slot);
+            lanes.entry(waiting.counts.max()).or_default().insert(spot);
         }
         assert_eq!(self.ids.len(), stored.len());
         assert_eq!((self.sessions.len(), self.parties.len()), (sessions, parties));
-        assert_eq!(self.lanes, lanes);
+        let held = self.lanes.iter().map(|(lane, line)| (*lane, line.iter().copied().collect()));
+        assert!(held.eq(lanes));
 
         assert!(self.shapes.len() <= SHAPES_MAX);
         for (position, shape) in self.shapes.iter().enumerate() {
@@ -64,7 +67,7 @@ impl Index {
                 lane < build.lane || (lane == build.lane && entry.created <= build.created)
             });
             let place = shape.cell_of(waiting, &self.terms, self.hash);
-            if let Some((key, number)) = place.filter(|_| is_there) {
+            if let Some((key, number)) = place.filter(|_| is_there && position > 0) {
                 cells.entry(key).or_default().insert(Spot { number, slot: entry.slot });
             }
         }
