@@ -169,7 +169,7 @@ impl Arrival {
         if group.counts.max() != new.counts.max()
             || (group.counts.min() > new.counts.min() && !is_mutual)
             || group.size + new.size() > group.counts.max()
-            || !index.plans.plan(group.plan).accepts(new, &index.terms)
+            || !self.is_accepted(index, id, new, is_mutual)
         {
             return;
         }
@@ -198,6 +198,15 @@ impl Arrival {
         if group.is_counted && group.could_fill() {
             self.triggered.push((id, born));
         }
+    }
+
+    /// Whether a group accepts the new ticket. Its own one was asked already.
+    fn is_accepted(&self, index: &Index, id: GroupId, new: &Waiting, is_mutual: bool) -> bool {
+        let group = index.group(id).expect("it was just there");
+        if new.group == Some(id) && !is_mutual {
+            return !group.is_selfless;
+        }
+        index.plans.plan(group.plan).accepts(new, &index.terms)
     }
 
     /// Its own group is tried first, where it is new or could fill a match.

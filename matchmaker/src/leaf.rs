@@ -226,6 +226,24 @@ impl Leaf {
         }
     }
 
+    /// Whether a ticket fits.
+    #[inline]
+    pub(crate) fn accepts(&self, waiting: &Waiting, patterns: &[Pattern], terms: &Terms) -> bool {
+        let Column::Property(field) = self.column else {
+            return self.closeness(waiting, patterns, terms).is_some();
+        };
+        let Some(datum) = waiting.row().find(field) else { return false };
+        match (self.check, datum) {
+            (Check::Text(wanted) | Check::Number { text: wanted, .. }, Datum::Text(text)) => {
+                wanted == text
+            }
+            (Check::Text(_), _) => false,
+            (Check::Number { key, .. }, datum) => datum.key() == Some(key),
+            (Check::Span(span), datum) => datum.key().is_some_and(|key| span.holds(key)),
+            (Check::Other(_), datum) => self.check.closeness_of(datum, patterns, terms).is_some(),
+        }
+    }
+
     /// How well a ticket fits, if it does.
     pub(crate) fn closeness(
         &self,
@@ -235,9 +253,12 @@ impl Leaf {
     ) -> Option<f64> {
         let of = |value| self.check.closeness(value, patterns, terms);
         match self.column {
-            Column::Property(field) => {
-                self.check.closeness_of(waiting.row().find(field)?, patterns, terms)
-            }
+            Column::Property(field) => match self.check {
+                Check::Other(_) => {
+                    self.check.closeness_of(waiting.row().find(field)?, patterns, terms)
+                }
+                _ => self.accepts(waiting, patterns, terms).then_some(1.0),
+            },
             Column::MinCount => of(Value::Number(f64::from(waiting.counts.min()))),
             Column::MaxCount => of(Value::Number(f64::from(waiting.counts.max()))),
             #[expect(clippy::cast_precision_loss, reason = "as it is indexed in Nakama")]
@@ -254,24 +275,16 @@ impl Leaf {
 }
 
 impl Check {
+    /// Of a property, as a pattern sees it.
     fn closeness_of(self, datum: Datum, patterns: &[Pattern], terms: &Terms) -> Option<f64> {
-        let accepts = match (self, datum) {
-            (Check::Text(wanted), Datum::Text(text)) => wanted == text,
-            (Check::Text(_), _) => false,
-            (Check::Number { text: wanted, .. }, Datum::Text(text)) => wanted == text,
-            (Check::Number { key, .. }, datum) => datum.key() == Some(key),
-            (Check::Span(span), datum) => datum.key().is_some_and(|key| span.holds(key)),
-            (Check::Other(pattern), datum) => {
-                let pattern = &patterns[pattern as usize];
-                return match datum {
-                    Datum::Text(text) => pattern.closeness(text, terms),
-                    Datum::Number(number) => pattern.look(Value::Number(number), terms),
-                    Datum::Date(_, nanos) => pattern.look(Value::Date(nanos), terms),
-                    Datum::Hidden(_) => None,
-                };
-            }
-        };
-        accepts.then_some(1.0)
+        let Check::Other(pattern) = self else { return None };
+        let pattern = &patterns[pattern as usize];
+        match datum {
+            Datum::Text(text) => pattern.closeness(text, terms),
+            Datum::Number(number) => pattern.look(Value::Number(number), terms),
+            Datum::Date(_, nanos) => pattern.look(Value::Date(nanos), terms),
+            Datum::Hidden(_) => None,
+        }
     }
 
     /// Of what is not a property.

@@ -138,16 +138,18 @@ impl Plan {
     /// The score of a ticket that matches, but for what all that match have in common.
     pub(crate) fn score(&self, waiting: &Waiting, terms: &Terms) -> Option<f64> {
         let patterns = self.patterns();
-        let closeness = |leaf: Leaf| leaf.closeness(waiting, patterns, terms);
         if self.is_nothing
-            || !self.musts().all(|leaf| closeness(leaf).is_some())
-            || self.nots().any(|leaf| closeness(leaf).is_some())
+            || !self.musts().all(|leaf| leaf.accepts(waiting, patterns, terms))
+            || self.nots().any(|leaf| leaf.accepts(waiting, patterns, terms))
         {
             return None;
         }
+        if self.is_flat() {
+            return Some(0.0);
+        }
         let (mut score, mut is_matched) = (0.0, false);
         for Scored { leaf, weight, is_must } in self.scored() {
-            match closeness(leaf) {
+            match leaf.closeness(waiting, patterns, terms) {
                 Some(closeness) => {
                     score += weight * closeness;
                     is_matched = true;

@@ -59,13 +59,14 @@ pub(crate) fn u64_of(low: u32, high: u32) -> u64 {
 impl Row<'_> {
     /// The value of a field, if it can be found.
     pub(crate) fn find(self, field: Term) -> Option<Datum> {
-        let mut words = self.0;
-        while let [first, rest @ ..] = words {
+        let words = self.0;
+        let mut at = 0;
+        while let Some(first) = words.get(at) {
             let kind = first >> KIND_AT;
             if first ^ (kind << KIND_AT) == field.0 && kind != HIDDEN {
-                return datum(kind, rest);
+                return datum(kind, &words[at + 1..]);
             }
-            words = &rest[length(kind)..];
+            at += 1 + length(kind);
         }
         None
     }
@@ -84,11 +85,8 @@ impl Row<'_> {
 
 /// Of what follows the first word.
 fn length(kind: u32) -> usize {
-    match kind {
-        NUMBER => 2,
-        DATE => 3,
-        _ => 1,
-    }
+    const LENGTHS: [usize; 4] = [2, 1, 3, 1];
+    LENGTHS[kind as usize % LENGTHS.len()]
 }
 
 fn datum(kind: u32, rest: &[u32]) -> Option<Datum> {

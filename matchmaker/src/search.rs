@@ -105,7 +105,8 @@ pub(crate) struct Search {
     /// Where all hits are gathered before they are examined, these.
     hits: BinaryHeap<Hit>,
     stage: Stage,
-    /// Players of all tickets that the query accepts and the match has room for, whoever they are.
+    /// Players of all tickets that the query accepts and the match has room for, whoever they are;
+    /// of no meaning in a pass.
     accepted: u64,
     /// Whether a hit was left out for what it is to the searcher: of its session or party.
     has_conflict: bool,
@@ -291,12 +292,14 @@ impl Search {
         if hit.counts.min() < searcher.counts.min() {
             return None;
         }
-        let score = plan.score(hit, &index.terms)?;
-        if self.aim == Aim::Full && !self.is_accepted_by(index, searcher, hit) {
+        if entry == self.searcher {
+            let group = searcher.group.and_then(|id| index.group(id));
+            let accepts_itself = group.is_none_or(|group| !group.is_selfless);
+            self.accepted += if accepts_itself { u64::from(hit.size()) } else { 0 };
             return None;
         }
-        if entry == self.searcher {
-            self.accepted += u64::from(hit.size());
+        let score = plan.score(hit, &index.terms)?;
+        if self.aim == Aim::Full && !self.is_accepted_by(index, searcher, hit) {
             return None;
         }
         if hit.size() + searcher.size() <= searcher.counts.max() {
