@@ -1,6 +1,5 @@
 //! The tickets of one cell, and the groups whose matches are there.
 
-use std::cmp::Ordering;
 use std::hash::{BuildHasher, Hasher};
 
 use base::collections::{IdMap, KeyHash};
@@ -13,79 +12,54 @@ use crate::sorted::Sorted;
 /// Invariant: one of the two is not empty.
 #[derive(Debug, Default)]
 pub(crate) struct Cell {
-    pub(crate) tickets: Sorted<Spot>,
-    pub(crate) seekers: Sorted<Seeker>,
+    /// [`Spot`]s.
+    pub(crate) tickets: Sorted,
+    /// [`Seeker`]s.
+    pub(crate) seekers: Sorted,
 }
 
-/// Where a ticket is in its cell: by its number, or by its creation if the shape has no span.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Spot {
-    pub(crate) number: i64,
-    pub(crate) slot: Slot,
-}
-
-impl Ord for Spot {
-    fn cmp(&self, other: &Spot) -> Ordering {
-        self.key().cmp(&other.key())
-    }
-}
-
-impl PartialOrd for Spot {
-    fn partial_cmp(&self, other: &Spot) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
+/// Where a ticket is in its cell: by its number, or by its creation if the shape has no span; then
+/// by its slot. In one number, which is compared without a branch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Spot(pub(crate) i128);
 
 impl Spot {
-    /// One number, which is compared without a branch.
-    fn key(&self) -> i128 {
-        i128::from(self.number) << 32 | i128::from(self.slot.0)
+    pub(crate) fn new(number: i64, slot: Slot) -> Spot {
+        Spot(i128::from(number) << 32 | i128::from(slot.0))
     }
 
     pub(crate) fn of_creation(created: u64, slot: Slot) -> Spot {
-        Spot { number: created.cast_signed() ^ i64::MIN, slot }
+        Spot(i128::from(created) << 32 | i128::from(slot.0))
     }
 
-    /// Where those begin that were created later.
-    pub(crate) fn is_up_to(created: u64) -> impl Fn(&Spot) -> bool {
-        let number = created.cast_signed() ^ i64::MIN;
-        move |spot| spot.number <= number
+    #[expect(clippy::cast_possible_truncation, reason = "the lower part")]
+    #[expect(clippy::cast_sign_loss, reason = "the lower part")]
+    pub(crate) fn slot(self) -> Slot {
+        Slot(self.0 as u32)
+    }
+
+    /// Before all those of this number, or creation.
+    pub(crate) fn first_of(number: impl Into<i128>) -> Spot {
+        Spot(number.into() << 32)
+    }
+
+    pub(crate) fn next(self) -> Spot {
+        Spot(self.0 + 1)
     }
 }
 
 /// A group by its bounds: by the power of two above their distance, then by the lower one. So the
-/// bounds that can hold a number are one range of each distance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Seeker {
-    level: u8,
-    edge: i64,
-    group: GroupId,
-}
+/// bounds that can hold a number are one range of each distance. In one number, as a [`Spot`]: the
+/// level, the edge, the group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Seeker(pub(crate) i128);
 
 /// Only an upper bound, kept by it.
 const BELOW: u8 = 100;
 /// No upper bound.
 const ABOVE: u8 = 101;
 
-impl Ord for Seeker {
-    fn cmp(&self, other: &Seeker) -> Ordering {
-        self.key().cmp(&other.key())
-    }
-}
-
-impl PartialOrd for Seeker {
-    fn partial_cmp(&self, other: &Seeker) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
 impl Seeker {
-    /// One number, as of a [`Spot`].
-    fn key(&self) -> i128 {
-        let edge = (self.edge ^ i64::MIN).cast_unsigned();
-        i128::from(self.level) << 96 | i128::from(edge) << 32 | i128::from(self.group.number())
-    }
-
     pub(crate) fn new(span: Option<Span>, group: GroupId) -> Seeker {
         let (level, edge) = match span {
             None => (ABOVE, i64::MIN),
@@ -97,7 +71,22 @@ impl Seeker {
                 (u8::try_from(level).expect("at most 64"), span.low)
             }
         };
-        Seeker { level, edge, group }
+        Seeker::of(level, edge, group.number())
+    }
+
+    fn of(level: u8, edge: i64, group: u32) -> Seeker {
+        let edge = (edge ^ i64::MIN).cast_unsigned();
+        Seeker(i128::from(level) << 96 | i128::from(edge) << 32 | i128::from(group))
+    }
+
+    fn level(self) -> u8 {
+        u8::try_from(self.0 >> 96).expect("it was made of one")
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the lower part")]
+    #[expect(clippy::cast_sign_loss, reason = "the lower part")]
+    fn group(self) -> GroupId {
+        GroupId::of_number(self.0 as u32)
     }
 }
 
@@ -114,25 +103,24 @@ impl Cell {
         mut after: Option<Seeker>,
         mut goes_on: impl FnMut(GroupId) -> bool,
     ) -> Option<Seeker> {
-        let mut level = after.map_or(0, |after| after.level);
+        let mut level = after.map_or(0, Seeker::level);
         loop {
-            let first = self.seekers.from(|seeker| seeker.level < level).next()?;
-            level = first.level;
+            let first = self.seekers.from(Seeker::of(level, i64::MIN, 0).0).next()?;
+            level = Seeker(first).level();
             let (from, to) = match level {
                 BELOW => (value, i64::MAX),
                 ABOVE => (i64::MIN, value),
                 0..64 => (value.saturating_sub_unsigned(1 << level), value),
                 _ => (i64::MIN, value),
             };
-            let behind = after.take().filter(|after| after.level == level);
-            let rest = self.seekers.from(|seeker| match behind {
-                Some(behind) => *seeker <= behind,
-                None => (seeker.level, seeker.edge) < (level, from),
-            });
-            let rest = rest.take_while(|seeker| (seeker.level, seeker.edge) <= (level, to));
-            for seeker in rest {
-                if !goes_on(seeker.group) {
-                    return Some(*seeker);
+            let from = match after.take().filter(|after| after.level() == level) {
+                Some(after) => after.0 + 1,
+                None => Seeker::of(level, from, 0).0,
+            };
+            let to = Seeker::of(level, to, u32::MAX).0;
+            for seeker in self.seekers.from(from).take_while(|seeker| *seeker <= to) {
+                if !goes_on(Seeker(seeker).group()) {
+                    return Some(Seeker(seeker));
                 }
             }
             level += 1;

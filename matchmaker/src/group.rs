@@ -4,7 +4,6 @@ use std::num::NonZeroU32;
 
 use base::collections::KeyHash;
 
-use crate::cell::Spot;
 use crate::plans::PlanId;
 use crate::sorted::Sorted;
 use crate::table::hash_of_number;
@@ -33,8 +32,10 @@ pub(crate) struct Group {
     pub(crate) plan: PlanId,
     pub(crate) counts: Counts,
     pub(crate) size: u32,
-    /// By their creation.
-    pub(crate) tickets: Sorted<Spot>,
+    /// [`Spot`]s, by their creation.
+    ///
+    /// [`Spot`]: crate::cell::Spot
+    pub(crate) tickets: Sorted,
     /// No fewer than the players that its query accepts, of the tickets with its max count and no
     /// smaller min count.
     pub(crate) fill: u64,

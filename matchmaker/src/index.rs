@@ -58,7 +58,7 @@ pub(crate) struct Index {
     sessions: Table,
     parties: Table,
     /// The tickets of each max count, by their creation: the cells of the first shape.
-    lanes: BTreeMap<u32, Sorted<Spot>>,
+    lanes: BTreeMap<u32, Sorted>,
     shapes: Vec<Shape>,
     groups: Slab<Group>,
     /// All groups but those that their plan knows.
@@ -158,10 +158,10 @@ impl Index {
 
     /// The creation of the oldest ticket.
     pub(crate) fn oldest(&self) -> Option<u64> {
-        let oldest = self
-            .lanes
-            .values()
-            .filter_map(|lane| Some(self.waiting(lane.from(|_| false).next()?.slot).created));
+        let oldest = self.lanes.values().filter_map(|lane| {
+            let oldest = Spot(lane.from(i128::MIN).next()?);
+            Some(self.waiting(oldest.slot()).created)
+        });
         oldest.min()
     }
 
@@ -185,7 +185,7 @@ impl Index {
         self.ids.insert(hash_of(ticket.id.as_bytes(), self.hash), slot);
         let lane = ticket.counts.max();
         let slot = Slot(slot);
-        self.lanes.entry(lane).or_default().insert(Spot::of_creation(created, slot));
+        self.lanes.entry(lane).or_default().insert(Spot::of_creation(created, slot).0);
         let waiting = self.tickets.find(slot.0).expect(SLOT);
         for shape in &mut self.shapes[1..] {
             if shape.build.is_none_or(|build| lane < build.lane) {
@@ -212,7 +212,7 @@ impl Index {
         self.ids.remove(hash_of(waiting.id().as_bytes(), self.hash), slot.0);
         let lane = waiting.counts.max();
         let tickets = self.lanes.get_mut(&lane).expect("a stored ticket is in its lane");
-        tickets.remove(&Spot::of_creation(waiting.created, slot));
+        tickets.remove(Spot::of_creation(waiting.created, slot).0);
         if tickets.is_empty() {
             self.lanes.remove(&lane);
         }
@@ -223,7 +223,7 @@ impl Index {
         }
         if let Some(id) = waiting.group {
             let group = self.groups.find_mut(id.number()).expect(GROUP);
-            group.tickets.remove(&Spot::of_creation(waiting.created, slot));
+            group.tickets.remove(Spot::of_creation(waiting.created, slot).0);
             if group.tickets.is_empty() {
                 self.drop_group(id, &waiting);
             }
@@ -324,8 +324,8 @@ impl Index {
             if *lane > build.lane {
                 build = Build { lane: *lane, created: 0, ..build };
             }
-            let mut line = tickets.from(Spot::is_up_to(build.created));
-            for Spot { slot, .. } in line.by_ref().take(budget).copied() {
+            let mut line = tickets.from(Spot::first_of(build.created + 1).0);
+            for slot in line.by_ref().take(budget).map(|spot| Spot(spot).slot()) {
                 let waiting = self.tickets.find(slot.0).expect(SLOT);
                 shape.put(waiting, slot, &self.terms, self.hash);
                 let group = waiting.group.filter(|_| self.is_mutual);
@@ -336,7 +336,7 @@ impl Index {
                     let seeker = Seeker::new(span.and_then(|f| held.plan.span_of(f)), group);
                     let matches = cell_key(waiting.counts.max(), held.values, self.hash);
                     let pair = pair_key(held.shape.into(), matches, cell, self.hash);
-                    shape.cells.cell(pair).seekers.insert(seeker);
+                    shape.cells.cell(pair).seekers.insert(seeker.0);
                 }
                 build.created = waiting.created;
                 looked += 1;
@@ -360,7 +360,7 @@ impl Index {
         id: PlanId,
         lane: u32,
         after: Option<Spot>,
-    ) -> impl Iterator<Item = &Spot> {
+    ) -> impl Iterator<Item = Spot> {
         let held = self.plans.held(id);
         let shape = &self.shapes[usize::from(held.shape)];
         let tickets = match held.shape {
@@ -370,14 +370,12 @@ impl Index {
                 cell.map(|cell| &cell.tickets)
             }
         };
+        let is_line = shape.spanned.is_none();
         let span = shape.spanned.and_then(|field| held.plan.span_of(field)).unwrap_or(Span::ALL);
-        let rest = tickets.map(|tickets| {
-            tickets.from(|spot| match after {
-                Some(after) => *spot <= after,
-                None => spot.number < span.low,
-            })
-        });
-        rest.into_iter().flatten().take_while(move |spot| spot.number <= span.high)
+        let from = after.map_or(Spot::first_of(span.low), Spot::next);
+        let to = Spot::new(span.high, Slot(u32::MAX));
+        let rest = tickets.into_iter().flat_map(move |tickets| tickets.from(from.0));
+        rest.map(Spot).take_while(move |spot| is_line || *spot <= to)
     }
 
     /// Whether candidates come in the order of their creation.
@@ -415,7 +413,7 @@ impl Index {
             None => self.begin_group(new, entry.slot),
         };
         let group = self.groups.find_mut(id.number()).expect(GROUP);
-        group.tickets.insert(Spot::of_creation(entry.created, entry.slot));
+        group.tickets.insert(Spot::of_creation(entry.created, entry.slot).0);
         self.waiting_mut(entry.slot).group = Some(id);
         id
     }
@@ -433,8 +431,8 @@ impl Index {
 
     /// The oldest ticket of a group that was created later than this.
     pub(crate) fn next_of(&self, group: &Group, after: u64) -> Option<Entry> {
-        let spot = group.tickets.from(Spot::is_up_to(after)).next()?;
-        Some(Entry { created: self.waiting(spot.slot).created, slot: spot.slot })
+        let slot = Spot(group.tickets.from(Spot::first_of(after + 1).0).next()?).slot();
+        Some(Entry { created: self.waiting(slot).created, slot })
     }
 
     fn begin_group(&mut self, new: Group, slot: Slot) -> GroupId {
@@ -445,7 +443,7 @@ impl Index {
         let (plans, shapes) = (&self.plans, &mut self.shapes);
         let to = Seeking { plans, terms: &self.terms, hash: self.hash, is_mutual: self.is_mutual };
         to.each(id, waiting, shapes, |cells, cell, seeker| {
-            cells.cell(cell).seekers.insert(seeker);
+            cells.cell(cell).seekers.insert(seeker.0);
         });
         if !self.is_mutual {
             let held = self.plans.held_mut(plan);
@@ -472,7 +470,7 @@ impl Index {
         let (plans, shapes) = (&self.plans, &mut self.shapes);
         let to = Seeking { plans, terms: &self.terms, hash: self.hash, is_mutual: self.is_mutual };
         to.each(id, last, shapes, |cells, cell, seeker| {
-            cells.take(cell, |cell| cell.seekers.remove(&seeker));
+            cells.take(cell, |cell| cell.seekers.remove(seeker.0));
         });
     }
 

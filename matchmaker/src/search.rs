@@ -85,9 +85,9 @@ impl Source {
     fn fill(&mut self, index: &Index, searcher: &Waiting) {
         let rest = index.candidates(searcher.plan, self.lane, self.after);
         for spot in rest.take(CHUNK) {
-            let created = index.waiting(spot.slot).created;
-            self.chunk.push_back(Entry { created, slot: spot.slot });
-            self.after = Some(*spot);
+            let created = index.waiting(spot.slot()).created;
+            self.chunk.push_back(Entry { created, slot: spot.slot() });
+            self.after = Some(spot);
         }
         self.is_over = self.chunk.len() < CHUNK;
     }
@@ -238,14 +238,14 @@ impl Search {
                     self.sources.pop();
                     break;
                 };
-                let waiting = index.waiting(spot.slot);
-                let entry = Entry { created: waiting.created, slot: spot.slot };
+                let waiting = index.waiting(spot.slot());
+                let entry = Entry { created: waiting.created, slot: spot.slot() };
                 let hit = self.look(index, searcher, entry, waiting, budget);
                 self.hits.extend(hit);
                 *budget = budget.saturating_sub(index.terms.take_looked());
                 if *budget == 0 {
                     if let Some(source) = self.sources.last_mut() {
-                        source.after = Some(*spot);
+                        source.after = Some(spot);
                     }
                     return false;
                 }

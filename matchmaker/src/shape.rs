@@ -50,7 +50,7 @@ impl Shape {
         self.fixed.iter().copied().chain(self.spanned)
     }
 
-    /// The cell of a ticket, and its number there, if it has all that the shape asks for.
+    /// The cell of a ticket, if it has all that the shape asks for; and the number of the span.
     pub(crate) fn cell_of(
         &self,
         waiting: &Waiting,
@@ -66,22 +66,32 @@ impl Shape {
             };
             hasher.write_u64(key);
         }
-        let value = match self.spanned {
-            None => Spot::of_creation(waiting.created, Slot(0)).number,
+        let number = match self.spanned {
+            None => i64::MIN,
             Some(field) => row.find(field)?.key()?,
         };
-        Some((cell_key(waiting.counts.max(), hasher.finish(), hash), value))
+        Some((cell_key(waiting.counts.max(), hasher.finish(), hash), number))
+    }
+
+    /// Where a ticket is in its cell.
+    pub(crate) fn spot(&self, waiting: &Waiting, number: i64, slot: Slot) -> Spot {
+        match self.spanned {
+            None => Spot::of_creation(waiting.created, slot),
+            Some(_) => Spot::new(number, slot),
+        }
     }
 
     pub(crate) fn put(&mut self, waiting: &Waiting, slot: Slot, terms: &Terms, hash: KeyHash) {
         if let Some((key, number)) = self.cell_of(waiting, terms, hash) {
-            self.cells.cell(key).tickets.insert(Spot { number, slot });
+            let spot = self.spot(waiting, number, slot);
+            self.cells.cell(key).tickets.insert(spot.0);
         }
     }
 
     pub(crate) fn forget(&mut self, waiting: &Waiting, slot: Slot, terms: &Terms, hash: KeyHash) {
         if let Some((key, number)) = self.cell_of(waiting, terms, hash) {
-            self.cells.take(key, |cell| cell.tickets.remove(&Spot { number, slot }));
+            let spot = self.spot(waiting, number, slot);
+            self.cells.take(key, |cell| cell.tickets.remove(spot.0));
         }
     }
 }

@@ -1,22 +1,22 @@
-//! Values in order, in chunks: a call moves a chunk, however many values there are.
+//! Numbers in order, in chunks: a call moves a chunk, however many there are.
 
 /// No value is there twice.
 #[derive(Debug)]
-pub(crate) struct Sorted<T>(Chunks<T>);
+pub(crate) struct Sorted(Chunks);
 
 #[derive(Debug)]
-enum Chunks<T> {
+enum Chunks {
     /// Few values, as most have.
-    One(Vec<T>),
-    Many(Box<Many<T>>),
+    One(Vec<i128>),
+    Many(Box<Many>),
 }
 
 /// Invariants: no chunk is empty; the values of a chunk are at least its first, and below the first
 /// of the next chunk.
 #[derive(Debug)]
-struct Many<T> {
-    firsts: Vec<T>,
-    chunks: Vec<Vec<T>>,
+struct Many {
+    firsts: Vec<i128>,
+    chunks: Vec<Vec<i128>>,
 }
 
 /// Values of a chunk.
@@ -25,39 +25,37 @@ const CHUNK_MAX: usize = 64;
 const CHUNK_MIN: usize = CHUNK_MAX / 4;
 const MERGED_MAX: usize = CHUNK_MAX * 3 / 4;
 
-impl<T> Default for Sorted<T> {
-    fn default() -> Sorted<T> {
+impl Default for Sorted {
+    fn default() -> Sorted {
         Sorted(Chunks::One(Vec::new()))
     }
 }
 
-impl<T: Copy + Ord> Sorted<T> {
+impl Sorted {
     pub(crate) fn is_empty(&self) -> bool {
         matches!(&self.0, Chunks::One(values) if values.is_empty())
     }
 
-    /// The values in order, from the first one on that is not `before`; these are all in front.
-    pub(crate) fn from(&self, before: impl Fn(&T) -> bool) -> Values<'_, T> {
-        match &self.0 {
-            Chunks::One(values) => {
-                let at = values.partition_point(before);
-                Values { values: values[at..].iter(), chunks: [].iter() }
-            }
+    /// The values from this one on, in order.
+    pub(crate) fn from(&self, from: i128) -> Values<'_> {
+        let is_before = |value: &i128| *value < from;
+        let (values, rest) = match &self.0 {
+            Chunks::One(values) => (values, [].iter()),
             Chunks::Many(many) => {
-                let chunk = many.firsts.partition_point(&before).saturating_sub(1);
-                let (values, rest) = (&many.chunks[chunk], &many.chunks[chunk + 1..]);
-                let at = values.partition_point(before);
-                Values { values: values[at..].iter(), chunks: rest.iter() }
+                let chunk = many.firsts.partition_point(is_before).saturating_sub(1);
+                (&many.chunks[chunk], many.chunks[chunk + 1..].iter())
             }
-        }
+        };
+        let at = values.partition_point(is_before);
+        Values { values: values[at..].iter(), chunks: rest }
     }
 
     #[cfg(test)]
-    pub(crate) fn iter(&self) -> Values<'_, T> {
-        self.from(|_| false)
+    pub(crate) fn iter(&self) -> Values<'_> {
+        self.from(i128::MIN)
     }
 
-    pub(crate) fn insert(&mut self, value: T) {
+    pub(crate) fn insert(&mut self, value: i128) {
         match &mut self.0 {
             Chunks::One(values) if values.len() < CHUNK_MAX => insert(values, value),
             Chunks::One(values) => {
@@ -71,7 +69,7 @@ impl<T: Copy + Ord> Sorted<T> {
     }
 
     /// Says whether it was there.
-    pub(crate) fn remove(&mut self, value: &T) -> bool {
+    pub(crate) fn remove(&mut self, value: i128) -> bool {
         match &mut self.0 {
             Chunks::One(values) => remove(values, value),
             Chunks::Many(many) => {
@@ -85,13 +83,13 @@ impl<T: Copy + Ord> Sorted<T> {
     }
 }
 
-impl<T: Copy + Ord> Many<T> {
-    fn chunk_of(&self, value: &T) -> usize {
-        self.firsts.partition_point(|first| first <= value).saturating_sub(1)
+impl Many {
+    fn chunk_of(&self, value: i128) -> usize {
+        self.firsts.partition_point(|first| *first <= value).saturating_sub(1)
     }
 
-    fn insert(&mut self, value: T) {
-        let mut at = self.chunk_of(&value);
+    fn insert(&mut self, value: i128) {
+        let mut at = self.chunk_of(value);
         let is_last = at + 1 == self.chunks.len();
         let values = &mut self.chunks[at];
         if values.len() == CHUNK_MAX {
@@ -110,7 +108,7 @@ impl<T: Copy + Ord> Many<T> {
         insert(&mut self.chunks[at], value);
     }
 
-    fn remove(&mut self, value: &T) -> bool {
+    fn remove(&mut self, value: i128) -> bool {
         let at = self.chunk_of(value);
         let is_removed = remove(&mut self.chunks[at], value);
         let count = self.chunks[at].len();
@@ -133,7 +131,7 @@ impl<T: Copy + Ord> Many<T> {
     }
 }
 
-fn insert<T: Copy + Ord>(values: &mut Vec<T>, value: T) {
+fn insert(values: &mut Vec<i128>, value: i128) {
     let count = values.len();
     if count == values.capacity() {
         // Little is left over, and most have one value or a few.
@@ -146,8 +144,8 @@ fn insert<T: Copy + Ord>(values: &mut Vec<T>, value: T) {
     values.insert(at, value);
 }
 
-fn remove<T: Copy + Ord>(values: &mut Vec<T>, value: &T) -> bool {
-    let Ok(at) = values.binary_search(value) else { return false };
+fn remove(values: &mut Vec<i128>, value: i128) -> bool {
+    let Ok(at) = values.binary_search(&value) else { return false };
     values.remove(at);
     let count = values.len();
     if values.capacity() > 8 + count + count / 2 {
@@ -158,18 +156,18 @@ fn remove<T: Copy + Ord>(values: &mut Vec<T>, value: &T) -> bool {
 
 /// Values in order.
 #[derive(Clone, Debug)]
-pub(crate) struct Values<'a, T> {
-    values: std::slice::Iter<'a, T>,
-    chunks: std::slice::Iter<'a, Vec<T>>,
+pub(crate) struct Values<'a> {
+    values: std::slice::Iter<'a, i128>,
+    chunks: std::slice::Iter<'a, Vec<i128>>,
 }
 
-impl<'a, T> Iterator for Values<'a, T> {
-    type Item = &'a T;
+impl Iterator for Values<'_> {
+    type Item = i128;
 
-    fn next(&mut self) -> Option<&'a T> {
+    fn next(&mut self) -> Option<i128> {
         loop {
             if let Some(value) = self.values.next() {
-                return Some(value);
+                return Some(*value);
             }
             self.values = self.chunks.next()?.iter();
         }
@@ -184,7 +182,7 @@ mod tests {
 
     use super::*;
 
-    fn check(sorted: &Sorted<u32>) {
+    fn check(sorted: &Sorted) {
         let Chunks::Many(many) = &sorted.0 else { return };
         assert!(many.chunks.len() > 1 && many.firsts.len() == many.chunks.len());
         for (at, values) in many.chunks.iter().enumerate() {
@@ -197,7 +195,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_a_set(calls in prop::collection::vec((0..100_u32, 0..500_u32), 0..2000)) {
+        fn it_is_a_set(calls in prop::collection::vec((0..100_u32, 0..500_i128), 0..2000)) {
             let (mut sorted, mut set) = (Sorted::default(), BTreeSet::new());
             let mut share = 30;
             for (at, (dice, value)) in calls.iter().enumerate() {
@@ -207,26 +205,26 @@ mod tests {
                         sorted.insert(*value);
                     }
                 } else {
-                    prop_assert_eq!(sorted.remove(value), set.remove(value));
+                    prop_assert_eq!(sorted.remove(*value), set.remove(value));
                 }
                 check(&sorted);
                 prop_assert_eq!(sorted.is_empty(), set.is_empty());
             }
-            prop_assert!(sorted.iter().eq(set.iter()));
+            prop_assert!(sorted.iter().eq(set.iter().copied()));
             for from in (0..500).step_by(20) {
-                prop_assert!(sorted.from(|value| *value < from).eq(set.range(from..)));
+                prop_assert!(sorted.from(from).eq(set.range(from..).copied()));
             }
         }
 
         #[test]
-        fn who_comes_last_and_leaves_first_is_kept_in_few_chunks(gone in 0..3000_u32) {
+        fn who_comes_last_and_leaves_first_is_kept_in_few_chunks(gone in 0..3000_i128) {
             let mut sorted = Sorted::default();
             (0..3000).for_each(|value| sorted.insert(value));
-            (0..gone).for_each(|value| assert!(sorted.remove(&value)));
+            (0..gone).for_each(|value| assert!(sorted.remove(value)));
             check(&sorted);
-            prop_assert!(sorted.iter().copied().eq(gone..3000));
+            prop_assert!(sorted.iter().eq(gone..3000));
             if let Chunks::Many(many) = &sorted.0 {
-                let chunks = u32::try_from(many.chunks.len()).expect("few");
+                let chunks = i128::try_from(many.chunks.len()).expect("few");
                 prop_assert!(chunks <= (3000 - gone) / 64 + 2);
             }
         }

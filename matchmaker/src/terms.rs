@@ -17,6 +17,9 @@ pub(crate) struct Term(pub(crate) u32);
 pub(crate) struct Terms {
     by_text: Table,
     texts: Slab<Text>,
+    /// Terms that were held lately, each at a place that is drawn of its text quickly: names of
+    /// fields come again and again.
+    lately: Box<[Term; LATELY]>,
     hash: KeyHash,
     drawn: u64,
     /// See [`Terms::take_looked`].
@@ -34,6 +37,19 @@ struct Text {
     holders: u32,
 }
 
+const LATELY: usize = 1024;
+
+/// A place for a text among the terms held lately.
+fn place(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let tail = match bytes.last_chunk::<8>() {
+        Some(tail) => u64::from_le_bytes(*tail),
+        None => bytes.iter().fold(0, |tail, byte| tail << 8 | u64::from(*byte)),
+    };
+    let mixed = (tail ^ bytes.len() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    (mixed >> (u64::BITS - LATELY.ilog2())) as usize
+}
+
 const HELD: &str = "a term is held while it is used";
 
 impl Terms {
@@ -44,6 +60,7 @@ impl Terms {
         Terms {
             by_text: Table::default(),
             texts: Slab::default(),
+            lately: Box::new([Term(0); LATELY]),
             hash: KeyHash { seed },
             drawn: 0,
             looked: Cell::new(0),
@@ -53,6 +70,19 @@ impl Terms {
 
     /// The term of a text, which one holder more has from now on.
     pub(crate) fn hold(&mut self, text: &str) -> Term {
+        let place = place(text);
+        if let Some(known) = self.texts.find_mut(self.lately[place].0)
+            && *known.text == *text
+        {
+            known.holders += 1;
+            return self.lately[place];
+        }
+        let term = self.hold_any(text);
+        self.lately[place] = term;
+        term
+    }
+
+    fn hold_any(&mut self, text: &str) -> Term {
         let hash = self.hash.hash_one(text);
         let is_it = |number| self.texts.find(number).is_some_and(|known| *known.text == *text);
         if let Some(number) = self.by_text.find(hash, is_it) {

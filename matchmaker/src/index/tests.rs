@@ -25,7 +25,7 @@ impl Index {
         assert!(created.last().is_none_or(|last| *last <= self.newest));
 
         let (mut sessions, mut parties) = (0, 0);
-        let mut lanes: BTreeMap<u32, BTreeSet<Spot>> = BTreeMap::new();
+        let mut lanes: BTreeMap<u32, BTreeSet<i128>> = BTreeMap::new();
         for (entry, waiting) in &stored {
             assert_eq!(self.find(waiting.id()), Some(entry.slot));
             for session in waiting.sessions() {
@@ -36,12 +36,12 @@ impl Index {
                 parties += 1;
                 assert!(self.of_party(party).any(|slot| slot == entry.slot));
             }
-            let spot = Spot::of_creation(entry.created, entry.slot);
+            let spot = Spot::of_creation(entry.created, entry.slot).0;
             lanes.entry(waiting.counts.max()).or_default().insert(spot);
         }
         assert_eq!(self.ids.len(), stored.len());
         assert_eq!((self.sessions.len(), self.parties.len()), (sessions, parties));
-        let held = self.lanes.iter().map(|(lane, line)| (*lane, line.iter().copied().collect()));
+        let held = self.lanes.iter().map(|(lane, line)| (*lane, line.iter().collect()));
         assert!(held.eq(lanes));
 
         assert!(self.shapes.len() <= SHAPES_MAX);
@@ -60,7 +60,7 @@ impl Index {
         let shape_of = |plan: &&PlanId| usize::from(self.plans.held(**plan).shape);
         let plans = plans.iter().filter(|plan| shape_of(plan) == position).count();
         assert_eq!(shape.plans as usize, plans + usize::from(position == 0));
-        let mut cells: BTreeMap<u64, BTreeSet<Spot>> = BTreeMap::new();
+        let mut cells: BTreeMap<u64, BTreeSet<i128>> = BTreeMap::new();
         for (entry, waiting) in stored {
             let lane = waiting.counts.max();
             let is_there = shape.build.is_none_or(|build| {
@@ -68,12 +68,12 @@ impl Index {
             });
             let place = shape.cell_of(waiting, &self.terms, self.hash);
             if let Some((key, number)) = place.filter(|_| is_there && position > 0) {
-                cells.entry(key).or_default().insert(Spot { number, slot: entry.slot });
+                cells.entry(key).or_default().insert(shape.spot(waiting, number, entry.slot).0);
             }
         }
         for (key, cell) in shape.cells.iter() {
             assert!(!cell.is_empty());
-            let held: BTreeSet<Spot> = cell.tickets.iter().copied().collect();
+            let held: BTreeSet<i128> = cell.tickets.iter().collect();
             assert_eq!(held, cells.remove(key).unwrap_or_default());
         }
         assert!(cells.is_empty());
@@ -87,8 +87,9 @@ impl Index {
             assert!(!group.tickets.is_empty());
             joined += group.tickets.iter().count();
             for spot in group.tickets.iter() {
-                let waiting = self.waiting(spot.slot);
-                assert_eq!(*spot, Spot::of_creation(waiting.created, spot.slot));
+                let slot = Spot(spot).slot();
+                let waiting = self.waiting(slot);
+                assert_eq!(Spot(spot), Spot::of_creation(waiting.created, slot));
                 assert_eq!(waiting.group, Some(id));
                 assert_eq!((waiting.plan, waiting.size()), (group.plan, group.size));
             }
@@ -126,7 +127,7 @@ impl Index {
         }
         for (position, shape) in self.shapes.iter().enumerate() {
             for (key, cell) in shape.cells.iter() {
-                let held: BTreeSet<Seeker> = cell.seekers.iter().copied().collect();
+                let held: BTreeSet<Seeker> = cell.seekers.iter().map(Seeker).collect();
                 assert_eq!(held, seekers.remove(&(position, *key)).unwrap_or_default());
             }
         }
@@ -251,7 +252,7 @@ fn check_seekers(index: &Index) {
         let accepting = index.groups.from(0).filter(|(_, group)| {
             let plan = index.plans.plan(group.plan);
             let is_accepted =
-                |spot: &Spot| index.plan(waiting).accepts(index.waiting(spot.slot), &index.terms);
+                |spot| index.plan(waiting).accepts(index.waiting(Spot(spot).slot()), &index.terms);
             group.counts.max() == waiting.counts.max()
                 && plan.accepts(waiting, &index.terms)
                 && (!index.is_mutual || group.tickets.iter().any(is_accepted))
