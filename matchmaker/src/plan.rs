@@ -13,7 +13,7 @@ const VERDICTS_MAX: usize = 4096;
 /// must not match; then the scored ones, each with its weight and whether it must match.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    words: Box<[u32]>,
+    words: Words,
     patterns: Option<Box<Patterns>>,
     /// Where the must-nots begin.
     nots_at: u16,
@@ -24,6 +24,35 @@ pub(crate) struct Plan {
     is_nothing: bool,
     /// Only should clauses: one of them has to match.
     is_choice: bool,
+}
+
+/// Few are kept in the plan itself: most plans have three certain values, or so, and one span.
+#[derive(Debug)]
+enum Words {
+    Few { count: u8, words: [u32; WORDS_FEW] },
+    Many(Box<[u32]>),
+}
+
+const WORDS_FEW: usize = 11;
+
+impl Words {
+    fn new(all: &[u32]) -> Words {
+        let mut words = [0; WORDS_FEW];
+        match (words.get_mut(..all.len()), u8::try_from(all.len())) {
+            (Some(few), Ok(count)) => {
+                few.copy_from_slice(all);
+                Words::Few { count, words }
+            }
+            _ => Words::Many(all.into()),
+        }
+    }
+
+    fn all(&self) -> &[u32] {
+        match self {
+            Words::Few { count, words } => &words[..usize::from(*count)],
+            Words::Many(words) => words,
+        }
+    }
 }
 
 /// What most plans have none of.
@@ -91,7 +120,7 @@ impl Plan {
         scored.iter().for_each(|scored| scored.push(words));
         let count = musts.len() + nots.len() + scored.len();
         Plan {
-            words: words.as_slice().into(),
+            words: Words::new(words),
             patterns: (!patterns.is_empty()).then(|| Box::new(Patterns(patterns))),
             nots_at,
             scored_at,
@@ -102,15 +131,15 @@ impl Plan {
     }
 
     fn musts(&self) -> Leaves<'_> {
-        Leaves(&self.words[..usize::from(self.nots_at)])
+        Leaves(&self.words.all()[..usize::from(self.nots_at)])
     }
 
     fn nots(&self) -> Leaves<'_> {
-        Leaves(&self.words[usize::from(self.nots_at)..usize::from(self.scored_at)])
+        Leaves(&self.words.all()[usize::from(self.nots_at)..usize::from(self.scored_at)])
     }
 
     fn scored(&self) -> impl Iterator<Item = Scored> {
-        let mut words = &self.words[usize::from(self.scored_at)..];
+        let mut words = &self.words.all()[usize::from(self.scored_at)..];
         std::iter::from_fn(move || Scored::pop(&mut words))
     }
 
@@ -127,7 +156,7 @@ impl Plan {
 
     /// Whether all that match score the same.
     pub(crate) fn is_flat(&self) -> bool {
-        usize::from(self.scored_at) == self.words.len()
+        usize::from(self.scored_at) == self.words.all().len()
     }
 
     /// What it costs to look at a ticket; four clauses cost one.

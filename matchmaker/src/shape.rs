@@ -19,8 +19,9 @@ pub(crate) struct Shape {
     pub(crate) spanned: Option<Term>,
     /// Plans that use it; without any, another shape takes its place when one is needed.
     pub(crate) plans: u32,
-    /// The tickets (those of the first shape are in lanes), and the groups whose query is of this shape. Where matches are mutual: the
-    /// groups whose ticket is in these cells, in cells of their own ([`pair_key`]).
+    /// The tickets, but for those of the first shape, which are in lanes; and the groups whose
+    /// query is of this shape. Where matches are mutual: the groups whose ticket is in these cells,
+    /// in cells of their own ([`pair_key`]).
     ///
     /// [`pair_key`]: crate::cell::pair_key
     pub(crate) cells: Cells,

@@ -102,7 +102,7 @@ impl<'a> Lexer<'a> {
     }
 }
 
-fn is_number(text: &str) -> bool {
+pub(super) fn is_number(text: &str) -> bool {
     let mut points = 0;
     text.as_bytes().first().is_some_and(u8::is_ascii_digit)
         && text.bytes().all(|byte| {
