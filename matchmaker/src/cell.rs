@@ -165,6 +165,11 @@ impl Cells {
         }
     }
 
+    /// The parts, to be dropped one after another.
+    pub(crate) fn into_parts(self) -> Box<[IdMap<u64, Cell>]> {
+        self.0
+    }
+
     #[cfg(test)]
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&u64, &Cell)> {
         self.0.iter().flatten()

@@ -14,10 +14,10 @@
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher};
 
-use base::collections::KeyHash;
+use base::collections::{IdMap, KeyHash};
 use base::{PartyId, SessionId, TicketId};
 
-use crate::cell::{Cells, Seeker, Spot, cell_key, pair_key};
+use crate::cell::{Cell, Cells, Seeker, Spot, cell_key, pair_key};
 use crate::group::{Group, GroupId};
 use crate::leaf::Span;
 use crate::plan::Plan;
@@ -68,6 +68,8 @@ pub(crate) struct Index {
     /// Whether only those match who accept each other: then each ticket is a group of its own.
     is_mutual: bool,
     hash: KeyHash,
+    /// Cells of former shapes, of which each new ticket drops a part.
+    dropped: Vec<IdMap<u64, Cell>>,
     /// Used again by each call.
     words: Vec<u32>,
     fixed: Vec<(Term, u64)>,
@@ -104,6 +106,7 @@ impl Index {
             newest: 0,
             is_mutual,
             hash: KeyHash { seed },
+            dropped: Vec::new(),
             words: Vec::new(),
             fixed: Vec::new(),
         }
@@ -169,6 +172,7 @@ impl Index {
     pub(crate) fn insert(&mut self, ticket: &Ticket, query: &Query) -> Entry {
         let created = ticket.created.0.max(self.newest + 1);
         self.newest = created;
+        drop(self.dropped.pop());
         let (plan, is_new) = self.plans.hold(query, &mut self.terms);
         if is_new {
             self.place(plan);
@@ -294,6 +298,7 @@ impl Index {
             for field in old.fields() {
                 self.terms.release(field);
             }
+            self.dropped.extend(old.cells.into_parts());
         }
         Some(position)
     }

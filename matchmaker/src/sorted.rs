@@ -19,11 +19,8 @@ struct Many {
     chunks: Vec<Vec<i128>>,
 }
 
-/// Values of a chunk.
-const CHUNK_MAX: usize = 64;
-/// A chunk of fewer looks for a neighbour to be merged with.
-const CHUNK_MIN: usize = CHUNK_MAX / 4;
-const MERGED_MAX: usize = CHUNK_MAX * 3 / 4;
+/// Values of [`Chunks::One`].
+const ONE_MAX: usize = 64;
 
 impl Default for Sorted {
     fn default() -> Sorted {
@@ -57,7 +54,7 @@ impl Sorted {
 
     pub(crate) fn insert(&mut self, value: i128) {
         match &mut self.0 {
-            Chunks::One(values) if values.len() < CHUNK_MAX => insert(values, value),
+            Chunks::One(values) if values.len() < ONE_MAX => insert(values, value),
             Chunks::One(values) => {
                 let values = std::mem::take(values);
                 let mut many = Many { firsts: vec![values[0]], chunks: vec![values] };
@@ -84,19 +81,30 @@ impl Sorted {
 }
 
 impl Many {
+    /// Values of a chunk: the more chunks there are, the larger they are, since the list of them is
+    /// moved where one comes or goes.
+    fn chunk_max(&self) -> usize {
+        match self.chunks.len() {
+            0..4096 => ONE_MAX,
+            4096..8192 => 2 * ONE_MAX,
+            _ => 4 * ONE_MAX,
+        }
+    }
+
     fn chunk_of(&self, value: i128) -> usize {
         self.firsts.partition_point(|first| *first <= value).saturating_sub(1)
     }
 
     fn insert(&mut self, value: i128) {
         let mut at = self.chunk_of(value);
+        let chunk_max = self.chunk_max();
         let is_last = at + 1 == self.chunks.len();
         let values = &mut self.chunks[at];
-        if values.len() == CHUNK_MAX {
+        if values.len() >= chunk_max {
             let is_newest = is_last && values.last().is_some_and(|last| *last < value);
             let upper = match is_newest {
-                true => Vec::with_capacity(CHUNK_MAX),
-                false => values.split_off(CHUNK_MAX / 2),
+                true => Vec::with_capacity(chunk_max),
+                false => values.split_off(values.len() / 2),
             };
             let first = upper.first().copied().unwrap_or(value);
             at += 1;
@@ -112,10 +120,12 @@ impl Many {
         let at = self.chunk_of(value);
         let is_removed = remove(&mut self.chunks[at], value);
         let count = self.chunks[at].len();
-        if is_removed && count < CHUNK_MIN {
+        let chunk_max = self.chunk_max();
+        if is_removed && count < chunk_max / 4 {
             let fits = |at: &usize| {
                 let neighbour = self.chunks.get(*at);
-                neighbour.is_some_and(|values| count == 0 || values.len() + count <= MERGED_MAX)
+                neighbour
+                    .is_some_and(|values| count == 0 || values.len() + count <= chunk_max * 3 / 4)
             };
             let above = [at.checked_sub(1), Some(at + 1)].into_iter().flatten().find(fits);
             if let Some(neighbour) = above {
@@ -186,7 +196,7 @@ mod tests {
         let Chunks::Many(many) = &sorted.0 else { return };
         assert!(many.chunks.len() > 1 && many.firsts.len() == many.chunks.len());
         for (at, values) in many.chunks.iter().enumerate() {
-            assert!(!values.is_empty() && values.len() <= CHUNK_MAX);
+            assert!(!values.is_empty() && values.len() <= many.chunk_max());
             assert!(many.firsts[at] <= values[0]);
             let next = many.firsts.get(at + 1);
             assert!(next.is_none_or(|next| values[values.len() - 1] < *next));
