@@ -6,7 +6,9 @@ pub(crate) struct Sorted(Chunks);
 
 #[derive(Debug)]
 enum Chunks {
-    /// Few values, as most have.
+    /// One value, in its two halves: so most groups need no memory of their own.
+    Single([u64; 2]),
+    /// Few values, or none.
     One(Vec<i128>),
     Many(Box<Many>),
 }
@@ -37,6 +39,10 @@ impl Sorted {
     pub(crate) fn from(&self, from: i128) -> Values<'_> {
         let is_before = |value: &i128| *value < from;
         let (values, rest) = match &self.0 {
+            Chunks::Single(halves) => {
+                let single = Some(whole(*halves)).filter(|single| *single >= from);
+                return Values { single, values: [].iter(), chunks: [].iter() };
+            }
             Chunks::One(values) => (values, [].iter()),
             Chunks::Many(many) => {
                 let chunk = many.firsts.partition_point(is_before).saturating_sub(1);
@@ -44,7 +50,7 @@ impl Sorted {
             }
         };
         let at = values.partition_point(is_before);
-        Values { values: values[at..].iter(), chunks: rest }
+        Values { single: None, values: values[at..].iter(), chunks: rest }
     }
 
     #[cfg(test)]
@@ -54,6 +60,13 @@ impl Sorted {
 
     pub(crate) fn insert(&mut self, value: i128) {
         match &mut self.0 {
+            Chunks::Single(halves) => {
+                let other = whole(*halves);
+                let mut values = Vec::with_capacity(4);
+                values.extend([value.min(other), value.max(other)]);
+                self.0 = Chunks::One(values);
+            }
+            Chunks::One(values) if values.is_empty() => self.0 = Chunks::Single(halves(value)),
             Chunks::One(values) if values.len() < ONE_MAX => insert(values, value),
             Chunks::One(values) => {
                 let values = std::mem::take(values);
@@ -68,7 +81,20 @@ impl Sorted {
     /// Says whether it was there.
     pub(crate) fn remove(&mut self, value: i128) -> bool {
         match &mut self.0 {
-            Chunks::One(values) => remove(values, value),
+            Chunks::Single(halves) => {
+                let is_there = whole(*halves) == value;
+                if is_there {
+                    *self = Sorted::default();
+                }
+                is_there
+            }
+            Chunks::One(values) => {
+                let is_removed = remove(values, value);
+                if let [single] = values[..] {
+                    self.0 = Chunks::Single(halves(single));
+                }
+                is_removed
+            }
             Chunks::Many(many) => {
                 let is_removed = many.remove(value);
                 if many.chunks.len() == 1 {
@@ -141,11 +167,20 @@ impl Many {
     }
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "the two halves")]
+fn halves(value: i128) -> [u64; 2] {
+    let value = value.cast_unsigned();
+    [value as u64, (value >> 64) as u64]
+}
+
+fn whole([low, high]: [u64; 2]) -> i128 {
+    (u128::from(high) << 64 | u128::from(low)).cast_signed()
+}
+
 fn insert(values: &mut Vec<i128>, value: i128) {
     let count = values.len();
     if count == values.capacity() {
-        // Little is left over, and most have one value or a few.
-        values.reserve_exact(if count == 0 { 1 } else { 3 + count / 4 });
+        values.reserve_exact(4 + count / 4); // little is left over
     }
     let at = match values.last() {
         Some(last) if *last > value => values.partition_point(|other| *other < value),
@@ -158,8 +193,8 @@ fn remove(values: &mut Vec<i128>, value: i128) -> bool {
     let Ok(at) = values.binary_search(&value) else { return false };
     values.remove(at);
     let count = values.len();
-    if values.capacity() > 8 + count + count / 2 {
-        values.shrink_to(count + count / 4);
+    if values.capacity() > 10 + count + count / 2 {
+        values.shrink_to(count + 3 + count / 4);
     }
     true
 }
@@ -167,6 +202,7 @@ fn remove(values: &mut Vec<i128>, value: i128) -> bool {
 /// Values in order.
 #[derive(Clone, Debug)]
 pub(crate) struct Values<'a> {
+    single: Option<i128>,
     values: std::slice::Iter<'a, i128>,
     chunks: std::slice::Iter<'a, Vec<i128>>,
 }
@@ -175,6 +211,9 @@ impl Iterator for Values<'_> {
     type Item = i128;
 
     fn next(&mut self) -> Option<i128> {
+        if self.single.is_some() {
+            return self.single.take();
+        }
         loop {
             if let Some(value) = self.values.next() {
                 return Some(*value);
@@ -193,6 +232,7 @@ mod tests {
     use super::*;
 
     fn check(sorted: &Sorted) {
+        assert!(size_of::<Sorted>() <= 24);
         let Chunks::Many(many) = &sorted.0 else { return };
         assert!(many.chunks.len() > 1 && many.firsts.len() == many.chunks.len());
         for (at, values) in many.chunks.iter().enumerate() {
