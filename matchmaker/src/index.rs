@@ -13,6 +13,7 @@
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher};
+use std::hint::black_box;
 
 use base::collections::{IdMap, KeyHash};
 use base::{PartyId, SessionId, TicketId};
@@ -204,8 +205,23 @@ impl Index {
         self.tickets.from(from)
     }
 
+    /// Has a ticket's memory come from afar, while other things are done: what is asked for at once
+    /// comes at once, what is asked for later comes later.
+    pub(crate) fn call_up(&self, slot: Slot) {
+        black_box(self.tickets.find(slot.0).map(Waiting::first_word));
+    }
+
+    /// The same for a group and its plan.
+    fn call_up_group(&self, id: GroupId, plan: PlanId) {
+        black_box((self.group(id).map(|group| group.fill), self.plans.held(plan).values));
+    }
+
     /// Takes a stored ticket out, and says when it was created.
     pub(crate) fn remove(&mut self, slot: Slot) -> u64 {
+        let waiting = self.waiting(slot);
+        if let Some(group) = waiting.group {
+            self.call_up_group(group, waiting.plan);
+        }
         let waiting = self.tickets.remove(slot.0).expect(SLOT);
         for session in waiting.sessions() {
             self.sessions.remove(hash_of(session.as_bytes(), self.hash), slot.0);
@@ -507,7 +523,9 @@ impl Index {
             let Some(cell) = cell else { continue };
             let after = from.after.filter(|_| position == from.shape);
             let after = cell.seekers(value, after, |id| {
-                found.push((id, self.group(id).expect(GROUP).born));
+                let group = self.group(id).expect(GROUP);
+                black_box(self.plans.held(group.plan).values);
+                found.push((id, group.born));
                 found.len() < most
             });
             if after.is_some() {

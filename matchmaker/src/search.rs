@@ -21,6 +21,8 @@ const COMBINATIONS_MAX: usize = 256;
 const SUBSET_STEPS: usize = 32_768;
 /// Members of combinations that one hit is compared with. Nakama has no such limit.
 const PAIRS_MAX: usize = 4096;
+/// Candidates whose memory is called up together.
+const AHEAD: usize = 8;
 /// Combinations that are kept to be used again.
 const SPARE_MAX: usize = 4;
 /// Candidates taken from a cell at once.
@@ -234,20 +236,28 @@ impl Search {
             *budget = budget.saturating_sub(1);
             let mut rest = index.candidates(searcher.plan, source.lane, source.after);
             loop {
-                let Some(spot) = rest.next() else {
+                let (mut spots, mut count) = ([Spot(0); AHEAD], 0);
+                for (place, spot) in spots.iter_mut().zip(rest.by_ref()) {
+                    *place = spot;
+                    count += 1;
+                    index.call_up(spot.slot());
+                }
+                for spot in &spots[..count] {
+                    let waiting = index.waiting(spot.slot());
+                    let entry = Entry { created: waiting.created, slot: spot.slot() };
+                    let hit = self.look(index, searcher, entry, waiting, budget);
+                    self.hits.extend(hit);
+                    *budget = budget.saturating_sub(index.terms.take_looked());
+                    if *budget == 0 {
+                        if let Some(source) = self.sources.last_mut() {
+                            source.after = Some(*spot);
+                        }
+                        return false;
+                    }
+                }
+                if count < AHEAD {
                     self.sources.pop();
                     break;
-                };
-                let waiting = index.waiting(spot.slot());
-                let entry = Entry { created: waiting.created, slot: spot.slot() };
-                let hit = self.look(index, searcher, entry, waiting, budget);
-                self.hits.extend(hit);
-                *budget = budget.saturating_sub(index.terms.take_looked());
-                if *budget == 0 {
-                    if let Some(source) = self.sources.last_mut() {
-                        source.after = Some(spot);
-                    }
-                    return false;
                 }
             }
         }

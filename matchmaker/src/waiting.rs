@@ -76,6 +76,10 @@ impl Waiting {
         TicketId::from_bytes(id_of(&self.words[usize::from(self.row / 2)..]))
     }
 
+    pub(crate) fn first_word(&self) -> u32 {
+        self.words[0]
+    }
+
     fn has_party(&self) -> bool {
         self.row % 2 == 1
     }
