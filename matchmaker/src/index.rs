@@ -9,7 +9,7 @@
 //! that could accept a ticket are in its cells, one for each shape. Everything found in a cell is
 //! checked against the whole query, so that a cell may hold too much, never too little.
 //!
-//! The first shape asks for nothing: its cells are the tickets of one max count.
+//! The first shape asks for nothing: all tickets of one max count, a lane, are a cell of it.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher};
