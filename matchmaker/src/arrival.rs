@@ -9,9 +9,10 @@
 //! Where matches are mutual, each ticket is a group of its own, and only who accepts the new ticket
 //! and is accepted by it counts.
 
-use crate::index::{GroupId, Index, SeekerPosition, Slot, Waiting};
-use crate::line::Entry;
+use crate::group::GroupId;
+use crate::index::{Entry, Index, SeekerPosition, Slot};
 use crate::search::{self, Aim, Search};
+use crate::waiting::Waiting;
 
 /// Tickets of a group that search for the sake of one arrival, where each fails because of what it
 /// shares with others (a session, a party).
@@ -54,7 +55,7 @@ struct Turn {
     tries: u32,
     /// The creation of the ticket that searched last.
     tried: u64,
-    search: Option<Search>,
+    search: Option<Box<Search>>,
     /// What the group had met when that search began.
     met: u64,
 }
@@ -66,9 +67,35 @@ pub(crate) enum Step {
     Found(Vec<Slot>),
 }
 
+/// Memory of arrivals before, to be used again.
+#[derive(Debug, Default)]
+pub(crate) struct Spare {
+    search: Option<Box<Search>>,
+    groups: Vec<Group>,
+    triggered: Vec<Group>,
+}
+
+impl Spare {
+    fn search(&mut self, index: &Index, searcher: Entry, is_mutual: bool) -> Box<Search> {
+        match self.search.take() {
+            Some(mut search) => {
+                search.begin(index, searcher, Aim::Full, is_mutual);
+                search
+            }
+            None => Box::new(Search::new(index, searcher, Aim::Full, is_mutual)),
+        }
+    }
+}
+
 impl Arrival {
-    pub(crate) fn new(entry: Entry) -> Arrival {
-        Arrival { entry, stage: Stage::New, triggered: Vec::new() }
+    pub(crate) fn new(entry: Entry, spare: &mut Spare) -> Arrival {
+        Arrival { entry, stage: Stage::New, triggered: std::mem::take(&mut spare.triggered) }
+    }
+
+    /// It is done: its memory is used again.
+    pub(crate) fn end(mut self, spare: &mut Spare) {
+        self.triggered.clear();
+        spare.triggered = self.triggered;
     }
 
     /// Its search begins anew when it goes on.
@@ -79,7 +106,13 @@ impl Arrival {
     }
 
     /// Goes on until `budget` is used up, or a match is found, after which it can go on.
-    pub(crate) fn step(&mut self, index: &mut Index, is_mutual: bool, budget: &mut usize) -> Step {
+    pub(crate) fn step(
+        &mut self,
+        index: &mut Index,
+        spare: &mut Spare,
+        is_mutual: bool,
+        budget: &mut usize,
+    ) -> Step {
         loop {
             let Some(waiting) = index.still(self.entry) else { return Step::Done };
             *budget = budget.saturating_sub(index.terms.take_looked());
@@ -93,18 +126,19 @@ impl Arrival {
                         self.end_of_meeting(index);
                         continue;
                     };
-                    let mut groups = Vec::new();
+                    let mut groups = std::mem::take(&mut spare.groups);
                     *from = index.seekers(waiting, position, FEW, &mut groups);
                     let next = *from;
                     *budget = budget.saturating_sub(1);
-                    for group in groups {
+                    for group in groups.drain(..) {
                         self.meet(index, group, is_mutual, budget);
                     }
+                    spare.groups = groups;
                     if next.is_some() && self.triggered.len() >= FEW {
                         self.stage = Stage::Search { at: 0, turn: Turn::default(), next };
                     }
                 }
-                Stage::Search { .. } => match self.search(index, is_mutual, budget) {
+                Stage::Search { .. } => match self.search(index, spare, is_mutual, budget) {
                     Some(step) => return step,
                     None => continue,
                 },
@@ -118,7 +152,7 @@ impl Arrival {
         let waiting = index.waiting(self.entry.slot);
         *budget = budget.saturating_sub(2);
         if is_mutual {
-            let accepts_itself = index.plan(waiting).accepts(&waiting.subject(), &index.terms);
+            let accepts_itself = index.plan(waiting).accepts(waiting, &index.terms);
             let size = u64::from(waiting.size());
             let group = index.group_mut(own).expect("just joined");
             group.is_counted = true;
@@ -135,7 +169,7 @@ impl Arrival {
         if group.counts.max() != new.counts.max()
             || (group.counts.min() > new.counts.min() && !is_mutual)
             || group.size + new.size() > group.counts.max()
-            || !index.plans.plan(group.plan).accepts(&new.subject(), &index.terms)
+            || !self.is_accepted(index, id, new, is_mutual)
         {
             return;
         }
@@ -145,7 +179,7 @@ impl Arrival {
             else {
                 return;
             };
-            if !index.plan(new).accepts(&other.subject(), &index.terms) {
+            if !index.plan(new).accepts(other, &index.terms) {
                 return;
             }
             let (min, other_size, own) = (other.counts.min(), other.size(), new.group);
@@ -166,6 +200,15 @@ impl Arrival {
         }
     }
 
+    /// Whether a group accepts the new ticket. Its own one was asked already.
+    fn is_accepted(&self, index: &Index, id: GroupId, new: &Waiting, is_mutual: bool) -> bool {
+        let group = index.group(id).expect("it was just there");
+        if new.group == Some(id) && !is_mutual {
+            return !group.is_selfless;
+        }
+        index.plans.plan(group.plan).accepts(new, &index.terms)
+    }
+
     /// Its own group is tried first, where it is new or could fill a match.
     fn end_of_meeting(&mut self, index: &Index) {
         let own = index.waiting(self.entry.slot).group.expect("it has joined");
@@ -178,7 +221,13 @@ impl Arrival {
         self.stage = Stage::Search { at: 0, turn: Turn::default(), next: None };
     }
 
-    fn search(&mut self, index: &mut Index, is_mutual: bool, budget: &mut usize) -> Option<Step> {
+    fn search(
+        &mut self,
+        index: &mut Index,
+        spare: &mut Spare,
+        is_mutual: bool,
+        budget: &mut usize,
+    ) -> Option<Step> {
         let Stage::Search { at, turn, next } = &mut self.stage else {
             return None;
         };
@@ -200,14 +249,13 @@ impl Arrival {
             Some(search) => search,
             None => {
                 *budget = budget.saturating_sub(1);
-                let mut rest = group.line.after(turn.tried).iter();
-                let Some(next) = rest.find(|entry| index.still(**entry).is_some()) else {
+                let Some(next) = index.next_of(group, turn.tried) else {
                     let is_over = index.group_mut(id).is_none_or(|group| group.ends_turn(turn.met));
                     (*at, *turn) = (*at + usize::from(is_over), Turn::default());
                     return None;
                 };
                 (turn.tries, turn.tried, turn.met) = (turn.tries + 1, next.created, met);
-                Search::new(index, *next, Aim::Full, is_mutual)
+                spare.search(index, next, is_mutual)
             }
         };
         match search.step(index, budget) {
@@ -217,11 +265,13 @@ impl Arrival {
             }
             search::Step::Found(mut members) => {
                 members.push(search.searcher.slot);
+                spare.search = Some(search);
                 // If the new ticket still waits, the group may fill another one.
                 *turn = Turn::default();
                 Some(Step::Found(members))
             }
             search::Step::Failed { accepted, has_conflict } => {
+                spare.search = Some(search);
                 let group = index.group_mut(id).expect("it was just there");
                 group.fill = accepted + (met - turn.met);
                 if !has_conflict || turn.tries >= TRIES_MAX {
@@ -235,6 +285,6 @@ impl Arrival {
 }
 
 /// The ticket of a group of one.
-fn sole<'a>(index: &'a Index, group: &crate::index::Group) -> Option<&'a Waiting> {
-    group.line.after(0).first().and_then(|entry| index.still(*entry))
+fn sole<'a>(index: &'a Index, group: &crate::group::Group) -> Option<&'a Waiting> {
+    index.next_of(group, 0).map(|entry| index.waiting(entry.slot))
 }

@@ -2,9 +2,9 @@
 
 use base::TicketId;
 
-use crate::index::Waiting;
 use crate::pool::Pool;
-use crate::ticket::{Error, Presence, Ticket};
+use crate::ticket::{Error, Ticket};
+use crate::waiting::Waiting;
 
 /// What one call of [`Pool::explain`] costs, about, in the units of [`Pool::step`].
 const BUDGET: usize = 2_000;
@@ -46,7 +46,7 @@ pub struct Explanation {
     /// The one that the fewest reasons exclude, the oldest of several.
     pub nearest: Option<Nearest>,
     /// Where [`Pool::explain`] goes on, if it has not looked at all tickets.
-    next: Option<usize>,
+    next: Option<u32>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -68,14 +68,14 @@ impl Pool {
     /// Up to `limit` waiting tickets, in no order of theirs, from a place on, and the place to go
     /// on from.
     pub fn list(&self, from: usize, limit: usize) -> (Vec<Listed>, Option<usize>) {
-        let mut rest = self.index.stored(from);
+        let mut rest = self.index.stored(u32::try_from(from).unwrap_or(u32::MAX));
         let listed = rest.by_ref().take(limit).map(|(_, waiting)| self.listed(waiting)).collect();
-        (listed, rest.next().map(|(place, _)| place))
+        (listed, rest.next().map(|(place, _)| place as usize))
     }
 
     fn listed(&self, waiting: &Waiting) -> Listed {
         Listed {
-            ticket: self.index.ticket(waiting),
+            ticket: waiting.ticket(&self.index.terms),
             query: self.index.plan(waiting).text(&self.index.terms),
             intervals: waiting.intervals,
         }
@@ -98,9 +98,7 @@ impl Pool {
             nearest: None,
             next: Some(0),
         });
-        let mine =
-            |entry: &Presence| me.entries.iter().any(|own| own.session_id == entry.session_id);
-        let (from, mut left) = (so_far.next.unwrap_or(usize::MAX), BUDGET);
+        let (from, mut left) = (so_far.next.unwrap_or(u32::MAX), BUDGET);
         so_far.next = None;
         terms.take_looked();
         for (place, other) in self.index.stored(from) {
@@ -108,17 +106,16 @@ impl Pool {
                 so_far.next = Some(place);
                 break;
             }
-            if other.id == id {
+            if other.id() == id {
                 continue;
             }
             so_far.others += 1;
             let is_inside =
                 me.counts.min() <= other.counts.min() && other.counts.max() <= me.counts.max();
-            let is_own =
-                other.entries.iter().any(mine) || (me.party.is_some() && me.party == other.party);
-            let is_refused = self.settings.rev_precision
-                && !self.index.plan(other).accepts(&me.subject(), terms);
-            let by_clause = plan.excludes(&other.subject(), terms);
+            let is_own = other.shares_session(me) || me.shares_party(other);
+            let is_refused =
+                self.settings.rev_precision && !self.index.plan(other).accepts(me, terms);
+            let by_clause = plan.excludes(other, terms);
             let others = [!is_inside, is_own, is_refused];
             let cost = plan.weight() + terms.take_looked();
             left = left.saturating_sub(cost);
@@ -141,7 +138,7 @@ impl Pool {
                 let lacks = names.filter(|(_, excludes)| *excludes);
                 let lacks = lacks.map(|(reason, _)| reason.to_owned()).collect();
                 let created = other.created;
-                so_far.nearest = Some(Nearest { ticket: other.id, created, lacks });
+                so_far.nearest = Some(Nearest { ticket: other.id(), created, lacks });
             }
         }
         Ok(so_far)
@@ -155,7 +152,7 @@ mod tests {
     use base::{SessionId, UnixTime, UserId};
 
     use super::*;
-    use crate::{Counts, Mode, Query, Settings};
+    use crate::{Counts, Mode, Presence, Query, Settings};
 
     /// Expensive patterns over long texts cost no more at once than cheap ones.
     #[test]

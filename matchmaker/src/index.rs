@@ -9,21 +9,36 @@
 //! that could accept a ticket are in its cells, one for each shape. Everything found in a cell is
 //! checked against the whole query, so that a cell may hold too much, never too little.
 //!
-//! The first shape asks for nothing: its cells are the tickets of one max count.
+//! The first shape asks for nothing: all tickets of one max count, a lane, are a cell of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher};
-use std::ops::Bound::{Excluded, Included, Unbounded};
+use std::hint::black_box;
 
 use base::collections::{IdMap, KeyHash};
-use base::{PartyId, SessionId, TicketId, UnixTime};
+use base::{PartyId, SessionId, TicketId};
 
-use crate::line::{Entry, Line};
-use crate::plan::{Plan, PlanId, Plans, Span, Subject};
+use crate::cell::{Cell, Cells, Seeker, Spot, cell_key, pair_key};
+use crate::group::{Group, GroupId};
+use crate::leaf::Span;
+use crate::plan::Plan;
+use crate::plans::{PlanId, Plans};
 use crate::query::Query;
-use crate::row::{self, Datum, Row};
+use crate::row;
+use crate::shape::{Build, Shape};
+use crate::slab::Slab;
+use crate::sorted::Sorted;
+use crate::table::{Table, hash_of};
 use crate::terms::{Term, Terms};
-use crate::ticket::{Counts, Presence, Ticket};
+use crate::ticket::{Counts, Ticket};
+use crate::waiting::Waiting;
+
+/// Where the ticket that was created then is stored, if it still waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) created: u64,
+    pub(crate) slot: Slot,
+}
 
 /// Shapes with cells of their own. Queries of another one use the cells of a shape that asks for
 /// less, and look at more tickets.
@@ -33,224 +48,32 @@ const SHAPES_MAX: usize = 32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Slot(pub(crate) u32);
 
-/// A stored ticket.
-#[derive(Debug)]
-pub(crate) struct Waiting {
-    /// Tells it from those that had its slot before.
-    pub(crate) created: u64,
-    pub(crate) row: Row,
-    pub(crate) counts: Counts,
-    pub(crate) plan: PlanId,
-    pub(crate) id: TicketId,
-    pub(crate) entries: Box<[Presence]>,
-    pub(crate) party: Option<PartyId>,
-    /// Passes in which it searched.
-    pub(crate) intervals: u32,
-    /// Those who search with it, in immediate mode, once it searches.
-    pub(crate) group: Option<GroupId>,
-}
-
-impl Waiting {
-    pub(crate) fn size(&self) -> u32 {
-        u32::try_from(self.entries.len()).expect("a ticket has fewer players than a message bytes")
-    }
-
-    pub(crate) fn subject(&self) -> Subject<'_> {
-        Subject {
-            row: &self.row,
-            id: self.id,
-            counts: self.counts,
-            created: UnixTime(self.created),
-            party: self.party,
-        }
-    }
-
-    pub(crate) fn shares_session(&self, other: &Waiting) -> bool {
-        let mut sessions = self.entries.iter().map(|entry| entry.session_id);
-        sessions.any(|session| other.entries.iter().any(|entry| entry.session_id == session))
-    }
-}
-
-/// What the queries of one shape ask for.
-#[derive(Debug)]
-struct Shape {
-    /// Properties of one certain value.
-    fixed: Box<[Term]>,
-    /// The number that has to lie between bounds.
-    spanned: Option<Term>,
-    /// Plans that use it; without any, another shape takes its place when one is needed.
-    plans: u32,
-    cells: IdMap<u64, Tickets>,
-    build: Option<Build>,
-    /// The groups whose query is of this shape. Where matches are mutual: those whose ticket is in
-    /// these cells, by that cell, too.
-    seekers: BTreeSet<Seeker>,
-}
-
-/// How far a shape's cells are filled: lanes below this one wholly, and of this one those created
-/// up to then.
-#[derive(Clone, Copy, Debug)]
-struct Build {
-    lane: u32,
-    created: u64,
-    /// The newest ticket when it began: the oldest one goes on first.
-    begun: u64,
-}
-
-/// The tickets of one cell.
-#[derive(Debug)]
-enum Tickets {
-    Line(Line),
-    ByNumber(BTreeMap<(i64, u64), Slot>),
-}
-
-/// A group under the cell of its matches and its bounds there: by the power of two above their
-/// distance, then by the lower one. So the bounds that can hold a number are one range of each
-/// distance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Seeker {
-    cell: u64,
-    level: u8,
-    edge: i64,
-    group: GroupId,
-}
-
-/// Only an upper bound, kept by it.
-const BELOW: u8 = 100;
-/// No upper bound.
-const ABOVE: u8 = 101;
-
-impl Seeker {
-    fn new(cell: u64, span: Option<Span>, group: GroupId) -> Seeker {
-        let (level, edge) = match span {
-            None => (ABOVE, i64::MIN),
-            Some(span) if span.high == i64::MAX => (ABOVE, span.low),
-            Some(span) if span.low == i64::MIN => (BELOW, span.high),
-            Some(span) => {
-                let distance = span.low.abs_diff(span.high);
-                let level = u64::BITS - distance.leading_zeros();
-                (u8::try_from(level).expect("at most 64"), span.low)
-            }
-        };
-        Seeker { cell, level, edge, group }
-    }
-
-    /// The same where matches are mutual: for those whose matches are in the other cell, which the
-    /// group's ticket is in. `shape` is that of its own query.
-    fn paired(self, shape: usize, other: u64, hash: KeyHash) -> Seeker {
-        Seeker { cell: pair_key(shape, self.cell, other, hash), ..self }
-    }
-}
-
-/// A group in [`Index`]; used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct GroupId(u32);
-
-/// Waiting tickets that are alike as searchers: of the same query, counts and size, and of the same
-/// opinion of themselves. Where matches are mutual, each ticket is a group of its own.
-#[derive(Debug)]
-pub(crate) struct Group {
-    /// Tells it from those that had its place before.
-    pub(crate) born: u64,
-    pub(crate) plan: PlanId,
-    pub(crate) counts: Counts,
-    pub(crate) size: u32,
-    pub(crate) line: Line,
-    /// No fewer than the players that its query accepts, of the tickets with its max count and no
-    /// smaller min count.
-    pub(crate) fill: u64,
-    /// All players that were added to it.
-    pub(crate) met: u64,
-    /// Whether `fill` was counted since the group began.
-    pub(crate) is_counted: bool,
-    /// Whether its tickets are not accepted by their own query.
-    is_selfless: bool,
-}
-
-impl Group {
-    fn key(&self) -> GroupKey {
-        (self.plan, self.counts.min(), self.counts.max(), self.size, self.is_selfless)
-    }
-
-    /// It accepts so many players more.
-    pub(crate) fn meet(&mut self, players: u32) {
-        self.fill += u64::from(players);
-        self.met += u64::from(players);
-    }
-
-    /// Its fill was counted, but for those whom it met since it had met so many; says whether none
-    /// of them has to be looked for: who came before the first count did not see that it could be
-    /// filled.
-    pub(crate) fn ends_turn(&mut self, met: u64) -> bool {
-        std::mem::replace(&mut self.is_counted, true) || self.met == met || !self.could_fill()
-    }
-
-    /// Whether there may be enough players for one of its tickets.
-    pub(crate) fn could_fill(&self) -> bool {
-        let own = if self.is_selfless { self.size } else { 0 };
-        self.fill + u64::from(own) >= u64::from(self.counts.max())
-    }
-}
-
-/// What makes tickets alike.
-type GroupKey = (PlanId, u32, u32, u32, bool);
-
 /// Invariants: every stored ticket is in its cell of each shape as far as that is built, in its
 /// lane, and in the lists of its sessions and party; `created` is unique and rises.
 #[derive(Debug)]
 pub(crate) struct Index {
     pub(crate) terms: Terms,
     pub(crate) plans: Plans,
-    /// Where each plan's matches are.
-    places: Vec<Place>,
-    slots: Vec<Option<Waiting>>,
-    free: Vec<Slot>,
-    ids: IdMap<TicketId, Slot>,
-    sessions: IdMap<SessionId, Slots>,
-    parties: IdMap<PartyId, Slots>,
-    /// How many tickets have each max count.
-    lanes: BTreeMap<u32, u32>,
+    tickets: Slab<Waiting>,
+    ids: Table,
+    sessions: Table,
+    parties: Table,
+    /// The tickets of each max count, by their creation: the cells of the first shape.
+    lanes: BTreeMap<u32, Sorted>,
     shapes: Vec<Shape>,
-    groups: Vec<Option<Group>>,
-    free_groups: Vec<GroupId>,
-    groups_by_key: IdMap<GroupKey, GroupId>,
+    groups: Slab<Group>,
+    /// All groups but those that their plan knows.
+    groups_alike: Table,
     groups_born: u64,
     newest: u64,
     /// Whether only those match who accept each other: then each ticket is a group of its own.
     is_mutual: bool,
     hash: KeyHash,
-}
-
-/// The cells of a plan: of which shape, and the values that it asks for.
-#[derive(Clone, Copy, Debug, Default)]
-struct Place {
-    shape: usize,
-    spanned: Option<Term>,
-    values: u64,
-}
-
-/// One slot, as most sessions have, or several.
-#[derive(Debug)]
-enum Slots {
-    One(Slot),
-    Many(Vec<Slot>),
-}
-
-impl Slots {
-    fn as_slice(&self) -> &[Slot] {
-        match self {
-            Slots::One(slot) => std::slice::from_ref(slot),
-            Slots::Many(slots) => slots,
-        }
-    }
-}
-
-/// How far the enumeration of a cell has come.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Position(i64, u64);
-
-impl Position {
-    pub(crate) const START: Position = Position(i64::MIN, 0);
+    /// Cells of former shapes, of which each new ticket drops a part.
+    dropped: Vec<IdMap<u64, Cell>>,
+    /// Used again by each call.
+    words: Vec<u32>,
+    fixed: Vec<(Term, u64)>,
 }
 
 /// How far the enumeration of seekers has come.
@@ -266,33 +89,32 @@ impl Index {
             fixed: Box::default(),
             spanned: None,
             plans: 1,
-            cells: IdMap::default(),
+            cells: Cells::default(),
             build: None,
-            seekers: BTreeSet::new(),
         };
         Index {
             terms: Terms::new(seed, node),
             plans: Plans::new(seed),
-            places: Vec::new(),
-            slots: Vec::new(),
-            free: Vec::new(),
-            ids: IdMap::default(),
-            sessions: IdMap::default(),
-            parties: IdMap::default(),
+            tickets: Slab::default(),
+            ids: Table::default(),
+            sessions: Table::default(),
+            parties: Table::default(),
             lanes: BTreeMap::new(),
             shapes: vec![all],
-            groups: Vec::new(),
-            free_groups: Vec::new(),
-            groups_by_key: IdMap::default(),
+            groups: Slab::default(),
+            groups_alike: Table::default(),
             groups_born: 0,
             newest: 0,
             is_mutual,
             hash: KeyHash { seed },
+            dropped: Vec::new(),
+            words: Vec::new(),
+            fixed: Vec::new(),
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.tickets.len()
     }
 
     /// The creation of the newest ticket so far, waiting or not.
@@ -300,29 +122,33 @@ impl Index {
         self.newest
     }
 
-    pub(crate) fn of_session(&self, session: SessionId) -> &[Slot] {
-        self.sessions.get(&session).map_or(&[], Slots::as_slice)
+    /// The tickets that a session is in.
+    pub(crate) fn of_session(&self, session: SessionId) -> impl Iterator<Item = Slot> {
+        let found = self.sessions.all(hash_of(session.as_bytes(), self.hash)).map(Slot);
+        found.filter(move |slot| self.waiting(*slot).has_session(session))
     }
 
-    pub(crate) fn of_party(&self, party: PartyId) -> &[Slot] {
-        self.parties.get(&party).map_or(&[], Slots::as_slice)
+    pub(crate) fn of_party(&self, party: PartyId) -> impl Iterator<Item = Slot> {
+        let found = self.parties.all(hash_of(party.as_bytes(), self.hash)).map(Slot);
+        found.filter(move |slot| self.waiting(*slot).party() == Some(party))
     }
 
     pub(crate) fn find(&self, id: TicketId) -> Option<Slot> {
-        self.ids.get(&id).copied()
+        let mut found = self.ids.all(hash_of(id.as_bytes(), self.hash)).map(Slot);
+        found.find(|slot| self.waiting(*slot).id() == id)
     }
 
     pub(crate) fn waiting(&self, slot: Slot) -> &Waiting {
-        self.slots[slot.0 as usize].as_ref().expect("a slot is held while its ticket waits")
+        self.tickets.find(slot.0).expect(SLOT)
     }
 
     pub(crate) fn waiting_mut(&mut self, slot: Slot) -> &mut Waiting {
-        self.slots[slot.0 as usize].as_mut().expect("a slot is held while its ticket waits")
+        self.tickets.find_mut(slot.0).expect(SLOT)
     }
 
     /// The ticket of an entry, if it still waits.
     pub(crate) fn still(&self, entry: Entry) -> Option<&Waiting> {
-        let waiting = self.slots[entry.slot.0 as usize].as_ref();
+        let waiting = self.tickets.find(entry.slot.0);
         waiting.filter(|waiting| waiting.created == entry.created)
     }
 
@@ -336,113 +162,95 @@ impl Index {
 
     /// The creation of the oldest ticket.
     pub(crate) fn oldest(&self) -> Option<u64> {
-        let oldest = self.lanes.keys().filter_map(|lane| {
-            let line = self.shapes[0].line(*lane, self.hash);
-            line.iter().find(|entry| self.still(**entry).is_some()).map(|entry| entry.created)
+        let oldest = self.lanes.values().filter_map(|lane| {
+            let oldest = Spot(lane.from(i128::MIN).next()?);
+            Some(self.waiting(oldest.slot()).created)
         });
         oldest.min()
     }
 
     /// Stores a ticket as the newest.
-    pub(crate) fn insert(&mut self, ticket: Ticket, query: &Query) -> Entry {
+    pub(crate) fn insert(&mut self, ticket: &Ticket, query: &Query) -> Entry {
         let created = ticket.created.0.max(self.newest + 1);
         self.newest = created;
+        drop(self.dropped.pop());
         let (plan, is_new) = self.plans.hold(query, &mut self.terms);
         if is_new {
             self.place(plan);
         }
-        let row = row::pack(&ticket.string_properties, &ticket.numeric_properties, &mut self.terms);
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            Slot(u32::try_from(self.slots.len() - 1).expect("a pool is limited far below 2^32"))
-        });
+        self.words.clear();
+        let waiting = Waiting::new(ticket, created, plan, &mut self.terms, &mut self.words);
+        let slot = self.tickets.insert(waiting);
         for entry in &ticket.entries {
-            join(&mut self.sessions, entry.session_id, slot);
+            self.sessions.insert(hash_of(entry.session_id.as_bytes(), self.hash), slot);
         }
         if let Some(party) = ticket.party {
-            join(&mut self.parties, party, slot);
+            self.parties.insert(hash_of(party.as_bytes(), self.hash), slot);
         }
-        self.ids.insert(ticket.id, slot);
-        *self.lanes.entry(ticket.counts.max()).or_default() += 1;
-        let waiting = Waiting {
-            created,
-            row,
-            counts: ticket.counts,
-            plan,
-            id: ticket.id,
-            entries: ticket.entries.into_boxed_slice(),
-            party: ticket.party,
-            intervals: 0,
-            group: None,
-        };
-        let entry = Entry { created, slot };
-        for shape in &mut self.shapes {
-            let lane = waiting.counts.max();
+        self.ids.insert(hash_of(ticket.id.as_bytes(), self.hash), slot);
+        let lane = ticket.counts.max();
+        let slot = Slot(slot);
+        self.lanes.entry(lane).or_default().insert(Spot::of_creation(created, slot).0);
+        let waiting = self.tickets.find(slot.0).expect(SLOT);
+        for shape in &mut self.shapes[1..] {
             if shape.build.is_none_or(|build| lane < build.lane) {
-                shape.put(&waiting, entry, &self.terms, self.hash);
+                shape.put(waiting, slot, &self.terms, self.hash);
             }
         }
-        self.slots[slot.0 as usize] = Some(waiting);
-        entry
+        Entry { created, slot }
     }
 
     /// The stored tickets from a place on, each with its place.
-    pub(crate) fn stored(&self, from: usize) -> impl Iterator<Item = (usize, &Waiting)> {
-        let rest = self.slots.get(from..).unwrap_or_default().iter();
-        (from..).zip(rest).filter_map(|(place, waiting)| Some((place, waiting.as_ref()?)))
+    pub(crate) fn stored(&self, from: u32) -> impl Iterator<Item = (u32, &Waiting)> {
+        self.tickets.from(from)
     }
 
-    /// A stored ticket as it was added.
-    pub(crate) fn ticket(&self, waiting: &Waiting) -> Ticket {
-        let (string_properties, numeric_properties) = row::unpack(&waiting.row, &self.terms);
-        Ticket {
-            id: waiting.id,
-            entries: waiting.entries.to_vec(),
-            party: waiting.party,
-            counts: waiting.counts,
-            string_properties,
-            numeric_properties,
-            created: UnixTime(waiting.created),
-        }
+    /// Has a ticket's memory come from afar, while other things are done: what is asked for at once
+    /// comes at once, what is asked for later comes later.
+    pub(crate) fn call_up(&self, slot: Slot) {
+        black_box(self.tickets.find(slot.0).map(Waiting::first_word));
+    }
+
+    /// The same for a group and its plan.
+    fn call_up_group(&self, id: GroupId, plan: PlanId) {
+        black_box((self.group(id).map(|group| group.fill), self.plans.held(plan).values));
     }
 
     /// Takes a stored ticket out, and says when it was created.
     pub(crate) fn remove(&mut self, slot: Slot) -> u64 {
-        let waiting = self.slots[slot.0 as usize].take().expect("only stored tickets are removed");
-        self.free.push(slot);
-        for entry in &waiting.entries {
-            leave(&mut self.sessions, &entry.session_id, slot);
+        let waiting = self.waiting(slot);
+        if let Some(group) = waiting.group {
+            self.call_up_group(group, waiting.plan);
         }
-        if let Some(party) = waiting.party {
-            leave(&mut self.parties, &party, slot);
+        let waiting = self.tickets.remove(slot.0).expect(SLOT);
+        for session in waiting.sessions() {
+            self.sessions.remove(hash_of(session.as_bytes(), self.hash), slot.0);
         }
-        self.ids.remove(&waiting.id);
+        if let Some(party) = waiting.party() {
+            self.parties.remove(hash_of(party.as_bytes(), self.hash), slot.0);
+        }
+        self.ids.remove(hash_of(waiting.id().as_bytes(), self.hash), slot.0);
         let lane = waiting.counts.max();
         let tickets = self.lanes.get_mut(&lane).expect("a stored ticket is in its lane");
-        *tickets -= 1;
-        if *tickets == 0 {
+        tickets.remove(Spot::of_creation(waiting.created, slot).0);
+        if tickets.is_empty() {
             self.lanes.remove(&lane);
         }
-        let slots = &self.slots;
-        let waits = |entry: &Entry| {
-            slots[entry.slot.0 as usize].as_ref().is_some_and(|w| w.created == entry.created)
-        };
-        for shape in &mut self.shapes {
+        for shape in &mut self.shapes[1..] {
             if shape.has(&waiting) {
-                shape.forget(&waiting, &self.terms, self.hash, waits);
+                shape.forget(&waiting, slot, &self.terms, self.hash);
             }
         }
         if let Some(id) = waiting.group {
-            let group = self.groups[id.0 as usize].as_mut().expect(GROUP);
-            group.line.forget(waits);
-            if group.line.len() == 0 {
+            let group = self.groups.find_mut(id.number()).expect(GROUP);
+            group.tickets.remove(Spot::of_creation(waiting.created, slot).0);
+            if group.tickets.is_empty() {
                 self.drop_group(id, &waiting);
             }
         }
-        row::release(&waiting.row, &mut self.terms);
-        if self.plans.release(waiting.plan, &mut self.terms) {
-            let place = self.places[waiting.plan.index()];
-            self.shapes[place.shape].plans -= 1;
+        row::release(waiting.row(), &mut self.terms);
+        if let Some(held) = self.plans.release(waiting.plan, &mut self.terms) {
+            self.shapes[usize::from(held.shape)].plans -= 1;
         }
         waiting.created
     }
@@ -451,8 +259,9 @@ impl Index {
 
     /// Finds the shape of a new plan, or begins one.
     fn place(&mut self, id: PlanId) {
+        let mut fixed = std::mem::take(&mut self.fixed);
         let plan = self.plans.plan(id);
-        let fixed = plan.fixed(&self.terms);
+        plan.fixed(&self.terms, &mut fixed);
         let spanned = plan.spanned();
         let exact = self.shapes.iter().position(|shape| {
             shape.spanned == spanned && shape.fixed.iter().eq(fixed.iter().map(|(field, _)| field))
@@ -476,11 +285,10 @@ impl Index {
             let (_, key) = fixed.iter().find(|(f, _)| f == field).expect("a shape that fits");
             hasher.write_u64(*key);
         }
-        if self.places.len() <= id.index() {
-            self.places.resize(id.index() + 1, Place::default());
-        }
-        let spanned = self.shapes[shape].spanned;
-        self.places[id.index()] = Place { shape, spanned, values: hasher.finish() };
+        let held = self.plans.held_mut(id);
+        held.shape = u8::try_from(shape).expect("there are few shapes");
+        held.values = hasher.finish();
+        self.fixed = fixed;
     }
 
     /// A new shape, whose cells [`Index::build`] fills.
@@ -493,9 +301,8 @@ impl Index {
             fixed: fixed.iter().map(|(field, _)| *field).collect(),
             spanned,
             plans: 0,
-            cells: IdMap::default(),
+            cells: Cells::default(),
             build: (self.len() > 0).then_some(Build { lane: 0, created: 0, begun: self.newest }),
-            seekers: BTreeSet::new(),
         };
         for field in shape.fields() {
             self.terms.hold_again(field);
@@ -507,13 +314,14 @@ impl Index {
             for field in old.fields() {
                 self.terms.release(field);
             }
+            self.dropped.extend(old.cells.into_parts());
         }
         Some(position)
     }
 
     /// Whether the cells of a plan are all there.
     pub(crate) fn is_built(&self, plan: PlanId) -> bool {
-        self.shapes[self.places[plan.index()].shape].build.is_none()
+        self.shapes[usize::from(self.plans.held(plan).shape)].build.is_none()
     }
 
     pub(crate) fn is_building(&self) -> bool {
@@ -528,33 +336,33 @@ impl Index {
         let Some((_, position)) = building.min() else {
             return (0, false);
         };
-        let (all, rest) = self.shapes.split_at_mut(1);
-        let shape = &mut rest[position - 1];
+        let mut spans = [None; SHAPES_MAX];
+        spans.iter_mut().zip(&self.shapes).for_each(|(span, shape)| *span = shape.spanned);
+        let shape = &mut self.shapes[position];
         let mut build = shape.build.expect("it was looked for");
         let mut looked = 1;
-        if let Some((lane, _)) = self.lanes.range(build.lane.max(1)..).next() {
+        if let Some((lane, tickets)) = self.lanes.range(build.lane.max(1)..).next() {
             if *lane > build.lane {
                 build = Build { lane: *lane, created: 0, ..build };
             }
-            let line = all[0].line(build.lane, self.hash);
-            let line = &line[line.partition_point(|entry| entry.created <= build.created)..];
-            let part = &line[..line.len().min(budget)];
-            for entry in part {
-                let waiting = self.slots[entry.slot.0 as usize].as_ref();
-                if let Some(waiting) = waiting.filter(|w| w.created == entry.created) {
-                    shape.put(waiting, *entry, &self.terms, self.hash);
-                    let group = waiting.group.filter(|_| self.is_mutual);
-                    let cell = shape.cell_of(waiting, &self.terms, self.hash);
-                    if let (Some(group), Some((cell, _))) = (group, cell) {
-                        let place = self.places[waiting.plan.index()];
-                        let seeker = place.seeker(group, waiting, &self.plans, self.hash);
-                        shape.seekers.insert(seeker.paired(place.shape, cell, self.hash));
-                    }
+            let mut line = tickets.from(Spot::first_of(build.created + 1).0);
+            for slot in line.by_ref().take(budget).map(|spot| Spot(spot).slot()) {
+                let waiting = self.tickets.find(slot.0).expect(SLOT);
+                shape.put(waiting, slot, &self.terms, self.hash);
+                let group = waiting.group.filter(|_| self.is_mutual);
+                let cell = shape.cell_of(waiting, &self.terms, self.hash);
+                if let (Some(group), Some((cell, _))) = (group, cell) {
+                    let held = self.plans.held(waiting.plan);
+                    let span = spans[usize::from(held.shape)];
+                    let seeker = Seeker::new(span.and_then(|f| held.plan.span_of(f)), group);
+                    let matches = cell_key(waiting.counts.max(), held.values, self.hash);
+                    let pair = pair_key(held.shape.into(), matches, cell, self.hash);
+                    shape.cells.cell(pair).seekers.insert(seeker.0);
                 }
-                build.created = entry.created;
+                build.created = waiting.created;
+                looked += 1;
             }
-            looked += part.len();
-            if part.len() == line.len() {
+            if line.next().is_none() {
                 build = Build { lane: build.lane + 1, created: 0, ..build };
             }
             shape.build = Some(build);
@@ -567,126 +375,124 @@ impl Index {
     // Whom a plan could accept.
 
     /// Tickets of one lane that a plan could accept, in the order of creation if the plan is of a
-    /// shape without a span, from a position on. Gives the position to go on from.
+    /// shape without a span, from behind a spot on.
     pub(crate) fn candidates(
         &self,
         id: PlanId,
         lane: u32,
-        from: Position,
-        most: usize,
-        found: &mut Vec<Entry>,
-    ) -> Option<Position> {
-        let place = self.places[id.index()];
-        let shape = &self.shapes[place.shape];
-        match shape.cells.get(&cell_key(lane, place.values, self.hash))? {
-            Tickets::Line(line) => {
-                let rest = line.after(from.1);
-                found.extend_from_slice(&rest[..rest.len().min(most)]);
-                (rest.len() > most).then(|| Position(from.0, rest[most - 1].created))
+        after: Option<Spot>,
+    ) -> impl Iterator<Item = Spot> {
+        let held = self.plans.held(id);
+        let shape = &self.shapes[usize::from(held.shape)];
+        let tickets = match held.shape {
+            0 => self.lanes.get(&lane),
+            _ => {
+                let cell = shape.cells.find(cell_key(lane, held.values, self.hash));
+                cell.map(|cell| &cell.tickets)
             }
-            Tickets::ByNumber(tickets) => {
-                let field = shape.spanned.expect("tickets are kept by this number");
-                let span = self.plans.plan(id).span_of(field).expect("the plan is of this shape");
-                let low = (span.low, 0).max((from.0, from.1));
-                let mut rest = tickets.range((Excluded(low), Unbounded));
-                for _ in 0..most {
-                    match rest.next() {
-                        Some(((number, created), slot)) if *number <= span.high => {
-                            found.push(Entry { created: *created, slot: *slot });
-                            if found.len() == most {
-                                return Some(Position(*number, *created));
-                            }
-                        }
-                        _ => return None,
-                    }
-                }
-                None
-            }
-        }
+        };
+        let is_line = shape.spanned.is_none();
+        let span = shape.spanned.and_then(|field| held.plan.span_of(field)).unwrap_or(Span::ALL);
+        let from = after.map_or(Spot::first_of(span.low), Spot::next);
+        let to = Spot::new(span.high, Slot(u32::MAX));
+        let rest = tickets.into_iter().flat_map(move |tickets| tickets.from(from.0));
+        rest.map(Spot).take_while(move |spot| is_line || *spot <= to)
     }
 
     /// Whether candidates come in the order of their creation.
     pub(crate) fn is_in_order(&self, id: PlanId) -> bool {
-        self.shapes[self.places[id.index()].shape].spanned.is_none()
+        self.shapes[usize::from(self.plans.held(id).shape)].spanned.is_none()
     }
 
     // Groups.
 
     pub(crate) fn group(&self, id: GroupId) -> Option<&Group> {
-        self.groups[id.0 as usize].as_ref()
+        self.groups.find(id.number())
     }
 
     pub(crate) fn group_mut(&mut self, id: GroupId) -> Option<&mut Group> {
-        self.groups[id.0 as usize].as_mut()
+        self.groups.find_mut(id.number())
     }
 
     /// Puts a waiting ticket, whose plan is built, among those alike, and gives their group.
     pub(crate) fn join_group(&mut self, entry: Entry) -> GroupId {
         let waiting = self.waiting(entry.slot);
-        let (plan, counts, size) = (waiting.plan, waiting.counts, waiting.size());
-        let is_selfless = !self.plan(waiting).accepts(&waiting.subject(), &self.terms);
+        let is_selfless = !self.plan(waiting).accepts(waiting, &self.terms);
         let new = Group {
             born: self.groups_born + 1,
-            plan,
-            counts,
-            size,
-            line: Line::default(),
+            plan: waiting.plan,
+            counts: waiting.counts,
+            size: waiting.size(),
+            tickets: Sorted::default(),
             fill: 0,
             met: 0,
             is_counted: false,
             is_selfless,
         };
-        let known = match self.is_mutual {
-            true => None,
-            false => self.groups_by_key.get(&new.key()).copied(),
+        let id = match self.alike(&new) {
+            Some(id) => id,
+            None => self.begin_group(new, entry.slot),
         };
-        let id = known.unwrap_or_else(|| self.begin_group(new, entry.slot));
-        self.groups[id.0 as usize].as_mut().expect(GROUP).line.push(entry);
+        let group = self.groups.find_mut(id.number()).expect(GROUP);
+        group.tickets.insert(Spot::of_creation(entry.created, entry.slot).0);
         self.waiting_mut(entry.slot).group = Some(id);
         id
     }
 
+    /// The group of tickets that are like those of a new one.
+    fn alike(&self, new: &Group) -> Option<GroupId> {
+        let held = self.plans.held(new.plan);
+        if self.is_mutual || !held.is_shared() {
+            return None;
+        }
+        let others = self.groups_alike.all(new.hash(self.hash)).map(GroupId::of_number);
+        let mut known = held.group.into_iter().chain(others);
+        known.find(|id| self.group(*id).expect(GROUP).is_like(new))
+    }
+
+    /// The oldest ticket of a group that was created later than this.
+    pub(crate) fn next_of(&self, group: &Group, after: u64) -> Option<Entry> {
+        let slot = Spot(group.tickets.from(Spot::first_of(after + 1).0).next()?).slot();
+        Some(Entry { created: self.waiting(slot).created, slot })
+    }
+
     fn begin_group(&mut self, new: Group, slot: Slot) -> GroupId {
-        let id = self.free_groups.pop().unwrap_or_else(|| {
-            self.groups.push(None);
-            GroupId(u32::try_from(self.groups.len() - 1).expect("fewer groups than tickets"))
-        });
-        for (shape, seeker) in self.seekers_of(id, self.waiting(slot)) {
-            self.shapes[shape].seekers.insert(seeker);
-        }
         self.groups_born = new.born;
+        let (hash, plan) = (new.hash(self.hash), new.plan);
+        let id = GroupId::of_number(self.groups.insert(new));
+        let waiting = self.tickets.find(slot.0).expect(SLOT);
+        let (plans, shapes) = (&self.plans, &mut self.shapes);
+        let to = Seeking { plans, terms: &self.terms, hash: self.hash, is_mutual: self.is_mutual };
+        to.each(id, waiting, shapes, |cells, cell, seeker| {
+            cells.cell(cell).seekers.insert(seeker.0);
+        });
         if !self.is_mutual {
-            self.groups_by_key.insert(new.key(), id);
+            let held = self.plans.held_mut(plan);
+            if held.group.is_none() {
+                held.group = Some(id);
+            } else {
+                self.groups_alike.insert(hash, id.number());
+            }
         }
-        self.groups[id.0 as usize] = Some(new);
         id
     }
 
     /// `last` was the last ticket of the group.
     fn drop_group(&mut self, id: GroupId, last: &Waiting) {
-        let group = self.groups[id.0 as usize].take().expect(GROUP);
-        self.free_groups.push(id);
+        let group = self.groups.remove(id.number()).expect(GROUP);
         if !self.is_mutual {
-            self.groups_by_key.remove(&group.key());
+            let held = self.plans.held_mut(group.plan);
+            if held.group == Some(id) {
+                held.group = None;
+            } else {
+                self.groups_alike.remove(group.hash(self.hash), id.number());
+            }
         }
-        for (shape, seeker) in self.seekers_of(id, last) {
-            self.shapes[shape].seekers.remove(&seeker);
-        }
-    }
-
-    /// Where a group of a ticket is kept: as a seeker of which shapes.
-    fn seekers_of(&self, id: GroupId, waiting: &Waiting) -> Vec<(usize, Seeker)> {
-        let place = self.places[waiting.plan.index()];
-        let seeker = place.seeker(id, waiting, &self.plans, self.hash);
-        if !self.is_mutual {
-            return vec![(place.shape, seeker)];
-        }
-        let shapes = self.shapes.iter().enumerate().filter(|(_, shape)| shape.has(waiting));
-        let pairs = shapes.filter_map(|(position, shape)| {
-            let (cell, _) = shape.cell_of(waiting, &self.terms, self.hash)?;
-            Some((position, seeker.paired(place.shape, cell, self.hash)))
+        let (plans, shapes) = (&self.plans, &mut self.shapes);
+        let to = Seeking { plans, terms: &self.terms, hash: self.hash, is_mutual: self.is_mutual };
+        to.each(id, last, shapes, |cells, cell, seeker| {
+            cells.take(cell, |cell| cell.seekers.remove(seeker.0));
         });
-        pairs.collect()
     }
 
     /// Groups, of all shapes, that could accept a ticket, from a position on; where matches are
@@ -698,8 +504,8 @@ impl Index {
         most: usize,
         found: &mut Vec<(GroupId, u64)>,
     ) -> Option<SeekerPosition> {
-        let place = self.places[waiting.plan.index()];
-        let matches = cell_key(waiting.counts.max(), place.values, self.hash);
+        let held = self.plans.held(waiting.plan);
+        let matches = cell_key(waiting.counts.max(), held.values, self.hash);
         for (position, shape) in self.shapes.iter().enumerate().skip(from.shape) {
             if shape.plans == 0 {
                 continue;
@@ -707,181 +513,61 @@ impl Index {
             let Some((cell, value)) = shape.cell_of(waiting, &self.terms, self.hash) else {
                 continue;
             };
-            let (seekers, cell) = match self.is_mutual {
+            let cell = match self.is_mutual {
                 true => {
                     let pair = pair_key(position, cell, matches, self.hash);
-                    (&self.shapes[place.shape].seekers, pair)
+                    self.shapes[usize::from(held.shape)].cells.find(pair)
                 }
-                false => (&shape.seekers, cell),
+                false => shape.cells.find(cell),
             };
+            let Some(cell) = cell else { continue };
             let after = from.after.filter(|_| position == from.shape);
-            let bound = |level, edge, group| Seeker { cell, level, edge, group: GroupId(group) };
-            let mut level = after.map_or(0, |after| after.level);
-            while let Some(next) = seekers.range(bound(level, i64::MIN, 0)..).next()
-                && next.cell == cell
-            {
-                level = next.level;
-                let (from, to) = match level {
-                    BELOW => (value, i64::MAX),
-                    ABOVE => (i64::MIN, value),
-                    0..64 => (value.saturating_sub_unsigned(1 << level), value),
-                    _ => (i64::MIN, value),
-                };
-                let low = match after.filter(|after| after.level == level) {
-                    Some(after) => Excluded(after),
-                    None => Included(bound(level, from, 0)),
-                };
-                for seeker in seekers.range((low, Included(bound(level, to, u32::MAX)))) {
-                    let group = self.group(seeker.group).expect(GROUP);
-                    found.push((seeker.group, group.born));
-                    if found.len() == most {
-                        return Some(SeekerPosition { shape: position, after: Some(*seeker) });
-                    }
-                }
-                level += 1;
+            let after = cell.seekers(value, after, |id| {
+                let group = self.group(id).expect(GROUP);
+                black_box(self.plans.held(group.plan).values);
+                found.push((id, group.born));
+                found.len() < most
+            });
+            if after.is_some() {
+                return Some(SeekerPosition { shape: position, after });
             }
         }
         None
     }
 }
 
-impl Place {
-    fn seeker(self, id: GroupId, waiting: &Waiting, plans: &Plans, hash: KeyHash) -> Seeker {
-        let span = self.spanned.and_then(|field| plans.plan(waiting.plan).span_of(field));
-        Seeker::new(cell_key(waiting.counts.max(), self.values, hash), span, id)
-    }
-}
-
 const GROUP: &str = "a group is held while its tickets wait";
+const SLOT: &str = "a slot is held while its ticket waits";
 
-impl Shape {
-    /// Whether its cells are filled as far as this ticket.
-    fn has(&self, waiting: &Waiting) -> bool {
-        let lane = waiting.counts.max();
-        self.build.is_none_or(|build| {
-            lane < build.lane || (lane == build.lane && waiting.created <= build.created)
-        })
-    }
+/// What says where a group is kept as a seeker.
+struct Seeking<'a> {
+    plans: &'a Plans,
+    terms: &'a Terms,
+    hash: KeyHash,
+    is_mutual: bool,
+}
 
-    fn fields(&self) -> impl Iterator<Item = Term> {
-        self.fixed.iter().copied().chain(self.spanned)
-    }
-
-    /// The cell of a ticket, and its number there, if it has all that the shape asks for.
-    fn cell_of(&self, waiting: &Waiting, terms: &Terms, hash: KeyHash) -> Option<(u64, i64)> {
-        let datum = |field: Term| {
-            let property = waiting.row.iter().find(|p| p.field == field && !p.is_hidden())?;
-            Some(property.datum())
-        };
-        let mut hasher = hash.build_hasher();
-        for field in &self.fixed {
-            let key = match datum(*field)? {
-                Datum::Text(text) => terms.key(text),
-                datum => datum.key()?.cast_unsigned(),
-            };
-            hasher.write_u64(key);
-        }
-        let value = match self.spanned {
-            None => i64::MIN,
-            Some(field) => datum(field)?.key()?,
-        };
-        Some((cell_key(waiting.counts.max(), hasher.finish(), hash), value))
-    }
-
-    /// The tickets of one max count, of the first shape.
-    fn line(&self, lane: u32, hash: KeyHash) -> &[Entry] {
-        let key = cell_key(lane, hash.build_hasher().finish(), hash);
-        match self.cells.get(&key) {
-            Some(Tickets::Line(line)) => line.after(0),
-            Some(Tickets::ByNumber(_)) | None => &[],
-        }
-    }
-
-    fn put(&mut self, waiting: &Waiting, entry: Entry, terms: &Terms, hash: KeyHash) {
-        if let Some((key, value)) = self.cell_of(waiting, terms, hash) {
-            let spanned = self.spanned;
-            match self.cells.entry(key).or_insert_with(|| Tickets::new(spanned)) {
-                Tickets::Line(line) => line.push(entry),
-                Tickets::ByNumber(tickets) => {
-                    tickets.insert((value, entry.created), entry.slot);
-                }
-            }
-        }
-    }
-
-    fn forget(
-        &mut self,
+impl Seeking<'_> {
+    /// Hands over the cells in which a group of a ticket is kept.
+    fn each(
+        &self,
+        id: GroupId,
         waiting: &Waiting,
-        terms: &Terms,
-        hash: KeyHash,
-        waits: impl Fn(&Entry) -> bool,
+        shapes: &mut [Shape],
+        mut act: impl FnMut(&mut Cells, u64, Seeker),
     ) {
-        let Some((key, value)) = self.cell_of(waiting, terms, hash) else { return };
-        let cell = self.cells.get_mut(&key).expect("a stored ticket is in its cell");
-        match cell {
-            Tickets::Line(line) => line.forget(waits),
-            Tickets::ByNumber(tickets) => {
-                tickets.remove(&(value, waiting.created));
+        let held = self.plans.held(waiting.plan);
+        let own = &mut shapes[usize::from(held.shape)];
+        let seeker = Seeker::new(own.spanned.and_then(|field| held.plan.span_of(field)), id);
+        let matches = cell_key(waiting.counts.max(), held.values, self.hash);
+        if !self.is_mutual {
+            return act(&mut own.cells, matches, seeker);
+        }
+        for shape in shapes.iter_mut().filter(|shape| shape.has(waiting)) {
+            if let Some((cell, _)) = shape.cell_of(waiting, self.terms, self.hash) {
+                let pair = pair_key(held.shape.into(), matches, cell, self.hash);
+                act(&mut shape.cells, pair, seeker);
             }
-        }
-        if cell.is_empty() {
-            self.cells.remove(&key);
-        }
-    }
-}
-
-impl Tickets {
-    fn new(spanned: Option<Term>) -> Tickets {
-        match spanned {
-            None => Tickets::Line(Line::default()),
-            Some(_) => Tickets::ByNumber(BTreeMap::new()),
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        match self {
-            Tickets::Line(line) => line.len() == 0,
-            Tickets::ByNumber(tickets) => tickets.is_empty(),
-        }
-    }
-}
-
-fn cell_key(lane: u32, values: u64, hash: KeyHash) -> u64 {
-    let mut hasher = hash.build_hasher();
-    hasher.write_u64(values ^ (u64::from(lane) << 32));
-    hasher.finish()
-}
-
-fn pair_key(shape: usize, cell: u64, other: u64, hash: KeyHash) -> u64 {
-    let mut hasher = hash.build_hasher();
-    [shape as u64, cell, other].into_iter().for_each(|key| hasher.write_u64(key));
-    hasher.finish()
-}
-
-fn join<K: std::hash::Hash + Eq>(lists: &mut IdMap<K, Slots>, key: K, slot: Slot) {
-    match lists.entry(key) {
-        std::collections::hash_map::Entry::Vacant(entry) => {
-            entry.insert(Slots::One(slot));
-        }
-        std::collections::hash_map::Entry::Occupied(mut entry) => match entry.get_mut() {
-            Slots::One(first) => {
-                let slots = vec![*first, slot];
-                entry.insert(Slots::Many(slots));
-            }
-            Slots::Many(slots) => slots.push(slot),
-        },
-    }
-}
-
-fn leave<K: std::hash::Hash + Eq>(lists: &mut IdMap<K, Slots>, key: &K, slot: Slot) {
-    let slots = lists.get_mut(key).expect("a stored ticket is in the lists of its owners");
-    match slots {
-        Slots::Many(several) if several.len() > 1 => {
-            let position = several.iter().rposition(|other| *other == slot);
-            several.swap_remove(position.expect("a stored ticket is in the lists of its owners"));
-        }
-        _ => {
-            lists.remove(key);
         }
     }
 }

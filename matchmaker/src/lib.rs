@@ -21,17 +21,25 @@
 //! says.
 
 mod arrival;
+mod cell;
 mod explain;
+mod group;
 mod index;
-mod line;
+mod leaf;
 mod plan;
+mod plans;
 mod pool;
 pub mod query;
 pub mod queue;
 mod row;
 mod search;
+mod shape;
+mod slab;
+mod sorted;
+mod table;
 mod terms;
 mod ticket;
+mod waiting;
 mod wide;
 
 pub use explain::{Explanation, Listed, Nearest};

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use base::{Instant, PartyId, SessionId, TicketId, UnixTime, limits};
 
-use crate::arrival::Arrival;
-use crate::index::{Index, Slot};
-use crate::line::Entry;
+use crate::arrival::{Arrival, Spare};
+use crate::index::{Entry, Index, Slot};
 use crate::query::Query;
 use crate::search::{Aim, Search, Step};
 use crate::ticket::{Error, Owner, Ticket};
@@ -58,11 +57,12 @@ pub struct Pool {
     /// An interval ended while a pass was under way: the next one follows it.
     pass_due: Option<Instant>,
     /// New tickets, in immediate mode, that were not tried yet.
-    arrivals: VecDeque<Arrival>,
+    arrivals: VecDeque<Entry>,
     /// Those that need more than a [`QUANTUM`]: the first [`TURNS`] take turns.
     long: VecDeque<Arrival>,
     /// Those whose cells are being built.
-    unbuilt: VecDeque<Arrival>,
+    unbuilt: VecDeque<Entry>,
+    spare: Spare,
     is_paused: bool,
     formed: VecDeque<Match>,
 }
@@ -95,6 +95,7 @@ impl Pool {
             arrivals: VecDeque::new(),
             long: VecDeque::new(),
             unbuilt: VecDeque::new(),
+            spare: Spare::default(),
             is_paused: false,
             formed: VecDeque::new(),
         }
@@ -134,10 +135,11 @@ impl Pool {
 
     /// Adds a ticket; in immediate mode, [`Pool::step`] tries it. Its creation is moved behind that
     /// of the newest one where needed.
+    #[expect(clippy::needless_pass_by_value, reason = "the ticket is the pool's from now on")]
     pub fn add(&mut self, ticket: Ticket, query: &Query) -> Result<(), Error> {
         self.check(&ticket)?;
         let counts = ticket.counts;
-        let entry = self.index.insert(ticket, query);
+        let entry = self.index.insert(&ticket, query);
         match self.settings.mode {
             Mode::Compatible => {
                 self.active.insert(entry.created, entry.slot);
@@ -147,23 +149,22 @@ impl Pool {
                     self.active.insert(entry.created, entry.slot);
                 }
                 if self.arrivals.len() > 2 * self.len() + 16 {
-                    self.arrivals.retain(|arrival| self.index.still(arrival.entry).is_some());
+                    self.arrivals.retain(|entry| self.index.still(*entry).is_some());
                 }
-                self.arrivals.push_back(Arrival::new(entry));
+                self.arrivals.push_back(entry);
             }
         }
         Ok(())
     }
 
     fn check(&self, ticket: &Ticket) -> Result<(), Error> {
-        let mut sessions: Vec<SessionId> = ticket.entries.iter().map(|e| e.session_id).collect();
-        sessions.sort_unstable();
-        if sessions.is_empty() || sessions.windows(2).any(|pair| pair[0] == pair[1]) {
+        let sessions = || ticket.entries.iter().map(|entry| entry.session_id);
+        if !are_distinct(sessions()) {
             return Err(Error::Presences);
         }
         let most = self.settings.max_tickets;
-        let of_party = ticket.party.map_or(0, |party| self.index.of_party(party).len());
-        if of_party >= most || sessions.iter().any(|s| self.index.of_session(*s).len() >= most) {
+        let of_party = ticket.party.map_or(0, |party| self.index.of_party(party).count());
+        if of_party >= most || sessions().any(|s| self.index.of_session(s).count() >= most) {
             return Err(Error::TooManyTickets);
         }
         if self.len() >= limits::MATCHMAKER_TICKETS_MAX {
@@ -178,9 +179,9 @@ impl Pool {
         let waiting = self.index.waiting(slot);
         let is_owner = match owner {
             Owner::Session(session) => {
-                waiting.party.is_none() && waiting.entries[0].session_id == session
+                waiting.party().is_none() && waiting.sessions().next() == Some(session)
             }
-            Owner::Party(party) => waiting.party == Some(party),
+            Owner::Party(party) => waiting.party() == Some(party),
         };
         if !is_owner {
             return Err(Error::NotFound);
@@ -199,13 +200,13 @@ impl Pool {
     /// Removes all tickets that a session is in, those of parties too, and says how many there
     /// were.
     pub fn remove_session(&mut self, session: SessionId) -> usize {
-        let slots = self.index.of_session(session).to_vec();
+        let slots = self.index.of_session(session).collect::<Vec<_>>();
         self.take_all(&slots)
     }
 
     /// Removes all tickets of a party, and says how many there were.
     pub fn remove_party(&mut self, party: PartyId) -> usize {
-        let slots = self.index.of_party(party).to_vec();
+        let slots = self.index.of_party(party).collect::<Vec<_>>();
         self.take_all(&slots)
     }
 
@@ -249,13 +250,18 @@ impl Pool {
 
     fn try_arrivals(&mut self, left: &mut usize, floor: usize) {
         while *left > floor
-            && let Some(mut arrival) = self.arrivals.pop_front()
+            && let Some(entry) = self.arrivals.pop_front()
         {
-            let waiting = self.index.still(arrival.entry);
+            let waiting = self.index.still(entry);
             if waiting.is_some_and(|waiting| !self.index.is_built(waiting.plan)) {
-                self.unbuilt.push_back(arrival);
+                self.unbuilt.push_back(entry);
                 *left -= 1;
-            } else if !self.go_on_with(&mut arrival, left) {
+                continue;
+            }
+            let mut arrival = Arrival::new(entry, &mut self.spare);
+            if self.go_on_with(&mut arrival, left) {
+                arrival.end(&mut self.spare);
+            } else {
                 if self.long.len() >= TURNS {
                     arrival.forget_search();
                 }
@@ -279,7 +285,8 @@ impl Pool {
         let quantum = QUANTUM.min(*left);
         let mut rest = quantum;
         let is_done = loop {
-            match arrival.step(&mut self.index, self.settings.rev_precision, &mut rest) {
+            let is_mutual = self.settings.rev_precision;
+            match arrival.step(&mut self.index, &mut self.spare, is_mutual, &mut rest) {
                 crate::arrival::Step::Going => break false,
                 crate::arrival::Step::Done => break true,
                 crate::arrival::Step::Found(members) => self.form(&members, &mut rest),
@@ -365,7 +372,7 @@ impl Pool {
 
     fn form(&mut self, members: &[Slot], left: &mut usize) {
         let waiting = members.iter().map(|slot| self.index.waiting(*slot));
-        let tickets: Vec<_> = waiting.map(|waiting| self.index.ticket(waiting)).collect();
+        let tickets: Vec<_> = waiting.map(|waiting| waiting.ticket(&self.index.terms)).collect();
         *left = left.saturating_sub(tickets.iter().map(|ticket| ticket.entries.len()).sum());
         self.take_all(members);
         self.formed.push_back(Match { tickets });
@@ -388,6 +395,16 @@ impl Pool {
             pass.search = None;
         }
     }
+}
+
+/// Whether there is a session, and none twice.
+fn are_distinct(sessions: impl ExactSizeIterator<Item = SessionId>) -> bool {
+    if sessions.len() == 1 {
+        return true;
+    }
+    let mut sessions: Vec<SessionId> = sessions.collect();
+    sessions.sort_unstable();
+    !sessions.is_empty() && sessions.windows(2).all(|pair| pair[0] != pair[1])
 }
 
 #[cfg(test)]

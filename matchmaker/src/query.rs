@@ -10,6 +10,7 @@ mod distance;
 mod label;
 mod parse;
 mod pattern;
+mod plain;
 
 use std::fmt;
 
@@ -146,7 +147,13 @@ pub trait Document {
 impl Query {
     /// An empty text means `*`.
     pub fn parse(text: &str) -> Result<Query, QueryError> {
-        let kind = if matches!(text, "" | "*") { Kind::All } else { parse::parse(text)? };
+        let kind = match text {
+            "" | "*" => Kind::All,
+            _ => match plain::parse(text) {
+                Some(clauses) => Kind::Clauses(clauses),
+                None => parse::parse(text)?,
+            },
+        };
         Ok(Query { text: text.into(), kind })
     }
 

@@ -9,10 +9,10 @@ use std::cmp::Ordering;
 use std::collections::{BinaryHeap, VecDeque};
 
 use base::SessionId;
-use base::collections::IdSet;
 
-use crate::index::{Index, Position, Slot, Waiting};
-use crate::line::Entry;
+use crate::cell::Spot;
+use crate::index::{Entry, Index, Slot};
+use crate::waiting::Waiting;
 
 /// Combinations of one search that have room for more. Nakama has no such limit.
 const COMBINATIONS_MAX: usize = 256;
@@ -21,6 +21,10 @@ const COMBINATIONS_MAX: usize = 256;
 const SUBSET_STEPS: usize = 32_768;
 /// Members of combinations that one hit is compared with. Nakama has no such limit.
 const PAIRS_MAX: usize = 4096;
+/// Candidates whose memory is called up together.
+const AHEAD: usize = 8;
+/// Combinations that are kept to be used again.
+const SPARE_MAX: usize = 4;
 /// Candidates taken from a cell at once.
 const CHUNK: usize = 64;
 
@@ -68,8 +72,27 @@ impl Eq for Hit {}
 #[derive(Debug)]
 struct Source {
     lane: u32,
-    position: Option<Position>,
+    /// The last one that was taken.
+    after: Option<Spot>,
+    /// Whether no more are there.
+    is_over: bool,
     chunk: VecDeque<Entry>,
+}
+
+impl Source {
+    fn new(lane: u32) -> Source {
+        Source { lane, after: None, is_over: false, chunk: VecDeque::new() }
+    }
+
+    fn fill(&mut self, index: &Index, searcher: &Waiting) {
+        let rest = index.candidates(searcher.plan, self.lane, self.after);
+        for spot in rest.take(CHUNK) {
+            let created = index.waiting(spot.slot()).created;
+            self.chunk.push_back(Entry { created, slot: spot.slot() });
+            self.after = Some(spot);
+        }
+        self.is_over = self.chunk.len() < CHUNK;
+    }
 }
 
 /// The progress of one search.
@@ -84,11 +107,14 @@ pub(crate) struct Search {
     /// Where all hits are gathered before they are examined, these.
     hits: BinaryHeap<Hit>,
     stage: Stage,
-    /// Players of all tickets that the query accepts and the match has room for, whoever they are.
+    /// Players of all tickets that the query accepts and the match has room for, whoever they are;
+    /// of no meaning in a pass.
     accepted: u64,
     /// Whether a hit was left out for what it is to the searcher: of its session or party.
     has_conflict: bool,
     combinations: Vec<Combination>,
+    /// Those of searches before, to be used again.
+    spare: Vec<Combination>,
     /// The combination that the last hit joined.
     joined: Option<usize>,
 }
@@ -105,7 +131,8 @@ enum Stage {
 #[derive(Debug, Default)]
 struct Combination {
     members: Vec<Entry>,
-    sessions: IdSet<SessionId>,
+    /// In order.
+    sessions: Vec<SessionId>,
     size: u32,
 }
 
@@ -123,27 +150,46 @@ pub(crate) enum Step {
 
 impl Search {
     pub(crate) fn new(index: &Index, searcher: Entry, aim: Aim, is_mutual: bool) -> Search {
-        let waiting = index.waiting(searcher.slot);
-        let counts = waiting.counts;
-        let source =
-            |lane| Source { lane, position: Some(Position::START), chunk: VecDeque::new() };
-        let sources = match aim {
-            Aim::Full => vec![source(counts.max())],
-            Aim::Pass { .. } => index.lanes(counts).map(source).collect(),
-        };
-        let is_ordered = index.plan(waiting).is_flat() && index.is_in_order(waiting.plan);
-        Search {
+        let mut search = Search {
             searcher,
             aim,
             is_mutual,
-            until: index.newest(),
-            sources,
+            until: 0,
+            sources: Vec::new(),
             hits: BinaryHeap::new(),
-            stage: if is_ordered { Stage::Merge } else { Stage::Gather },
+            stage: Stage::Merge,
             accepted: 0,
             has_conflict: false,
             combinations: Vec::new(),
+            spare: Vec::new(),
             joined: None,
+        };
+        search.begin(index, searcher, aim, is_mutual);
+        search
+    }
+
+    /// Another search with the memory of this one.
+    pub(crate) fn begin(&mut self, index: &Index, searcher: Entry, aim: Aim, is_mutual: bool) {
+        let waiting = index.waiting(searcher.slot);
+        let counts = waiting.counts;
+        (self.searcher, self.aim, self.is_mutual) = (searcher, aim, is_mutual);
+        (self.until, self.accepted, self.has_conflict) = (index.newest(), 0, false);
+        self.sources.clear();
+        match aim {
+            Aim::Full => self.sources.push(Source::new(counts.max())),
+            Aim::Pass { .. } => self.sources.extend(index.lanes(counts).map(Source::new)),
+        }
+        self.hits.clear();
+        let is_ordered = index.plan(waiting).is_flat() && index.is_in_order(waiting.plan);
+        self.stage = if is_ordered { Stage::Merge } else { Stage::Gather };
+        self.joined = None;
+        for mut combination in self.combinations.drain(..) {
+            if self.spare.len() < SPARE_MAX {
+                combination.members.clear();
+                combination.sessions.clear();
+                combination.size = 0;
+                self.spare.push(combination);
+            }
         }
     }
 
@@ -158,10 +204,8 @@ impl Search {
             let next = match self.stage {
                 Stage::Merge => self.next_hit(index, searcher, budget),
                 Stage::Gather => {
-                    match self.next_hit(index, searcher, budget) {
-                        Next::Hit(hit) => self.hits.push(hit),
-                        Next::Going => {}
-                        Next::End => self.stage = Stage::Examine,
+                    if self.gather(index, searcher, budget) {
+                        self.stage = Stage::Examine;
                     }
                     continue;
                 }
@@ -186,16 +230,45 @@ impl Search {
         }
     }
 
-    /// The next candidate that is a hit.
+    /// Takes the hits of one lane after another, and says whether that were all.
+    fn gather(&mut self, index: &Index, searcher: &Waiting, budget: &mut usize) -> bool {
+        while let Some(source) = self.sources.last() {
+            *budget = budget.saturating_sub(1);
+            let mut rest = index.candidates(searcher.plan, source.lane, source.after);
+            loop {
+                let (mut spots, mut count) = ([Spot(0); AHEAD], 0);
+                for (place, spot) in spots.iter_mut().zip(rest.by_ref()) {
+                    *place = spot;
+                    count += 1;
+                    index.call_up(spot.slot());
+                }
+                for spot in &spots[..count] {
+                    let waiting = index.waiting(spot.slot());
+                    let entry = Entry { created: waiting.created, slot: spot.slot() };
+                    let hit = self.look(index, searcher, entry, waiting, budget);
+                    self.hits.extend(hit);
+                    *budget = budget.saturating_sub(index.terms.take_looked());
+                    if *budget == 0 {
+                        if let Some(source) = self.sources.last_mut() {
+                            source.after = Some(*spot);
+                        }
+                        return false;
+                    }
+                }
+                if count < AHEAD {
+                    self.sources.pop();
+                    break;
+                }
+            }
+        }
+        true
+    }
+
+    /// The next candidate of all lanes, if it is a hit.
     fn next_hit(&mut self, index: &Index, searcher: &Waiting, budget: &mut usize) -> Next {
         for source in &mut self.sources {
-            if source.chunk.is_empty()
-                && let Some(position) = source.position
-            {
-                let mut found = Vec::from(std::mem::take(&mut source.chunk));
-                source.position =
-                    index.candidates(searcher.plan, source.lane, position, CHUNK, &mut found);
-                source.chunk = found.into();
+            if source.chunk.is_empty() && !source.is_over {
+                source.fill(index, searcher);
                 *budget = budget.saturating_sub(1);
             }
         }
@@ -207,39 +280,50 @@ impl Search {
             return Next::End;
         };
         let entry = self.sources[first].chunk.pop_front().expect("it has a head");
+        // Some leave while a search is interrupted.
+        let hit = index.still(entry).and_then(|w| self.look(index, searcher, entry, w, budget));
+        hit.map_or(Next::Going, Next::Hit)
+    }
+
+    /// Looks at a candidate.
+    fn look(
+        &mut self,
+        index: &Index,
+        searcher: &Waiting,
+        entry: Entry,
+        hit: &Waiting,
+        budget: &mut usize,
+    ) -> Option<Hit> {
         if entry.created > self.until {
-            return Next::Going;
+            return None;
         }
-        let Some(hit) = index.still(entry) else {
-            return Next::Going; // left while the search was interrupted
-        };
         let plan = index.plan(searcher);
         *budget = budget.saturating_sub(plan.weight());
         if hit.counts.min() < searcher.counts.min() {
-            return Next::Going;
-        }
-        let Some(score) = plan.score(&hit.subject(), &index.terms) else {
-            return Next::Going;
-        };
-        if self.aim == Aim::Full && !self.is_accepted_by(index, searcher, hit) {
-            return Next::Going;
+            return None;
         }
         if entry == self.searcher {
-            self.accepted += u64::from(hit.size());
-            return Next::Going;
+            let group = searcher.group.and_then(|id| index.group(id));
+            let accepts_itself = group.is_none_or(|group| !group.is_selfless);
+            self.accepted += if accepts_itself { u64::from(hit.size()) } else { 0 };
+            return None;
+        }
+        let score = plan.score(hit, &index.terms)?;
+        if self.aim == Aim::Full && !self.is_accepted_by(index, searcher, hit) {
+            return None;
         }
         if hit.size() + searcher.size() <= searcher.counts.max() {
             self.accepted += u64::from(hit.size());
         }
-        if hit.party.is_some() && hit.party == searcher.party {
+        if searcher.shares_party(hit) {
             self.has_conflict = true;
-            return Next::Going;
+            return None;
         }
-        Next::Hit(Hit { score, entry })
+        Some(Hit { score, entry })
     }
 
     fn is_accepted_by(&self, index: &Index, searcher: &Waiting, hit: &Waiting) -> bool {
-        !self.is_mutual || index.plan(hit).accepts(&searcher.subject(), &index.terms)
+        !self.is_mutual || index.plan(hit).accepts(searcher, &index.terms)
     }
 
     fn end(&mut self, index: &Index, searcher: &Waiting) -> Step {
@@ -267,7 +351,7 @@ impl Search {
     ) -> Option<Vec<Slot>> {
         self.joined = None;
         let hit = index.waiting(entry.slot);
-        *budget = budget.saturating_sub(hit.entries.len() * searcher.entries.len() / 64);
+        *budget = budget.saturating_sub((hit.size() * searcher.size() / 64) as usize);
         if hit.shares_session(searcher) {
             self.has_conflict = true;
             return None;
@@ -280,7 +364,7 @@ impl Search {
         let combination = &mut self.combinations[position];
         combination.members.push(entry);
         combination.size += hit.size();
-        combination.sessions.extend(hit.entries.iter().map(|entry| entry.session_id));
+        combination.take_sessions(hit);
         if combination.size + searcher.size() == max {
             combination.forget_those_who_left(index);
         }
@@ -306,12 +390,12 @@ impl Search {
         if hit.size() > room {
             return None;
         }
-        let accepts = |a: &Waiting, b: &Waiting| index.plan(a).accepts(&b.subject(), &index.terms);
+        let accepts = |a: &Waiting, b: &Waiting| index.plan(a).accepts(b, &index.terms);
         let mut pairs = 0;
         for (position, combination) in self.combinations.iter().enumerate() {
-            *budget = budget.saturating_sub(1 + hit.entries.len() / 16);
+            *budget = budget.saturating_sub(1 + hit.size() as usize / 16);
             let is_free = combination.size + hit.size() <= room
-                && !hit.entries.iter().any(|e| combination.sessions.contains(&e.session_id));
+                && !hit.sessions().any(|session| combination.has(session));
             let is_accepted = |member: &Entry| {
                 pairs += 1;
                 let member = index.still(*member);
@@ -329,20 +413,32 @@ impl Search {
         if self.combinations.len() >= COMBINATIONS_MAX || pairs > PAIRS_MAX {
             return None;
         }
-        self.combinations.push(Combination::default());
+        self.combinations.push(self.spare.pop().unwrap_or_default());
         Some(self.combinations.len() - 1)
     }
 }
 
 impl Combination {
+    fn has(&self, session: SessionId) -> bool {
+        self.sessions.binary_search(&session).is_ok()
+    }
+
+    fn take_sessions(&mut self, waiting: &Waiting) {
+        for session in waiting.sessions() {
+            let at = self.sessions.partition_point(|other| *other < session);
+            self.sessions.insert(at, session);
+        }
+    }
+
     fn forget_those_who_left(&mut self, index: &Index) {
         let count = self.members.len();
         self.members.retain(|member| index.still(*member).is_some());
         if self.members.len() < count {
-            let members = || self.members.iter().map(|member| index.waiting(member.slot));
-            self.size = members().map(Waiting::size).sum();
-            let entries = members().flat_map(|member| &member.entries);
-            self.sessions = entries.map(|entry| entry.session_id).collect();
+            let members = self.members.iter().map(|member| index.waiting(member.slot));
+            self.size = members.clone().map(Waiting::size).sum();
+            self.sessions.clear();
+            self.sessions.extend(members.flat_map(Waiting::sessions));
+            self.sessions.sort_unstable();
         }
     }
 }

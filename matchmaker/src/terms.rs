@@ -2,11 +2,12 @@
 
 use std::cell::Cell;
 use std::hash::BuildHasher;
-use std::sync::Arc;
 
-use base::collections::{KeyHash, TextMap};
+use base::collections::KeyHash;
 
 use crate::query::Value;
+use crate::slab::Slab;
+use crate::table::Table;
 
 /// A text in [`Terms`]. Used again once nobody holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,9 +15,12 @@ pub(crate) struct Term(pub(crate) u32);
 
 #[derive(Debug)]
 pub(crate) struct Terms {
-    ids: TextMap<Term>,
-    texts: Vec<Text>,
-    free: Vec<Term>,
+    by_text: Table,
+    texts: Slab<Text>,
+    /// Terms that were held lately, each at a place that is drawn of its text quickly: names of
+    /// fields come again and again.
+    lately: Box<[Term; LATELY]>,
+    hash: KeyHash,
     drawn: u64,
     /// See [`Terms::take_looked`].
     looked: Cell<usize>,
@@ -26,20 +30,38 @@ pub(crate) struct Terms {
 
 #[derive(Debug)]
 struct Text {
-    text: Arc<str>,
-    holders: u32,
+    text: Box<str>,
     /// See [`Terms::key`].
     key: u64,
     birth: u64,
+    holders: u32,
 }
 
+const LATELY: usize = 1024;
+
+/// A place for a text among the terms held lately.
+fn place(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let tail = match bytes.last_chunk::<8>() {
+        Some(tail) => u64::from_le_bytes(*tail),
+        None => bytes.iter().fold(0, |tail, byte| tail << 8 | u64::from(*byte)),
+    };
+    let mixed = (tail ^ bytes.len() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    (mixed >> (u64::BITS - LATELY.ilog2())) as usize
+}
+
+const HELD: &str = "a term is held while it is used";
+
 impl Terms {
+    /// Terms are numbers below this. So many texts would take more memory than there is.
+    pub(crate) const MAX: u32 = (1 << 30) - 8;
+
     pub(crate) fn new(seed: u64, node: &str) -> Terms {
-        let ids = TextMap::with_hasher(KeyHash { seed });
         Terms {
-            ids,
-            texts: Vec::new(),
-            free: Vec::new(),
+            by_text: Table::default(),
+            texts: Slab::default(),
+            lately: Box::new([Term(0); LATELY]),
+            hash: KeyHash { seed },
             drawn: 0,
             looked: Cell::new(0),
             node: node.into(),
@@ -48,58 +70,67 @@ impl Terms {
 
     /// The term of a text, which one holder more has from now on.
     pub(crate) fn hold(&mut self, text: &str) -> Term {
-        if let Some(term) = self.ids.get(text) {
-            self.texts[term.0 as usize].holders += 1;
-            return *term;
+        let place = place(text);
+        if let Some(known) = self.texts.find_mut(self.lately[place].0)
+            && *known.text == *text
+        {
+            known.holders += 1;
+            return self.lately[place];
+        }
+        let term = self.hold_any(text);
+        self.lately[place] = term;
+        term
+    }
+
+    fn hold_any(&mut self, text: &str) -> Term {
+        let hash = self.hash.hash_one(text);
+        let is_it = |number| self.texts.find(number).is_some_and(|known| *known.text == *text);
+        if let Some(number) = self.by_text.find(hash, is_it) {
+            self.hold_again(Term(number));
+            return Term(number);
         }
         self.drawn += 1;
-        let text: Arc<str> = text.into();
         let key = match text.parse::<f64>() {
             Ok(number) => key_of(number).cast_unsigned(),
-            Err(_) => self.ids.hasher().hash_one(&*text),
+            Err(_) => hash,
         };
-        let new = Text { text: text.clone(), holders: 1, key, birth: self.drawn };
-        let term = match self.free.pop() {
-            Some(term) => {
-                self.texts[term.0 as usize] = new;
-                term
-            }
-            None => {
-                self.texts.push(new);
-                Term(u32::try_from(self.texts.len() - 1).expect("fewer texts than properties"))
-            }
-        };
-        self.ids.insert(text, term);
-        term
+        let number =
+            self.texts.insert(Text { text: text.into(), key, birth: self.drawn, holders: 1 });
+        assert!(number < Terms::MAX, "more texts than memory");
+        self.by_text.insert(hash, number);
+        Term(number)
     }
 
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
-        self.ids.len()
+        self.texts.len()
+    }
+
+    fn held(&self, term: Term) -> &Text {
+        self.texts.find(term.0).expect(HELD)
     }
 
     /// One holder more of a term that is held.
     pub(crate) fn hold_again(&mut self, term: Term) {
-        self.texts[term.0 as usize].holders += 1;
+        self.texts.find_mut(term.0).expect(HELD).holders += 1;
     }
 
     pub(crate) fn release(&mut self, term: Term) {
-        let text = &mut self.texts[term.0 as usize];
+        let text = self.texts.find_mut(term.0).expect(HELD);
         text.holders -= 1;
         if text.holders == 0 {
-            let text = std::mem::take(&mut text.text);
-            self.ids.remove(&text);
-            self.free.push(term);
+            let text = self.texts.remove(term.0).expect(HELD);
+            self.by_text.remove(self.hash.hash_one(&*text.text), term.0);
         }
     }
 
     pub(crate) fn text(&self, term: Term) -> &str {
-        &self.texts[term.0 as usize].text
+        &self.held(term).text
     }
 
     /// Equal for all texts that a number in a query can mean, and for that number.
     pub(crate) fn key(&self, term: Term) -> u64 {
-        self.texts[term.0 as usize].key
+        self.held(term).key
     }
 
     /// A pattern looks at so many bytes.
@@ -114,7 +145,7 @@ impl Terms {
 
     /// Tells a term from those that had its place before.
     pub(crate) fn birth(&self, term: Term) -> u64 {
-        self.texts[term.0 as usize].birth
+        self.held(term).birth
     }
 }
 
@@ -147,7 +178,7 @@ mod tests {
         let c = terms.hold("c");
         assert_eq!((c, terms.text(c)), (a, "c"), "its place is used again");
         assert_ne!(terms.birth(c), birth);
-        assert_eq!(terms.ids.len(), 2);
+        assert_eq!((terms.len(), terms.by_text.len()), (2, 2));
     }
 
     #[test]

@@ -4,50 +4,45 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use base::rng::Rng;
-use base::{Instant, UserId};
+use base::{Instant, UnixTime, UserId};
 
 use super::*;
 use crate::pool::{Mode, Pool, Settings};
+use crate::ticket::Presence;
 
 impl Index {
     /// Every stored ticket is in its cell of each shape as far as that is built, in its lane and
     /// group, and in the lists of its sessions and party; and nothing else is.
     pub(crate) fn check(&self) {
-        let stored: Vec<(Entry, &Waiting)> = (0..)
-            .zip(&self.slots)
-            .filter_map(|(slot, waiting)| Some((Slot(slot), waiting.as_ref()?)))
-            .map(|(slot, waiting)| (Entry { created: waiting.created, slot }, waiting))
+        let stored: Vec<(Entry, &Waiting)> = self
+            .stored(0)
+            .map(|(slot, waiting)| (Entry { created: waiting.created, slot: Slot(slot) }, waiting))
             .collect();
         assert_eq!(stored.len(), self.len());
-        assert_eq!(self.free.iter().collect::<BTreeSet<_>>().len(), self.free.len());
         let created = stored.iter().map(|(entry, _)| entry.created).collect::<BTreeSet<_>>();
         assert_eq!(created.len(), stored.len());
         assert_eq!(created.first().copied(), self.oldest());
         assert!(created.last().is_none_or(|last| *last <= self.newest));
 
-        let (mut sessions, mut parties, mut lanes) = (0, 0, BTreeMap::new());
+        let (mut sessions, mut parties) = (0, 0);
+        let mut lanes: BTreeMap<u32, BTreeSet<i128>> = BTreeMap::new();
         for (entry, waiting) in &stored {
-            assert_eq!(self.find(waiting.id), Some(entry.slot));
-            for presence in &waiting.entries {
+            assert_eq!(self.find(waiting.id()), Some(entry.slot));
+            for session in waiting.sessions() {
                 sessions += 1;
-                assert!(self.of_session(presence.session_id).contains(&entry.slot));
+                assert!(self.of_session(session).any(|slot| slot == entry.slot));
             }
-            if let Some(party) = waiting.party {
+            if let Some(party) = waiting.party() {
                 parties += 1;
-                assert!(self.of_party(party).contains(&entry.slot));
+                assert!(self.of_party(party).any(|slot| slot == entry.slot));
             }
-            *lanes.entry(waiting.counts.max()).or_default() += 1;
+            let spot = Spot::of_creation(entry.created, entry.slot).0;
+            lanes.entry(waiting.counts.max()).or_default().insert(spot);
         }
         assert_eq!(self.ids.len(), stored.len());
-        assert_eq!(
-            self.sessions.values().map(|slots| slots.as_slice().len()).sum::<usize>(),
-            sessions
-        );
-        assert_eq!(
-            self.parties.values().map(|slots| slots.as_slice().len()).sum::<usize>(),
-            parties
-        );
-        assert_eq!(self.lanes, lanes);
+        assert_eq!((self.sessions.len(), self.parties.len()), (sessions, parties));
+        let held = self.lanes.iter().map(|(lane, line)| (*lane, line.iter().collect()));
+        assert!(held.eq(lanes));
 
         assert!(self.shapes.len() <= SHAPES_MAX);
         for (position, shape) in self.shapes.iter().enumerate() {
@@ -61,32 +56,24 @@ impl Index {
     }
 
     fn check_shape(&self, position: usize, shape: &Shape, stored: &[(Entry, &Waiting)]) {
-        let plans: BTreeSet<usize> = stored.iter().map(|(_, w)| w.plan.index()).collect();
-        let plans = plans.iter().filter(|plan| self.places[**plan].shape == position).count();
+        let plans: BTreeSet<PlanId> = stored.iter().map(|(_, waiting)| waiting.plan).collect();
+        let shape_of = |plan: &&PlanId| usize::from(self.plans.held(**plan).shape);
+        let plans = plans.iter().filter(|plan| shape_of(plan) == position).count();
         assert_eq!(shape.plans as usize, plans + usize::from(position == 0));
-        let mut cells: BTreeMap<u64, BTreeSet<(i64, u64, Slot)>> = BTreeMap::new();
+        let mut cells: BTreeMap<u64, BTreeSet<i128>> = BTreeMap::new();
         for (entry, waiting) in stored {
             let lane = waiting.counts.max();
             let is_there = shape.build.is_none_or(|build| {
                 lane < build.lane || (lane == build.lane && entry.created <= build.created)
             });
             let place = shape.cell_of(waiting, &self.terms, self.hash);
-            if let Some((key, value)) = place.filter(|_| is_there) {
-                cells.entry(key).or_default().insert((value, entry.created, entry.slot));
+            if let Some((key, number)) = place.filter(|_| is_there && position > 0) {
+                cells.entry(key).or_default().insert(shape.spot(waiting, number, entry.slot).0);
             }
         }
-        for (key, cell) in &shape.cells {
+        for (key, cell) in shape.cells.iter() {
             assert!(!cell.is_empty());
-            let held: BTreeSet<_> = match cell {
-                Tickets::Line(line) => self
-                    .check_line(line)
-                    .map(|entry| (i64::MIN, entry.created, entry.slot))
-                    .collect(),
-                Tickets::ByNumber(tickets) => tickets
-                    .iter()
-                    .map(|((value, created), slot)| (*value, *created, *slot))
-                    .collect(),
-            };
+            let held: BTreeSet<i128> = cell.tickets.iter().collect();
             assert_eq!(held, cells.remove(key).unwrap_or_default());
         }
         assert!(cells.is_empty());
@@ -94,42 +81,57 @@ impl Index {
 
     fn check_groups(&self, stored: &[(Entry, &Waiting)]) {
         let mut joined = 0;
-        let groups = (0..).map(GroupId).zip(&self.groups);
-        for (id, group) in groups.filter_map(|(id, group)| Some((id, group.as_ref()?))) {
-            assert!(group.line.len() > 0);
-            joined += group.line.len();
-            for entry in self.check_line(&group.line) {
-                let waiting = self.waiting(entry.slot);
+        let (mut groups, mut of_plans) = (0, 0);
+        for (number, group) in self.groups.from(0) {
+            let id = GroupId::of_number(number);
+            assert!(!group.tickets.is_empty());
+            joined += group.tickets.iter().count();
+            for spot in group.tickets.iter() {
+                let slot = Spot(spot).slot();
+                let waiting = self.waiting(slot);
+                assert_eq!(Spot(spot), Spot::of_creation(waiting.created, slot));
                 assert_eq!(waiting.group, Some(id));
                 assert_eq!((waiting.plan, waiting.size()), (group.plan, group.size));
             }
-            assert!(self.is_mutual || self.groups_by_key.get(&group.key()) == Some(&id));
+            let is_of_plan = self.plans.held(group.plan).group == Some(id);
+            (groups, of_plans) = (groups + 1, of_plans + usize::from(is_of_plan));
+            let mut alike = self.groups_alike.all(group.hash(self.hash));
+            assert_eq!(alike.any(|other| other == number), !self.is_mutual && !is_of_plan);
         }
         assert_eq!(stored.iter().filter(|(_, waiting)| waiting.group.is_some()).count(), joined);
-        let held = self.groups.iter().flatten();
-        assert_eq!(held.clone().count() + self.free_groups.len(), self.groups.len());
-        let by_key = if self.is_mutual { 0 } else { held.count() };
-        assert_eq!(by_key, self.groups_by_key.len());
-        let mut seekers: BTreeMap<usize, BTreeSet<Seeker>> = BTreeMap::new();
+        let listed = if self.is_mutual { 0 } else { groups - of_plans };
+        assert_eq!(self.groups_alike.len(), listed);
+        self.check_seekers(stored);
+    }
+
+    fn check_seekers(&self, stored: &[(Entry, &Waiting)]) {
+        let mut seekers: BTreeMap<(usize, u64), BTreeSet<Seeker>> = BTreeMap::new();
         for (_, waiting) in stored {
-            for (shape, seeker) in
-                waiting.group.map_or(Vec::new(), |id| self.seekers_of(id, waiting))
-            {
-                seekers.entry(shape).or_default().insert(seeker);
+            let Some(group) = waiting.group else { continue };
+            let held = self.plans.held(waiting.plan);
+            let own = &self.shapes[usize::from(held.shape)];
+            let span = own.spanned.and_then(|field| held.plan.span_of(field));
+            let seeker = Seeker::new(span, group);
+            let matches = cell_key(waiting.counts.max(), held.values, self.hash);
+            if !self.is_mutual {
+                seekers.entry((held.shape.into(), matches)).or_default().insert(seeker);
+                continue;
+            }
+            for (position, shape) in self.shapes.iter().enumerate() {
+                let cell = shape.cell_of(waiting, &self.terms, self.hash);
+                if let Some((cell, _)) = cell.filter(|_| shape.has(waiting)) {
+                    let pair = pair_key(held.shape.into(), matches, cell, self.hash);
+                    seekers.entry((position, pair)).or_default().insert(seeker);
+                }
             }
         }
         for (position, shape) in self.shapes.iter().enumerate() {
-            assert_eq!(shape.seekers, seekers.remove(&position).unwrap_or_default());
+            for (key, cell) in shape.cells.iter() {
+                let held: BTreeSet<Seeker> = cell.seekers.iter().map(Seeker).collect();
+                assert_eq!(held, seekers.remove(&(position, *key)).unwrap_or_default());
+            }
         }
-    }
-
-    /// The entries of those that wait, which are in order.
-    fn check_line<'a>(&'a self, line: &'a Line) -> impl Iterator<Item = &'a Entry> {
-        let entries = line.after(0);
-        assert!(entries.is_sorted_by(|a, b| a.created < b.created));
-        let waits = |entry: &&Entry| self.still(**entry).is_some();
-        assert_eq!(entries.iter().filter(waits).count(), line.len());
-        entries.iter().filter(waits)
+        assert!(seekers.is_empty());
     }
 }
 
@@ -201,10 +203,10 @@ fn an_index_is_whole_while_tickets_of_many_shapes_come_and_go() {
             pool.add(ticket, &Query::parse(&query).expect("a query")).expect("room");
             let leavers = if number % 2_000 < 1_000 { rng.below(2) } else { rng.below(3) };
             for _ in 0..leavers {
-                let waiting = pool.index.slots.len();
-                let slot = rng.below(u32::try_from(waiting).expect("few tickets")) as usize;
-                if let Some(waiting) = &pool.index.slots[slot] {
-                    pool.expel(waiting.id).expect("it waits");
+                let places = pool.index.stored(0).last().map_or(1, |(last, _)| last + 1);
+                let slot = rng.below(places);
+                if let Some(waiting) = pool.index.tickets.find(slot) {
+                    pool.expel(waiting.id()).expect("it waits");
                 }
             }
             pool.step(rng.below(100) as usize, NOW);
@@ -220,21 +222,21 @@ fn an_index_is_whole_while_tickets_of_many_shapes_come_and_go() {
         while pool.step(1000, NOW) {}
         pool.index.check();
         assert!(pool.len() > 10, "{}", pool.len());
-        let waiting = pool.index.slots.iter().flatten().map(|waiting| waiting.id);
+        let waiting = pool.index.stored(0).map(|(_, waiting)| waiting.id());
         waiting.collect::<Vec<_>>().iter().for_each(|id| pool.expel(*id).expect("it waits"));
         pool.index.check();
         assert!(pool.is_empty() && pool.active_len() == 0);
         while pool.step(1000, NOW) {}
         assert!(!pool.has_work());
-        assert!(pool.index.shapes.iter().all(|shape| shape.cells.is_empty()));
+        assert!(pool.index.shapes.iter().all(|shape| shape.cells.iter().next().is_none()));
     }
 }
 
 /// Every group that accepts a ticket, and is accepted by it where matches are mutual, is found, a
 /// few at a time or all at once.
 fn check_seekers(index: &Index) {
-    let built = index.slots.iter().flatten().filter(|waiting| index.is_built(waiting.plan));
-    for waiting in built.take(20) {
+    let built = index.stored(0).filter(|(_, waiting)| index.is_built(waiting.plan));
+    for (_, waiting) in built.take(20) {
         let all_by = |most| {
             let (mut all, mut from) = (Vec::new(), Some(SeekerPosition::default()));
             while let Some(position) = from {
@@ -247,21 +249,16 @@ fn check_seekers(index: &Index) {
         let all = all_by(usize::MAX);
         assert_eq!(all_by(1), all);
         assert_eq!(all_by(7), all);
-        let accepting = (0..).map(GroupId).zip(&index.groups).filter(|(_, group)| {
-            group.as_ref().is_some_and(|group| {
-                let plan = index.plans.plan(group.plan);
-                let is_accepted = |entry: &Entry| {
-                    let other = index.still(*entry).map(Waiting::subject);
-                    let accepts = |other| index.plan(waiting).accepts(&other, &index.terms);
-                    other.is_some_and(accepts)
-                };
-                group.counts.max() == waiting.counts.max()
-                    && plan.accepts(&waiting.subject(), &index.terms)
-                    && (!index.is_mutual || group.line.after(0).iter().any(is_accepted))
-            })
+        let accepting = index.groups.from(0).filter(|(_, group)| {
+            let plan = index.plans.plan(group.plan);
+            let is_accepted =
+                |spot| index.plan(waiting).accepts(index.waiting(Spot(spot).slot()), &index.terms);
+            group.counts.max() == waiting.counts.max()
+                && plan.accepts(waiting, &index.terms)
+                && (!index.is_mutual || group.tickets.iter().any(is_accepted))
         });
-        for (id, _) in accepting {
-            assert!(all.contains(&id));
+        for (number, _) in accepting {
+            assert!(all.contains(&GroupId::of_number(number)));
         }
     }
 }
@@ -299,8 +296,8 @@ fn a_shape_takes_the_place_of_one_that_nobody_uses() {
     assert_eq!(pool.index.shapes[0].plans, 1 + 9, "the last nine have none of their own");
     let slot = pool.index.find(TicketId::from_bytes(5_u128.to_be_bytes())).expect("it waits");
     let plan = pool.index.waiting(slot).plan;
-    let place = pool.index.places[plan.index()].shape;
-    pool.expel(pool.index.waiting(slot).id).expect("it waits");
+    let place = usize::from(pool.index.plans.held(plan).shape);
+    pool.expel(pool.index.waiting(slot).id()).expect("it waits");
     assert_eq!(pool.index.shapes[place].plans, 0);
     add(&mut pool, 41, 41);
     assert_eq!(pool.index.shapes[place].plans, 1);
