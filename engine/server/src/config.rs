@@ -128,6 +128,10 @@ pub(crate) struct Matchmaker {
     pub max_intervals: u32,
     pub rev_precision: bool,
     pub rev_threshold: u32,
+    /// Where a game's own server is told of its tickets; empty: nowhere. It may hold a key.
+    pub webhook_url: Secret,
+    /// The key that signs what it is told.
+    pub webhook_secret: Secret,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -259,7 +263,16 @@ impl Config {
 
     pub(crate) fn sidecar_settings(&self) -> sidecar::Settings {
         let traces = self.traces.settings(&self.name);
-        sidecar::Settings { traces, ..self.social.settings() }
+        sidecar::Settings { traces, webhook: self.webhook(), ..self.social.settings() }
+    }
+
+    /// What the sidecar is told, if there is a webhook.
+    pub(crate) fn webhook(&self) -> Option<sidecar::Webhook> {
+        let Matchmaker { webhook_url, webhook_secret, .. } = &self.matchmaker;
+        (!webhook_url.0.is_empty()).then(|| sidecar::Webhook {
+            url: webhook_url.0.clone(),
+            secret: webhook_secret.clone(),
+        })
     }
 
     pub(crate) fn has_tls(&self) -> bool {

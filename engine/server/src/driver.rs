@@ -361,6 +361,7 @@ impl Driver {
                 // No server code is there, so nobody has called.
                 tracing::error!(call, "an answer to a call that nobody made");
             }
+            Output::Deliver { message } => self.shared.sidecar.deliver(message),
             Output::Done(done) => self.done.push(done),
             Output::MatchOver { id, begun, joins } => {
                 let span = self.spans.of_match(id, begun, joins, self.clock.now());

@@ -305,6 +305,7 @@ pub(crate) fn shard_config(config: &Config, fixed: &Fixed) -> shard::Config {
             rev_threshold: config.matchmaker.rev_threshold,
         },
         rates: config.rate_limit.rates(),
+        has_webhook: !config.matchmaker.webhook_url.0.is_empty(),
         queues: config.queues.0.iter().map(|text| Arc::new(definition(text))).collect(),
         written_queues: fixed.written_queues.clone(),
         hooks: shard::Hooks::default(),

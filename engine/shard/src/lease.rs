@@ -17,6 +17,7 @@ use matchmaker::{Counts, Presence, Ticket};
 use crate::Shard;
 use crate::matchmaking::ticket_error;
 use crate::message::Answer;
+use crate::output::Output;
 
 /// How long a server can ask how its ticket ended.
 const OUTCOME_LIFE: Duration = Duration::from_secs(300);
@@ -152,7 +153,17 @@ impl Shard {
     /// How a ticket ended, if a server held it.
     pub(crate) fn note_outcome(&mut self, ticket: &Ticket, outcome: impl FnOnce() -> String) {
         if ticket.entries.iter().all(queue::is_held) {
-            self.outcomes.note(ticket.id, outcome(), self.now.monotonic);
+            let outcome = outcome();
+            self.tell_server(ticket, &outcome);
+            self.outcomes.note(ticket.id, outcome, self.now.monotonic);
+        }
+    }
+
+    /// The webhook is told what a server's ticket does.
+    pub(crate) fn tell_server(&mut self, ticket: &Ticket, told: &str) {
+        if self.config.has_webhook && ticket.entries.iter().all(queue::is_held) {
+            let message = convert::message(ticket, told);
+            self.outputs.push_back(Output::Deliver { message });
         }
     }
 

@@ -121,6 +121,8 @@ pub struct Config {
     pub matchmaker: matchmaker::Settings,
     /// Declared queues, no two of one id.
     pub queues: Vec<Arc<Definition>>,
+    /// Whether there is one that is told of servers' tickets.
+    pub has_webhook: bool,
     /// The queues of operators, as the disk had them when the process started.
     pub written_queues: Arc<Queues>,
     pub hooks: Hooks,

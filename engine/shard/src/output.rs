@@ -42,6 +42,8 @@ pub enum Output {
     Proof { call: u64, proof: Proof },
     /// Have the process tell something of itself.
     Report { call: u64, report: Report },
+    /// Have the webhook told this JSON text.
+    Deliver { message: String },
     /// The answer to [`crate::Input::Call`].
     Called { call: u64, result: Result<Reply, api::Error> },
     /// A request is over, and its reply, if it has one, is on its way: to be counted.

@@ -170,6 +170,7 @@ impl Shard {
                 }
                 queue::Event::Asked { tickets, within } => {
                     for ticket in &tickets {
+                        self.tell_server(ticket, &server::state("match_found"));
                         self.notify(ticket, Code::MatchFound, |o| {
                             o.double("within_sec", within.as_secs_f64());
                         });
@@ -177,6 +178,7 @@ impl Shard {
                 }
                 queue::Event::Dissolved { waiting, gone } => {
                     for ticket in &waiting {
+                        self.tell_server(ticket, &server::state("waiting"));
                         self.notify(ticket, Code::QueueRejoined, |_| {});
                     }
                     for ticket in &gone {

@@ -2,8 +2,8 @@
 //!
 //! # Purpose
 //! Says whose a proof of social sign-in is, by asking its provider or by checking its signature
-//! with the provider's published keys. Brings spans to a collector of traces that speaks OTLP, if
-//! the settings name one.
+//! with the provider's published keys. Brings spans to a collector of traces that speaks OTLP, and
+//! messages to a webhook, if the settings name one.
 //!
 //! # Owns
 //! The thread `sidecar` with a small runtime, its few helpers that look up names, the connections
@@ -14,6 +14,7 @@
 //! - Every proof is answered once, within the deadline of the settings.
 //! - At most [`PROOFS_MAX`] proofs of each provider are under way, and at most [`SPANS_MAX`] spans.
 //! - Every span is exported, dropped or failed, and counted as that.
+//! - At most [`DELIVERIES_MAX`] messages to the webhook are under way.
 //! - An address is asked over https only, but for this machine's own and the collector's; a
 //!   redirection is never followed; an answer is read up to a limit.
 //! - A profile is given only for what a provider said, or for a signature by a key that came from
@@ -40,6 +41,7 @@ mod tests;
 mod trace;
 mod url;
 mod verify;
+mod webhook;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -53,18 +55,20 @@ use domain::identity::provider::{Profile, Proof, Refusal};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
-pub use limits::{ATTRIBUTES_MAX, PROOFS_MAX, SPAN_TEXT_BYTES_MAX, SPANS_MAX};
+pub use limits::{ATTRIBUTES_MAX, DELIVERIES_MAX, PROOFS_MAX, SPAN_TEXT_BYTES_MAX, SPANS_MAX};
 pub use settings::{
     Apple, Facebook, FacebookInstantGame, FacebookLimitedLogin, GameCenter, Google, Issuer,
-    Settings, Steam, Traces,
+    Settings, Steam, Traces, Webhook,
 };
 pub use trace::{Span, SpanKind, TraceFigures, Value};
+pub use webhook::WebhookFigures;
 
 use crate::fetch::Fetcher;
 use crate::limits::RESOLVERS_MAX;
 use crate::trace::export::{Exporter, Outlet};
 use crate::trace::target::Target;
 use crate::verify::{Verifier, invalid};
+use crate::webhook::{Outbox, Postman};
 
 /// The running thread. Dropping it takes nothing more, sends the spans that wait if a collector
 /// takes them within two seconds, answers what is still under way with `Unavailable`, and ends it.
@@ -85,6 +89,8 @@ pub struct Handle {
     places: Arc<BTreeMap<Kind, Arc<Semaphore>>>,
     /// There if there is a collector.
     spans: Option<Outlet>,
+    /// There if there is a webhook.
+    outbox: Option<Outbox>,
 }
 
 struct Job {
@@ -107,6 +113,10 @@ impl Sidecar {
         let ends =
             target.map(|target| trace::export::queue(target, fetcher.beside())).transpose()?;
         let (spans, exporter) = ends.unzip();
+        let webhook = settings.webhook.take().map(|webhook| webhook::Target::read(&webhook));
+        let webhook = webhook.transpose().map_err(invalid)?;
+        let ends = webhook.map(|target| webhook::queue(target, fetcher.beside())).transpose()?;
+        let (outbox, postman) = ends.unzip();
         let verifier = Arc::new(Verifier::new(settings, &fetcher)?);
         let runtime = Builder::new_current_thread()
             .enable_io()
@@ -118,9 +128,9 @@ impl Sidecar {
         let (stop, stopped) = oneshot::channel();
         let thread = thread::Builder::new()
             .name("sidecar".into())
-            .spawn(move || run(runtime, &verifier, queue, exporter, stopped))?;
+            .spawn(move || run(runtime, &verifier, queue, (exporter, postman), stopped))?;
         let places = Kind::CREDENTIALS.map(|kind| (kind, Arc::new(Semaphore::new(PROOFS_MAX))));
-        let handle = Handle { jobs, places: Arc::new(BTreeMap::from(places)), spans };
+        let handle = Handle { jobs, places: Arc::new(BTreeMap::from(places)), spans, outbox };
         Ok(Sidecar { handle, stop: Some(stop), thread: Some(thread) })
     }
 
@@ -166,6 +176,19 @@ impl Handle {
         }
     }
 
+    /// Has the webhook told this JSON text, if there is one. Never blocks. What is not taken, again
+    /// and again, or waits when the process ends, is lost.
+    pub fn deliver(&self, message: String) {
+        if let Some(outbox) = &self.outbox {
+            outbox.post(message);
+        }
+    }
+
+    /// What became of all messages to the webhook, for metrics.
+    pub fn webhook_figures(&self) -> WebhookFigures {
+        self.outbox.as_ref().map(Outbox::figures).unwrap_or_default()
+    }
+
     /// What became of all spans that were to be exported, for metrics.
     pub fn trace_figures(&self) -> TraceFigures {
         self.spans.as_ref().map(Outlet::figures).unwrap_or_default()
@@ -190,12 +213,15 @@ fn run(
     runtime: Runtime,
     verifier: &Arc<Verifier>,
     mut queue: mpsc::UnboundedReceiver<Job>,
-    exporter: Option<Exporter>,
+    (exporter, postman): (Option<Exporter>, Option<Postman>),
     mut stopped: oneshot::Receiver<Infallible>,
 ) {
     runtime.block_on(async {
         let (stop, stopping) = watch::channel(());
         let exporter = exporter.map(|exporter| tokio::spawn(exporter.run(stopping)));
+        if let Some(postman) = postman {
+            tokio::spawn(postman.run());
+        }
         loop {
             let job = tokio::select! {
                 biased;

@@ -87,6 +87,12 @@ pub(crate) const RETRIES_MAX: u32 = 4;
 /// Milliseconds before the first retry, at most; doubled before each further one.
 pub(crate) const BACKOFF_MIN_MS: u32 = 1000;
 
+/// Messages to the webhook that are under way. Further ones fail.
+pub const DELIVERIES_MAX: usize = 8192;
+
+/// How often a message to the webhook is sent again: for some four minutes.
+pub(crate) const DELIVERY_RETRIES_MAX: u32 = 7;
+
 /// The longest time before a retry that the collector may demand.
 pub(crate) const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
 

@@ -21,6 +21,8 @@ pub struct Settings {
     pub steam: Steam,
     /// `None`: spans go nowhere.
     pub traces: Option<Traces>,
+    /// `None`: a game's own server asks what becomes of its tickets.
+    pub webhook: Option<Webhook>,
     /// Time for one verification, all its requests included.
     pub deadline: Duration,
 }
@@ -92,6 +94,28 @@ pub struct Steam {
     pub ticket_url: String,
 }
 
+/// What a game's own server is told of its matchmaker tickets.
+#[derive(Clone)]
+pub struct Webhook {
+    /// Of whatever host, over https or plain http. It may hold a key.
+    pub url: String,
+    /// The base64 form of the key that signs, which may begin with `whsec_`.
+    pub secret: Secret,
+}
+
+impl Webhook {
+    /// All that makes no sense, a sentence each; the sidecar would not start with it.
+    pub fn check(&self) -> Result<(), Vec<String>> {
+        crate::webhook::Target::read(self).map(drop)
+    }
+}
+
+impl fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Webhook(…)")
+    }
+}
+
 /// A collector of traces that speaks OTLP over HTTP with JSON.
 #[derive(Clone, Default)]
 pub struct Traces {
@@ -161,6 +185,7 @@ impl Default for Settings {
                     "https://partner.steam-api.com/ISteamUserAuth/AuthenticateUserTicket/v1/".into(),
             },
             traces: None,
+            webhook: None,
             deadline: Duration::from_secs(5),
         }
     }

@@ -25,7 +25,7 @@ const BUNDLE: &str = "com.example.game";
 const SHORT: Duration = Duration::from_millis(500);
 
 /// Settings that know every provider, all of them at one server.
-fn settings(server: &Server) -> Settings {
+pub(crate) fn settings(server: &Server) -> Settings {
     let mut settings = Settings::default();
     settings.apple.bundle_id = BUNDLE.into();
     settings.apple.jwks_url = server.url(KEYS);

@@ -132,6 +132,16 @@ pub fn gone(reason: &str) -> String {
     })
 }
 
+/// What the webhook is told of a ticket: what an answer about it would say.
+pub fn message(ticket: &Ticket, told: &str) -> String {
+    json::object(|o| {
+        o.text("type", "queue_ticket");
+        o.shown("ticket", ticket.id);
+        o.text("queue", ticket.string_properties.get("queue").map_or("", String::as_str));
+        o.raw("data", told);
+    })
+}
+
 /// What a running match lacks still, and who is offered to it.
 pub fn backfill(definition: &Definition, backfill: &Backfill, offers: &[&Offer]) -> String {
     json::object(|o| {

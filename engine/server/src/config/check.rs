@@ -28,6 +28,10 @@ impl Loaded {
         for problem in self.config.social.settings().check().err().unwrap_or_default() {
             self.tell(problems, &social_problem(&problem), &[]);
         }
+        let webhook = self.config.webhook().and_then(|webhook| webhook.check().err());
+        for problem in webhook.unwrap_or_default() {
+            self.tell(problems, &problem, &[]);
+        }
         let traces = self.config.sidecar_settings().traces;
         let found = traces.and_then(|traces| traces.check().err());
         for problem in found.unwrap_or_default() {

@@ -682,6 +682,22 @@ pub(crate) static KEYS: &[Key] = &[
         "Intervals after which a pass that still runs does without `rev_precision`; 0 for never.",
     ),
     Key::new(
+        "matchmaker.webhook_url",
+        "\"\"",
+        TEXT,
+        |config| &mut config.matchmaker.webhook_url,
+        "Where a game's own server is told of its tickets in queues; it may hold a key.",
+    )
+    .secret(),
+    Key::new(
+        "matchmaker.webhook_secret",
+        "\"\"",
+        TEXT,
+        |config| &mut config.matchmaker.webhook_secret,
+        "Key that signs what the webhook is told: `whsec_` and the base64 form of 24 to 64 bytes.",
+    )
+    .secret(),
+    Key::new(
         "logger.level",
         "\"info\"",
         Level::KIND,

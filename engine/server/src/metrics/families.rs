@@ -98,6 +98,11 @@ pub(super) static SPANS: Family = counter(
     &["outcome"],
     "Spans of traces by what became of them; outcome: exported, dropped (no room) or failed.",
 );
+pub(super) static WEBHOOK_MESSAGES: Family = counter(
+    "ringmaster_webhook_messages_total",
+    &["outcome"],
+    "Messages to the webhook of the matchmaker by what became of them; outcome: delivered or failed.",
+);
 pub(super) static PROOFS: Family =
     gauge("ringmaster_proofs", &[], "Proofs of social sign-in that providers are asked about.");
 
@@ -341,7 +346,7 @@ pub(super) static CORE: [Row; 27] = [
 
 /// Those that are not in [`CORE`].
 #[cfg(test)]
-pub(super) static OTHERS: [&Family; 38] = [
+pub(super) static OTHERS: [&Family; 39] = [
     &BUILD_INFO,
     &START_TIME,
     &INCARNATION,
@@ -362,6 +367,7 @@ pub(super) static OTHERS: [&Family; 38] = [
     &PASSWORDS_REFUSED,
     &PROOFS,
     &SPANS,
+    &WEBHOOK_MESSAGES,
     &STORE_COMMIT_SECONDS,
     &STORE_SYNC_SECONDS,
     &STORE_ENTRY_BATCHES,

@@ -14,7 +14,7 @@ use super::families::{
     STORE_APPLY_SECONDS, STORE_ARCHIVE_FAILS, STORE_BACKLOG, STORE_CHECKPOINT_SECONDS,
     STORE_COMMIT_QUEUE, STORE_COMMIT_SECONDS, STORE_ENTRY_BATCHES, STORE_ENTRY_BYTES,
     STORE_LOAD_QUEUE, STORE_LOAD_SECONDS, STORE_LOG, STORE_REFUSES, STORE_SYNC_SECONDS, TICK_AGE,
-    TICK_LATE_SECONDS, TICK_SECONDS,
+    TICK_LATE_SECONDS, TICK_SECONDS, WEBHOOK_MESSAGES,
 };
 use super::{CODES, Core, Metrics, ROWS, process};
 use crate::allocator;
@@ -114,6 +114,9 @@ fn tell_beside(text: &mut Text, shared: &Shared) {
     text.counter(&SPANS, &["exported"], spans.exported);
     text.counter(&SPANS, &["dropped"], spans.dropped);
     text.counter(&SPANS, &["failed"], spans.failed);
+    let webhook = shared.sidecar.webhook_figures();
+    text.counter(&WEBHOOK_MESSAGES, &["delivered"], webhook.delivered);
+    text.counter(&WEBHOOK_MESSAGES, &["failed"], webhook.failed);
 }
 
 fn tell_store(text: &mut Text, store: &store::Handle) {

@@ -1,5 +1,6 @@
 //! Declared queues from outside: those of the configuration, those of operators, and restarts.
 
+use std::io::{Read, Write};
 use std::time::Instant;
 
 use crate::client::{Connection, bearer, request};
@@ -154,4 +155,73 @@ fn servers_hold_tickets_and_fill_running_matches() {
     let mut connection = Connection::open(server.operators);
     connection.send(request("POST", "/v2/console/queue/duel/ticket", &viewer, "{}"));
     assert_eq!(connection.receive().refusal(), (403, 7));
+}
+
+#[test]
+fn a_webhook_is_told_how_the_ticket_of_a_server_ended() {
+    let hook = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = hook.local_addr().unwrap();
+    let server = Server::start_with(
+        1,
+        &format!(
+            "[matchmaker]\nwebhook_url = \"http://{address}/hook\"\n\
+             webhook_secret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"\n\
+             [[queues]]\nid = \"duel\"\n\
+             teams = [{{ name = \"a\", max = 1 }}, {{ name = \"b\", max = 1 }}]\n"
+        ),
+    );
+    let operator = bearer(&machine_token(&server, "operator"));
+    let mut tickets = Vec::new();
+    for user in &USERS[..2] {
+        let body = format!("{{\"players\":[{{\"user_id\":\"{user}\"}}]}}");
+        let mut connection = Connection::open(server.operators);
+        let target = "/v2/console/queue/duel/ticket";
+        connection.send(request("POST", target, &operator, &body));
+        tickets.push(connection.receive().text(&["ticket"]));
+    }
+    hook.set_nonblocking(true).unwrap();
+    let (mut told, start) = (Vec::new(), Instant::now());
+    while told.len() < 2 {
+        let Ok((mut stream, _)) = hook.accept() else {
+            assert!(start.elapsed() < DEADLINE, "{told:?}");
+            std::thread::yield_now();
+            continue;
+        };
+        stream.set_nonblocking(false).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        if let Some(request) = read_request(&mut stream) {
+            told.push(request);
+            let answer = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
+            stream.write_all(answer).unwrap();
+        }
+    }
+    for ticket in &tickets {
+        let of =
+            told.iter().filter(|request| request.contains(&format!("\"ticket\":\"{ticket}\"")));
+        let [request] = of.collect::<Vec<_>>()[..] else { panic!("{told:?}") };
+        assert!(request.contains("webhook-signature: v1,"), "{request}");
+        assert!(
+            request.contains("\"queue\":\"duel\",\"data\":{\"state\":\"matched\""),
+            "{request}"
+        );
+    }
+}
+
+/// One request whose body is whole; `None` at the end of the connection.
+fn read_request(stream: &mut std::net::TcpStream) -> Option<String> {
+    let mut bytes = Vec::new();
+    loop {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            if body.len() >= length.unwrap().parse().unwrap() {
+                return Some(text);
+            }
+        }
+        let mut more = [0; 4096];
+        match stream.read(&mut more) {
+            Ok(0) | Err(_) => return None,
+            Ok(count) => bytes.extend_from_slice(&more[..count]),
+        }
+    }
 }

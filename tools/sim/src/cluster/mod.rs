@@ -597,6 +597,7 @@ impl Cluster {
                 let name = done.operation.map(|row| row.name);
                 *self.done.entry((name, done.outcome)).or_default() += 1;
             }
+            Output::Deliver { .. } => {} // nobody is there
             Output::MatchOver { begun, joins, .. } => {
                 assert!(begun <= self.now.monotonic && joins > 0, "a match begins with a member");
             }
@@ -635,6 +636,7 @@ impl Cluster {
             | Output::Password { .. }
             | Output::Proof { .. }
             | Output::Done(_)
+            | Output::Deliver { .. }
             | Output::MatchOver { .. }
             | Output::Report { .. }
             | Output::Damaged { .. } => return,
@@ -727,6 +729,7 @@ fn config(options: &Options, incarnation: u32, written_queues: Queues) -> Config
             rev_threshold: 0,
         },
         queues: options.queues.clone(),
+        has_webhook: true,
         written_queues: Arc::new(written_queues),
         hooks: options.hooks.clone(),
         sampling: Sampling::of_ratio(0.5),
