@@ -43,7 +43,7 @@ pub use self::backfill::{
 pub use self::check::Answer;
 pub use self::definition::{Attribute, Definition, Rating, Role, Rule, Stage, System, Team};
 pub use self::entrant::{Unfit, Why};
-pub use self::explain::Explanation;
+pub use self::explain::{Explanation, Listed};
 pub use self::room::{NO_SESSION, is_held};
 pub use self::steps::Steps;
 pub use self::wait::Wait;

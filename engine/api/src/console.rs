@@ -46,10 +46,11 @@ pub enum Console {
     BackupStart {
         name: String,
     },
-    /// Waiting tickets, from a place on.
+    /// Waiting tickets, from a place on: those of a queue, or with an empty name, those of none.
     TicketsList {
         from: usize,
         limit: usize,
+        queue: String,
     },
     /// Why a ticket waits.
     TicketExplain {

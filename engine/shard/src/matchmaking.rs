@@ -11,6 +11,7 @@ use domain::identity::token::MatchClaims;
 use matchmaker::Owner;
 use matchmaker::queue::NO_SESSION;
 
+use crate::lease::no_queue;
 use crate::message::{Answer, PoolQuery};
 use crate::view::Depends;
 use crate::{Shard, Timer};
@@ -156,7 +157,14 @@ impl Shard {
     pub(crate) fn answer_pool(&mut self, query: &PoolQuery) -> Answer {
         let refused = |error| Answer::Refused(ticket_error(error));
         match query {
-            PoolQuery::List { from, limit } => {
+            PoolQuery::List { from, limit, queue } if !queue.is_empty() => {
+                let Some(queue) = self.declared.get(queue) else {
+                    return Answer::Refused(no_queue());
+                };
+                let (tickets, next) = queue.list(*from, *limit, self.now.monotonic);
+                Answer::QueuedTickets { tickets, next, is_paused: self.pool.is_paused() }
+            }
+            PoolQuery::List { from, limit, .. } => {
                 let (tickets, next) = self.pool.list(*from, *limit);
                 Answer::Tickets { tickets, next, is_paused: self.pool.is_paused() }
             }

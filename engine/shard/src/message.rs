@@ -246,9 +246,11 @@ pub enum QueueQuery {
 /// What operators ask the matchmaker.
 #[derive(Clone, Debug)]
 pub enum PoolQuery {
+    /// Of a queue, or with an empty name, those of none.
     List {
         from: usize,
         limit: usize,
+        queue: String,
     },
     /// Why does the ticket wait, and what is known of that so far?
     Explain {
@@ -415,6 +417,11 @@ pub enum Answer {
         is_paused: bool,
     },
     Explanation(Box<Explanation>),
+    QueuedTickets {
+        tickets: Vec<matchmaker::queue::Listed>,
+        next: Option<usize>,
+        is_paused: bool,
+    },
     /// JSON, as whoever asked is told.
     Document(String),
     QueueWait(Option<matchmaker::queue::Wait>),

@@ -225,6 +225,9 @@ impl Shard {
                 self.operate_pool(task, PoolQuery::Explain { ticket, so_far: Some(explanation) })
             }
             (Operating::Read, Answer::Document(json)) => document(json),
+            (Operating::Read, Answer::QueuedTickets { tickets, next, is_paused }) => {
+                document(api::convert::queue::tickets(&tickets, next, is_paused))
+            }
             (Operating::Read, Answer::QueueExplanation(so_far)) => {
                 if so_far.is_whole() {
                     return document(api::convert::queue::explanation(&so_far, true));
@@ -383,8 +386,9 @@ impl Shard {
                 let operated = Operated { report, ..Operated::replying(Reply::Empty) };
                 self.commit_change(task, &change(name.clone()), None, Vec::new(), operated)
             }
-            Console::TicketsList { from, limit } => {
-                self.operate_pool(task, PoolQuery::List { from: *from, limit: *limit })
+            Console::TicketsList { from, limit, queue } => {
+                let (from, limit, queue) = (*from, *limit, queue.clone());
+                self.operate_pool(task, PoolQuery::List { from, limit, queue })
             }
             Console::TicketExplain { id } => match TicketId::parse(id) {
                 Some(ticket) => {

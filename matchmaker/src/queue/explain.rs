@@ -42,6 +42,16 @@ impl Explanation {
     }
 }
 
+/// A ticket that waits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listed {
+    pub ticket: Ticket,
+    pub waited: Duration,
+    /// Its stage, of how many.
+    pub stage: usize,
+    pub stages: usize,
+}
+
 /// In the order of [`Room::differences`].
 const RULES: [&str; 7] = [
     "attributes that have to be equal",
@@ -54,6 +64,24 @@ const RULES: [&str; 7] = [
 ];
 
 impl Queue {
+    /// Up to `limit` waiting tickets, in no order of theirs, from a place on, and the place to go
+    /// on from.
+    pub fn list(&self, from: usize, limit: usize, now: Instant) -> (Vec<Listed>, Option<usize>) {
+        let from = Slot(u32::try_from(from).unwrap_or(u32::MAX));
+        let mut rest = self.room.from(from).filter(|slot| self.room.hot(*slot).size > 0);
+        let listed = |slot: Slot| {
+            let waiting = self.room.waiting(slot);
+            Listed {
+                ticket: waiting.ticket(),
+                waited: now.since(waiting.joined),
+                stage: usize::from(self.room.hot(slot).stage) + 1,
+                stages: self.room.stages.len(),
+            }
+        };
+        let tickets = rest.by_ref().take(limit).map(listed).collect();
+        (tickets, rest.next().map(|slot| slot.0 as usize))
+    }
+
     /// Why a ticket waits. Does a bounded part of the work: call it again with what it gave, until
     /// that is whole.
     pub fn explain(

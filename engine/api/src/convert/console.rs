@@ -88,7 +88,8 @@ fn limit(call: &Call<'_>, default: usize, most: usize) -> Result<usize, Error> {
 pub(crate) fn tickets_list(call: &Call<'_>) -> Result<Request, Error> {
     let limit = limit(call, TICKETS_PAGE_DEFAULT, TICKETS_PAGE_MAX)?;
     let from = usize::try_from(number(call, "cursor")?.unwrap_or(0)).unwrap_or(usize::MAX);
-    Ok(Request::Console(Console::TicketsList { from, limit }))
+    let queue = call.query.text("queue")?.unwrap_or_default().to_owned();
+    Ok(Request::Console(Console::TicketsList { from, limit, queue }))
 }
 
 pub fn tickets(tickets: &[Listed], next: Option<usize>, is_paused: bool) -> String {

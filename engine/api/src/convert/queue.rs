@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use base::TicketId;
 use base::json::{self, Json, Object};
-use matchmaker::queue::{Answer, Dropped, Explanation, Lineup, Seat, Wait};
+use matchmaker::queue::{Answer, Dropped, Explanation, Lineup, Listed, Seat, Wait};
 use matchmaker::{Presence, Ticket};
 
 use super::matchmaking;
@@ -118,6 +118,27 @@ pub fn explanation(explanation: &Explanation, is_operator: bool) -> String {
                 o.shown("next_ticket", other);
             }
         }
+    })
+}
+
+/// Tickets that wait in a queue, and where the list goes on.
+pub fn tickets(tickets: &[Listed], next: Option<usize>, is_paused: bool) -> String {
+    json::object(|o| {
+        o.flag("paused", is_paused);
+        o.list("tickets", tickets, |listed, o| {
+            let Listed { ticket, waited, stage, stages } = listed;
+            o.shown("ticket", ticket.id);
+            o.shown("create_time", ticket.created);
+            seconds(o, "waited_sec", *waited);
+            o.raw("stage", &stage.to_string());
+            o.raw("stages", &stages.to_string());
+            o.list("presences", &ticket.entries, |me, o| {
+                o.shown("user_id", me.user_id);
+                o.text("username", &me.username);
+            });
+            matchmaking::properties(ticket, o);
+        });
+        o.text_wrapper("cursor", next.map(|next| next.to_string()).as_deref());
     })
 }
 

@@ -144,6 +144,13 @@ fn servers_hold_tickets_and_fill_running_matches() {
     assert_eq!(ask("DELETE", &format!("backfill/{backfill}"), "").body, "{}");
     assert_eq!(ask("DELETE", &format!("queue_ticket/{tank}"), "").body, "{}");
 
+    let alone = add("pairs", USERS[0], "").text(&["ticket"]);
+    let listed = ask("GET", "matchmaker/ticket?queue=pairs", "").body;
+    assert!(listed.contains(&alone) && !listed.contains(&tank), "{listed}");
+    assert_eq!(ask("GET", "matchmaker/ticket?queue=nowhere", "").refusal(), (404, 5));
+    let why = ask("GET", &format!("matchmaker/ticket/{alone}"), "").body;
+    assert!(why.contains("\"rating_window\":100"), "{why}");
+
     // What is wrong is told.
     assert_eq!(ask("GET", &format!("queue_ticket/{tank}"), "").refusal(), (404, 5));
     assert_eq!(ask("GET", &format!("backfill/{backfill}"), "").refusal(), (404, 5));
