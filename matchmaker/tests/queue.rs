@@ -700,7 +700,7 @@ fn a_running_match_takes_exactly_whom_it_acknowledges() {
     world.queue.add_backfill(wanted.clone(), world.now).unwrap();
     world.settle();
     let offers = |world: &mut World| {
-        let (backfill, offers) = world.queue.backfill(wanted.id, world.now).unwrap();
+        let (_, backfill, offers) = world.queue.backfill(wanted.id, world.now).unwrap();
         let open = backfill.teams[1].open;
         (open, offers.into_iter().map(|offer| (offer.ticket.id, offer.team)).collect::<Vec<_>>())
     };
@@ -749,6 +749,33 @@ fn a_match_that_nobody_asks_about_looks_for_nobody() {
     assert_eq!(world.queue.ticket(ann.id), Some(ann), "she waits again");
 }
 
+/// What is offered by one definition is named by it, and a running match that makes no sense by
+/// the next one ends.
+#[test]
+fn a_definition_that_changes_meets_running_matches() {
+    let mut world = world_of_roles();
+    let wanted = backfill(9);
+    world.queue.add_backfill(wanted.clone(), world.now).unwrap();
+    let healer = with_role(&mut world, "healer");
+    world.add(healer.clone());
+    world.settle();
+    let was = world.definition.clone();
+    let mut wider = (*was).clone();
+    wider.rating.window = Steps::constant(1000.0);
+    let mut smaller = Definition::new("pairs", 1);
+    smaller.teams.truncate(1);
+    smaller.teams[0].max = 2;
+    for (definition, is_kept) in [(wider, true), (smaller, false)] {
+        world.definition = Arc::new(definition);
+        world.queue.redefine(world.definition.clone());
+        let (names, _, offers) = world.queue.backfill(wanted.id, world.now).unwrap();
+        assert_eq!((names, offers[0].ticket.id), (&was, healer.id), "nothing has moved yet");
+        world.settle();
+        assert_eq!(world.queue.backfill(wanted.id, world.now).is_ok(), is_kept);
+    }
+    assert!(world.waiting.is_empty(), "she has a role that the queue has no more, and is told");
+}
+
 #[test]
 fn new_matches_come_first_where_a_running_one_is_patient() {
     for (priority, matched) in [(Priority::High, 0), (Priority::Low, 1)] {
@@ -765,7 +792,7 @@ fn new_matches_come_first_where_a_running_one_is_patient() {
             world.settle();
         }
         assert_eq!(world.matched, matched, "{priority:?}");
-        let (_, offers) = world.queue.backfill(wanted.id, world.now).unwrap();
+        let (_, _, offers) = world.queue.backfill(wanted.id, world.now).unwrap();
         assert_eq!(offers.len(), 1 - matched, "{priority:?}");
     }
 }

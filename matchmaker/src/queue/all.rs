@@ -136,10 +136,8 @@ impl Queues {
         id: TicketId,
         now: Instant,
     ) -> Result<(Arc<Definition>, &Backfill, Vec<&Offer>), BackfillError> {
-        let queue = self.backfilled(id)?;
-        let definition = queue.definition().clone();
-        let (backfill, offers) = queue.backfill(id, now)?;
-        Ok((definition, backfill, offers))
+        let (definition, backfill, offers) = self.backfilled(id)?.backfill(id, now)?;
+        Ok((definition.clone(), backfill, offers))
     }
 
     pub fn acknowledge(

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base::{Instant, TicketId, UnixTime};
@@ -15,7 +16,7 @@ use super::entrant::{Entrant, Unfit, fine};
 use super::roles::Wish;
 use super::room::{Came, Hot, Slot, Walk};
 use super::search::OVERDUE_LOOK;
-use super::{Event, Queue};
+use super::{Dropped, Event, Queue};
 use crate::ticket::{Counts, Ticket};
 
 /// How long an offer holds.
@@ -128,6 +129,8 @@ pub(super) struct Backfills {
 
 #[derive(Debug)]
 struct Running {
+    /// By which its teams and roles are named.
+    definition: Arc<Definition>,
     backfill: Backfill,
     slot: Slot,
     offered: Vec<TicketId>,
@@ -263,7 +266,9 @@ impl Queue {
         let came = self.arrive(now);
         let slot = self.room.insert_guest(&like, entrant, came, rating, backfill.priority);
         self.set_lease(backfill.id, now.after(self.definition.lease));
-        let running = Running { slot, offered: Vec::new(), accepted: BTreeSet::new(), backfill };
+        let definition = self.definition.clone();
+        let (offered, accepted) = (Vec::new(), BTreeSet::new());
+        let running = Running { definition, backfill, slot, offered, accepted };
         self.backfills.running.insert(like.id, running);
         self.set_due(slot, now);
         self.queue(slot, self.room.hot(slot).regions);
@@ -275,14 +280,15 @@ impl Queue {
         &mut self,
         id: TicketId,
         now: Instant,
-    ) -> Result<(&Backfill, Vec<&Offer>), Error> {
+    ) -> Result<(&Arc<Definition>, &Backfill, Vec<&Offer>), Error> {
         if !self.backfills.is_running(id) {
             return Err(Error::NotFound);
         }
         self.set_lease(id, now.after(self.definition.lease));
         let running = self.backfills.running.get(&id).ok_or(Error::NotFound)?;
         let offers = running.offered.iter().filter_map(|id| self.backfills.offers.get(id));
-        Ok((&running.backfill, offers.map(|held| &held.offer).collect()))
+        let offers = offers.map(|held| &held.offer).collect();
+        Ok((&running.definition, &running.backfill, offers))
     }
 
     /// Takes tickets that were offered: exactly those that the answer calls accepted. The same call
@@ -295,6 +301,7 @@ impl Queue {
     ) -> Result<Acknowledged, Error> {
         let running = self.backfills.running.get_mut(&id).ok_or(Error::NotFound)?;
         let match_id = running.backfill.match_id.clone();
+        let definition = running.definition.clone();
         let (mut acknowledged, mut offers) = (Acknowledged::default(), Vec::new());
         for ticket in tickets {
             if running.accepted.contains(ticket) {
@@ -317,7 +324,6 @@ impl Queue {
             taken.push(held.offer);
         }
         if !taken.is_empty() {
-            let definition = self.definition.clone();
             self.events.push_back(Event::Backfilled { definition, match_id, offers: taken });
         }
         Ok(acknowledged)
@@ -351,12 +357,19 @@ impl Queue {
     /// An offer ends without the server: its players wait again, or are gone.
     pub(super) fn withdraw(&mut self, id: TicketId, waits_again: bool) {
         let Some(held) = self.backfills.take_back(id) else { return };
-        if waits_again && let Ok(entrant) = Entrant::read(&self.definition, &held.offer.ticket) {
-            self.seat(&held.offer.ticket, entrant, held.came);
+        let Held { backfill, offer: Offer { ticket, .. }, came } = held;
+        match Entrant::read(&self.definition, &ticket) {
+            _ if !waits_again => {}
+            Ok(entrant) => self.seat(&ticket, entrant, came),
+            Err(unfit) => {
+                self.end_lease(id);
+                let why = Dropped::Unfit(unfit);
+                self.events.push_back(Event::Dropped { ticket: Box::new(ticket), why });
+            }
         }
-        if let Some(running) = self.backfills.running.get(&held.backfill) {
+        if let Some(running) = self.backfills.running.get(&backfill) {
             let slot = running.slot;
-            if self.room.find(held.backfill) == Some(slot) {
+            if self.room.find(backfill) == Some(slot) {
                 self.queue(slot, self.room.hot(slot).regions);
             }
         }
@@ -445,7 +458,9 @@ impl Queue {
     pub(super) fn move_guest(&mut self, like: &Ticket, came: Came, now: Instant) {
         let Some(running) = self.backfills.running.get(&like.id) else { return };
         let Backfill { region, rating, priority, .. } = running.backfill;
-        let is_good = running.backfill.teams.len() == self.definition.teams.len();
+        let (was, now_is) = (&running.definition, &self.definition);
+        let is_good =
+            was.teams == now_is.teams && was.roles == now_is.roles && was.regions == now_is.regions;
         let entrant = Entrant::of_backfill(&self.definition, like, region);
         let (true, Ok(entrant)) = (is_good, entrant) else {
             let _ = self.remove_backfill(like.id);
