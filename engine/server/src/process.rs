@@ -77,7 +77,8 @@ pub(crate) struct Shared {
 /// Serves until SIGTERM or SIGINT.
 pub(crate) fn run(loaded: Loaded, sources: Sources, logger: Logger) -> Result<()> {
     // One that comes while we start is not lost. The others end a start as they end any process.
-    let signals = Signals::new([SIGHUP])?;
+    // A file beyond the limit of the process is a failed write, not its end.
+    let signals = Signals::new([SIGHUP, libc::SIGXFSZ])?;
     let config = &loaded.config;
     let shards = config.shard_count();
     net::probe::io_uring()?;
@@ -351,6 +352,9 @@ fn listen_to_signals(mut signals: Signals, bus: Bus, reloads: Vec<Sender<()>>) -
     let listen = move || {
         let mut is_draining = false;
         for signal in signals.forever() {
+            if signal == libc::SIGXFSZ {
+                continue; // whoever wrote knows
+            }
             if signal == SIGHUP {
                 for reload in &reloads {
                     let _ = reload.try_send(()); // one that waits already is enough

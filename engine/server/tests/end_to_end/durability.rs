@@ -3,7 +3,7 @@
 use std::sync::{Arc, Barrier};
 use std::thread;
 
-use crate::client::{Connection, LOGIN, SERVER_KEY, Tokens, bearer};
+use crate::client::{Connection, LOGIN, SERVER_KEY, Tokens, bearer, request};
 use crate::process::{Process, Server, ringmaster};
 
 /// Rows 52, 81, 87 and 89 to 91.
@@ -50,6 +50,37 @@ fn check_dead(connection: &mut Connection, tokens: &Tokens) {
 fn wait_for_the_next_second(connection: &mut Connection, tokens: &Tokens) {
     let now = connection.refresh(&tokens.refresh).tokens().session;
     while connection.refresh(&tokens.refresh).tokens().session == now {}
+}
+
+#[test]
+fn a_write_that_fails_ends_the_process_and_loses_nothing_that_was_answered() {
+    let mut server = Server::start(2);
+    server.limit_files(64 * 1024);
+    let mut connection = Connection::open(server.address);
+    let mut answered = Vec::new();
+    // An entry of the log has 512 bytes at least.
+    for number in 0..128 {
+        let device = format!("device-number-{number:03}");
+        let body = format!(r#"{{"id":"{device}"}}"#);
+        if connection.try_send(request("POST", LOGIN, SERVER_KEY, &body)).is_err() {
+            break;
+        }
+        match connection.try_receive() {
+            Some(response) if response.status == 200 => answered.push(device),
+            _ => break,
+        }
+    }
+    let ended = server.end();
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    let said = ["the store failed", "cannot write", "File too large"];
+    assert!(said.iter().all(|part| ended.stderr.contains(part)), "{ended:?}");
+    assert!(answered.len() < 128, "{}", answered.len());
+
+    server.start_again();
+    let mut connection = Connection::open(server.address);
+    for device in answered {
+        assert!(!connection.login(&device).is_new, "{device}");
+    }
 }
 
 /// Connections of the killed server linger on the port; its clients are told by the kernel.

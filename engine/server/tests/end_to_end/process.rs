@@ -55,6 +55,16 @@ impl Server {
         self.process.signal(signal);
     }
 
+    /// From here on, what it writes beyond so many bytes of a file fails, as on a disk that is
+    /// broken there.
+    pub(crate) fn limit_files(&self, bytes: u64) {
+        let id = i32::try_from(self.process.child.id()).unwrap();
+        let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+        let none = std::ptr::null_mut();
+        // SAFETY: a plain system call, about a child that was not waited for.
+        assert_eq!(unsafe { libc::prlimit(id, libc::RLIMIT_FSIZE, &raw const limit, none) }, 0);
+    }
+
     pub(crate) fn config_file(&self) -> PathBuf {
         self.folder.path().join("config.toml")
     }
@@ -141,6 +151,7 @@ pub(crate) struct Process {
     stderr: Receiver<String>,
 }
 
+#[derive(Debug)]
 pub(crate) struct Ended {
     /// None when a signal ended it.
     pub(crate) code: Option<i32>,
