@@ -112,6 +112,25 @@ pub enum State {
     Offered,
 }
 
+/// Deals tickets that were matched elsewhere out to the full teams of a definition, as a queue does
+/// it, every player taking every role at need: the seats by ticket and player, and the win
+/// probability of the strongest team against the weakest. `None` if they do not fill the teams.
+pub fn deal(definition: &Definition, tickets: &[Ticket]) -> Option<(Vec<Vec<Seat>>, f64)> {
+    let read = |ticket: &Ticket| Entrant::read(definition, ticket).ok();
+    let entrants: Vec<Entrant> = tickets.iter().map(read).collect::<Option<_>>()?;
+    let sizes: Vec<_> = definition.teams.iter().map(|team| team.max).collect();
+    let players: usize = entrants.iter().map(|entrant| entrant.players.len()).sum();
+    if players != definition.players() {
+        return None;
+    }
+    let units = entrants.iter().map(|entrant| balance::Unit::of(&entrant.players, true));
+    let slots: Vec<_> = definition.roles.iter().map(|role| role.slots).collect();
+    let split = balance::balance(&units.collect::<Vec<_>>(), &sizes, &slots)?;
+    let entrants = entrants.iter().enumerate();
+    let seats = entrants.map(|(index, entrant)| split.seats(index, &entrant.players)).collect();
+    Some((seats, split.win_probability))
+}
+
 /// What happened in a queue, for its players to be told.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
@@ -704,16 +723,7 @@ impl Queue {
             let waiting = self.take(*slot);
             let ticket = waiting.ticket();
             self.waits.note(rating, now.since(waiting.joined));
-            let seat = |(place, player): (usize, &entrant::Player)| {
-                let role = found.split.roles.get(index).map(|roles| usize::from(roles[place]));
-                Seat {
-                    team: usize::from(found.split.team_of[index]),
-                    role,
-                    is_autofilled: role
-                        .is_some_and(|role| !player.roles.is_empty() && !player.roles.has(role)),
-                }
-            };
-            lineup.seats.push(waiting.players.iter().enumerate().map(seat).collect());
+            lineup.seats.push(found.split.seats(index, &waiting.players));
             lineup.tickets.push(ticket);
             ages.push(Came { order, joined: waiting.joined });
         }

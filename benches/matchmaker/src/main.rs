@@ -2,6 +2,7 @@
 //! leave and are matched at the rates of a steady state. `CASE WAITING SECONDS SEED` prints
 //! `name value` lines; `count ADDS WAITING` only adds, for whoever counts instructions.
 
+mod quality;
 mod queue;
 
 use std::alloc::{GlobalAlloc, Layout};
@@ -53,7 +54,7 @@ enum Case {
 }
 
 fn main() -> Result<(), &'static str> {
-    const USAGE: &str = "usage: matchmaker_bench nakama-1v1|nakama-5v5|nakama-queries|queue-5v5 WAITING SECONDS SEED | count CASE WAITING ADDS";
+    const USAGE: &str = "usage: matchmaker_bench nakama-1v1|nakama-5v5|nakama-queries|queue-5v5 WAITING SECONDS SEED | count CASE WAITING ADDS | quality 1v1|5v5|thin SEED";
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let number = |word: &str| word.parse::<usize>().map_err(|_| USAGE);
@@ -62,6 +63,7 @@ fn main() -> Result<(), &'static str> {
         ["count", case, waiting, adds] => {
             count(case_of(case).ok_or(USAGE)?, number(waiting)?, number(adds)?);
         }
+        ["quality", scenario, seed] => quality::run(scenario, number(seed)?)?,
         ["queue-5v5", waiting, seconds, seed] => {
             queue::steady(number(waiting)?, number(seconds)?, number(seed)?);
         }

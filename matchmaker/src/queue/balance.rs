@@ -3,6 +3,8 @@
 
 use std::cmp::Reverse;
 
+use super::Seat;
+use super::entrant::{FINE, Player};
 use super::roles::{self, Wish};
 
 /// So many tickets are dealt out to two teams in every possible way, or to more teams.
@@ -28,6 +30,16 @@ impl Unit {
     }
 }
 
+impl Unit {
+    pub(super) fn of(players: &[Player], autofill: bool) -> Unit {
+        Unit {
+            rating: players.iter().map(|player| f64::from(player.rating) / FINE).sum(),
+            variance: players.iter().map(|player| f64::from(player.deviation).powi(2)).sum(),
+            wishes: players.iter().map(|player| Wish { named: player.roles, autofill }).collect(),
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Split {
     /// By unit.
@@ -38,6 +50,22 @@ pub(super) struct Split {
     pub(super) win_probability: f64,
     /// Sum over players of how many roles they would have liked more.
     pub(super) role_cost: u32,
+}
+
+impl Split {
+    /// What the players of a unit are.
+    pub(super) fn seats(&self, unit: usize, players: &[Player]) -> Vec<Seat> {
+        let seat = |(place, player): (usize, &Player)| {
+            let role = self.roles.get(unit).map(|roles| usize::from(roles[place]));
+            let is_named = |role| player.roles.is_empty() || player.roles.has(role);
+            Seat {
+                team: usize::from(self.team_of[unit]),
+                role,
+                is_autofilled: role.is_some_and(|role| !is_named(role)),
+            }
+        };
+        players.iter().enumerate().map(seat).collect()
+    }
 }
 
 /// Deals units out to teams of exactly these sizes. The best split of all where there are few

@@ -378,12 +378,8 @@ impl<'a> Choice<'a> {
     fn deal(&mut self) -> Option<Found> {
         self.dealt = self.dealt.saturating_sub(1);
         let unit = |slot: &Slot| {
-            let players = self.room.waiting(*slot).players.iter();
-            Unit {
-                rating: players.clone().map(|player| f64::from(player.rating) / FINE).sum(),
-                variance: players.map(|player| f64::from(player.deviation).powi(2)).sum(),
-                wishes: self.room.wishes(*slot).collect(),
-            }
+            let autofill = self.room.stage(self.room.hot(*slot)).autofill;
+            Unit::of(&self.room.waiting(*slot).players, autofill)
         };
         let units: Vec<_> = self.chosen.iter().map(unit).collect();
         let split = balance(&units, self.sizes, &self.terms.slots)?;

@@ -1,7 +1,8 @@
-//! Benchmarks: `cargo xtask bench smoke|edges|store|matchmaker [--json]`.
+//! Benchmarks: `cargo xtask bench smoke|edges|store|matchmaker|quality [--json]`.
 
 mod edges;
 mod matchmaker;
+mod quality;
 mod runner;
 mod smoke;
 mod store;
@@ -71,6 +72,13 @@ pub(crate) fn store(root: &Path, format: Format) -> Result<()> {
 /// The server among peers that cost it much, and what its own defences cost.
 pub(crate) fn edges(root: &Path, format: Format) -> Result<()> {
     edges::run(root).map(|report| report.print(format))
+}
+
+/// How good matches are.
+pub(crate) fn quality(root: &Path, options: &[&str]) -> Result<()> {
+    let format = if options.contains(&"--json") { Format::Json } else { Format::Table };
+    let options: Vec<_> = options.iter().copied().filter(|option| *option != "--json").collect();
+    quality::run(root, &options).map(|report| report.print(format))
 }
 
 /// One pool of the matchmaker.

@@ -28,7 +28,9 @@ usage: cargo xtask COMMAND
   bench edges [--json]   passwords, slow and silent peers, rate limits, in four minutes
   bench store [--json]   durable writes beside redb alone and a bare log, in ten minutes
   bench matchmaker [--waiting N] [--case NAME] [--json]
-                         ticks, adds and bytes of one pool in virtual time, in two minutes";
+                         ticks, adds and bytes of one pool in virtual time, in two minutes
+  bench quality [--scenario 1v1|5v5|thin] [--seed N] [--json]
+                         waits and fairness of matches beside rivals, in ten minutes";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         ["bench", "store"] => bench::store(root(), bench::Format::Table),
         ["bench", "store", "--json"] => bench::store(root(), bench::Format::Json),
         ["bench", "matchmaker", options @ ..] => bench::matchmaker(root(), options),
+        ["bench", "quality", options @ ..] => bench::quality(root(), options),
         ["bench", "edges"] => bench::edges(root(), bench::Format::Table),
         ["bench", "edges", "--json"] => bench::edges(root(), bench::Format::Json),
         ["help" | "--help" | "-h"] => {
