@@ -13,6 +13,7 @@ mod definition;
 mod entrant;
 mod explain;
 mod ladder;
+mod names;
 mod packed;
 mod parse;
 mod roles;
@@ -254,7 +255,8 @@ impl Queue {
 
     /// Reads a ticket, unless it is refused.
     fn read(&self, ticket: &Ticket) -> Result<Entrant, Refused> {
-        let entrant = Entrant::read(&self.definition, ticket).map_err(Refused::Unfit)?;
+        let entrant = Entrant::read(&self.definition, &self.room.names, ticket);
+        let entrant = entrant.map_err(Refused::Unfit)?;
         let mut players: Vec<_> = known_by(ticket).collect();
         players.sort_unstable();
         if ticket.entries.is_empty() || players.windows(2).any(|pair| pair[0] == pair[1]) {
@@ -282,7 +284,7 @@ impl Queue {
     pub fn add(&mut self, ticket: &Ticket, now: Instant) -> Result<(), Refused> {
         let entrant = self.read(ticket)?;
         let came = self.arrive(now);
-        self.seat(ticket, entrant, came);
+        self.seat(entrant, came);
         if ticket.entries.iter().all(is_held) {
             self.set_lease(ticket.id, now.after(self.definition.lease));
         }
@@ -296,8 +298,8 @@ impl Queue {
     }
 
     /// Has a ticket wait.
-    fn seat(&mut self, ticket: &Ticket, entrant: Entrant, came: Came) {
-        let slot = self.room.insert(&self.definition, ticket, entrant, came);
+    fn seat(&mut self, entrant: Entrant, came: Came) {
+        let slot = self.room.insert(&self.definition, entrant, came);
         self.set_due(slot, came.joined);
         self.queue(slot, self.room.hot(slot).regions);
     }
@@ -417,7 +419,7 @@ impl Queue {
     fn of_player(&self, player: &[u8; 16]) -> Option<TicketId> {
         let rooms = self.earlier.iter().chain([&self.room]);
         let mut found =
-            rooms.filter_map(|room| room.find_player(player).map(|slot| room.waiting(slot).id));
+            rooms.filter_map(|room| room.find_player(player).map(|slot| room.waiting(slot).id()));
         let found = found.next().or_else(|| self.checks.of_player(player));
         found.or_else(|| self.backfills.of_player(player))
     }
@@ -444,8 +446,9 @@ impl Queue {
     /// A ticket of the queue, if it is there.
     pub fn ticket(&self, id: TicketId) -> Option<Ticket> {
         let rooms = self.earlier.iter().chain([&self.room]);
-        let mut found =
-            rooms.filter_map(|room| room.find(id).map(|slot| room.waiting(slot).ticket()));
+        let ticket_of =
+            |room: &Room| room.find(id).map(|slot| room.waiting(slot).ticket(&room.names));
+        let mut found = rooms.filter_map(ticket_of);
         let found = found.next().or_else(|| self.checks.ticket(id).cloned());
         found.or_else(|| self.backfills.ticket(id).cloned())
     }
@@ -512,7 +515,7 @@ impl Queue {
                 continue;
             };
             room.sweep = slot;
-            match room.remove(slot).ticket() {
+            match room.remove(slot).ticket(&room.names) {
                 guest if guest.entries.is_empty() => self.backfills.forget(guest.id),
                 ticket => return Some(ticket),
             }
@@ -521,7 +524,7 @@ impl Queue {
             let found = self.room.from(self.room.sweep).next();
             let Some(slot) = found else { break };
             self.room.sweep = slot;
-            match self.take(slot).ticket() {
+            match self.take(slot).ticket(&self.room.names) {
                 guest if guest.entries.is_empty() => self.backfills.forget(guest.id),
                 ticket => return Some(ticket),
             }
@@ -559,14 +562,14 @@ impl Queue {
             room.sweep = slot;
             let order = room.hot(slot).order;
             let waiting = room.remove(slot);
-            let ticket = waiting.ticket();
+            let ticket = waiting.ticket(&room.names);
             let came = Came { order, joined: waiting.joined };
             if ticket.entries.is_empty() {
                 self.move_guest(&ticket, came, now);
                 continue;
             }
-            match Entrant::read(&self.definition, &ticket) {
-                Ok(entrant) => self.seat(&ticket, entrant, came),
+            match Entrant::read(&self.definition, &self.room.names, &ticket) {
+                Ok(entrant) => self.seat(entrant, came),
                 Err(unfit) => {
                     self.end_lease(ticket.id);
                     let why = Dropped::Unfit(unfit);
@@ -702,7 +705,7 @@ impl Queue {
         for (index, slot) in found.slots.iter().enumerate() {
             let Hot { order, rating, .. } = *self.room.hot(*slot);
             let waiting = self.take(*slot);
-            let ticket = waiting.ticket();
+            let ticket = waiting.ticket(&self.room.names);
             self.waits.note(rating, now.since(waiting.joined));
             let seat = |(place, player): (usize, &entrant::Player)| {
                 let role = found.split.roles.get(index).map(|roles| usize::from(roles[place]));

@@ -258,10 +258,11 @@ impl Queue {
             created: UnixTime(0),
         };
         let rating = fine(backfill.rating);
-        let entrant = Entrant::of_backfill(&self.definition, &like, backfill.region);
+        let entrant =
+            Entrant::of_backfill(&self.definition, &self.room.names, &like, backfill.region);
         let entrant = entrant.map_err(Error::Unfit)?;
         let came = self.arrive(now);
-        let slot = self.room.insert_guest(&like, entrant, came, rating, backfill.priority);
+        let slot = self.room.insert_guest(entrant, came, rating, backfill.priority);
         self.set_lease(backfill.id, now.after(self.definition.lease));
         let running = Running { slot, offered: Vec::new(), accepted: BTreeSet::new(), backfill };
         self.backfills.running.insert(like.id, running);
@@ -324,7 +325,7 @@ impl Queue {
     }
 
     fn definition_rating(&self, ticket: &Ticket) -> i32 {
-        let entrant = Entrant::read(&self.definition, ticket);
+        let entrant = Entrant::read(&self.definition, &self.room.names, ticket);
         entrant.map_or(fine(self.definition.rating.default), |entrant| entrant.rating())
     }
 
@@ -351,8 +352,11 @@ impl Queue {
     /// An offer ends without the server: its players wait again, or are gone.
     pub(super) fn withdraw(&mut self, id: TicketId, waits_again: bool) {
         let Some(held) = self.backfills.take_back(id) else { return };
-        if waits_again && let Ok(entrant) = Entrant::read(&self.definition, &held.offer.ticket) {
-            self.seat(&held.offer.ticket, entrant, held.came);
+        if waits_again
+            && let Ok(entrant) =
+                Entrant::read(&self.definition, &self.room.names, &held.offer.ticket)
+        {
+            self.seat(entrant, held.came);
         }
         if let Some(running) = self.backfills.running.get(&held.backfill) {
             let slot = running.slot;
@@ -402,7 +406,7 @@ impl Queue {
 
     /// Offers a ticket to a running match, if a team has room for it.
     fn offer(&mut self, guest: Slot, slot: Slot, now: Instant) -> bool {
-        let id = self.room.waiting(guest).id;
+        let id = self.room.waiting(guest).id();
         let Some(running) = self.backfills.running.get(&id) else { return false };
         let wishes: Vec<_> = self.room.wishes(slot).collect();
         let strength = |team: &usize| running.backfill.teams[*team].rating.unwrap_or(f64::MIN);
@@ -414,7 +418,7 @@ impl Queue {
         let Some((team, roles)) = place else { return false };
         let Hot { order, size, .. } = *self.room.hot(slot);
         let waiting = self.take(slot);
-        let (ticket, until) = (waiting.ticket(), now.after(OFFER_LIFE));
+        let (ticket, until) = (waiting.ticket(&self.room.names), now.after(OFFER_LIFE));
         self.close(id, team, usize::from(size), &roles);
         for player in super::room::known_by(&ticket) {
             self.backfills.of_player.insert(player, ticket.id);
@@ -446,12 +450,12 @@ impl Queue {
         let Some(running) = self.backfills.running.get(&like.id) else { return };
         let Backfill { region, rating, priority, .. } = running.backfill;
         let is_good = running.backfill.teams.len() == self.definition.teams.len();
-        let entrant = Entrant::of_backfill(&self.definition, like, region);
+        let entrant = Entrant::of_backfill(&self.definition, &self.room.names, like, region);
         let (true, Ok(entrant)) = (is_good, entrant) else {
             let _ = self.remove_backfill(like.id);
             return;
         };
-        let slot = self.room.insert_guest(like, entrant, came, fine(rating), priority);
+        let slot = self.room.insert_guest(entrant, came, fine(rating), priority);
         if let Some(running) = self.backfills.running.get_mut(&like.id) {
             running.slot = slot;
         }

@@ -1,17 +1,20 @@
 //! The tickets that wait in a queue, found by what has to be equal, by region and by rating.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::hash::BuildHasher;
 
+use base::collections::KeyHash;
 use base::{Instant, PartyId, SessionId, TicketId, UserId};
 
 use super::backfill::Priority;
 use super::definition::{Definition, ROLES_MAX, Rule, Stage};
 use super::entrant::{Entrant, Player, Rare, UNREACHABLE, fine};
 use super::ladder::{Ladder, Place};
+use super::names::Names;
 use super::packed::Packed;
 use super::roles::{Wish, can_seat};
+use crate::table::{Table, hash_of};
 use crate::ticket::{Presence, Ticket};
-use crate::wide::Wide;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Slot(pub(super) u32);
@@ -29,6 +32,7 @@ const CHUNK: usize = 1024;
 /// What searches ask of a ticket that waits, in one cache line. Of two tickets, the one with the
 /// lower `order` came first.
 #[derive(Clone, Copy, Debug, Default)]
+#[repr(align(64))]
 pub(super) struct Hot {
     /// 0: the slot is free.
     pub(super) order: u64,
@@ -51,12 +55,11 @@ pub(super) struct Hot {
     pub(super) size: u8,
 }
 
-const _: () = assert!(size_of::<Hot>() <= 64);
+const _: () = assert!(size_of::<Hot>() == 64);
 
 /// The rest of what is known of it. Its age counts from `joined`.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    pub(super) id: TicketId,
     pub(super) joined: Instant,
     /// When it enters its next stage, or searches again.
     pub(super) due: Instant,
@@ -67,12 +70,23 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    pub(super) fn ticket(&self) -> Ticket {
-        self.packed.ticket()
+    pub(super) fn id(&self) -> TicketId {
+        self.packed.id()
+    }
+
+    /// The ticket; with the names of the room that it waits in, or has waited in.
+    pub(super) fn ticket(&self, names: &Names) -> Ticket {
+        self.packed.ticket(names)
     }
 
     pub(super) fn party(&self) -> Option<PartyId> {
-        self.packed.players().1
+        self.packed.party()
+    }
+
+    /// All who are known to wait with the ticket.
+    fn known(&self) -> impl Iterator<Item = [u8; 16]> + '_ {
+        let players = self.packed.players().map(|(user, session)| player_key(user, session));
+        players.chain(self.packed.party().map(|party| *party.as_bytes()))
     }
 
     pub(super) fn wishes(&self, stage: &Stage) -> impl Iterator<Item = Wish> + '_ {
@@ -90,13 +104,13 @@ impl Waiting {
 
     fn blocks(&self, other: &Waiting) -> bool {
         let blocked = self.rare.as_ref().map_or(&[][..], |rare| &rare.blocked);
-        let (players, _) = other.packed.players();
-        players.iter().any(|(user, _)| blocked.binary_search(user).is_ok())
+        let mut players = other.packed.players();
+        players.any(|(user, _)| blocked.binary_search(&user).is_ok())
     }
 
     fn shares_user(&self, other: &Waiting) -> bool {
-        let ((ours, _), (theirs, _)) = (self.packed.players(), other.packed.players());
-        ours.iter().any(|(user, _)| theirs.iter().any(|(other, _)| other == user))
+        let mut ours = self.packed.players();
+        ours.any(|(user, _)| other.packed.players().any(|(other, _)| other == user))
     }
 }
 
@@ -133,12 +147,16 @@ pub(super) struct Room {
     hot: Vec<Box<[Hot]>>,
     cold: Vec<Box<[Option<Waiting>]>>,
     free: Vec<Slot>,
-    ids: Wide<TicketId, Slot>,
+    held: usize,
+    /// Slots by ticket.
+    ids: Table,
     /// By session, or by user where there is no session, and by party: each waits once.
-    players: Wide<[u8; 16], Slot>,
+    players: Table,
+    hash: KeyHash,
+    pub(super) names: Names,
     groups: Vec<Option<Group>>,
     free_groups: Vec<u32>,
-    group_of: BTreeMap<Box<[u8]>, u32>,
+    group_of: Table,
     cells_per_group: usize,
     /// Of each role in a team.
     slots: Vec<usize>,
@@ -177,11 +195,14 @@ impl Room {
             hot: Vec::new(),
             cold: Vec::new(),
             free: Vec::new(),
-            ids: Wide::new(),
-            players: Wide::new(),
+            held: 0,
+            ids: Table::default(),
+            players: Table::default(),
+            hash: KeyHash::default(),
+            names: Names::new(definition),
             groups: Vec::new(),
             free_groups: Vec::new(),
-            group_of: BTreeMap::new(),
+            group_of: Table::default(),
             cells_per_group: definition.regions.len().max(1),
             slots: definition.roles.iter().map(|role| role.slots).collect(),
             has_distances: rules().any(|rule| matches!(rule, Rule::Distance(_))),
@@ -190,15 +211,17 @@ impl Room {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.ids.len()
+        self.held
     }
 
     pub(super) fn find(&self, id: TicketId) -> Option<Slot> {
-        self.ids.get(&id).copied()
+        let is_it = |slot| self.waiting(Slot(slot)).id() == id;
+        self.ids.find(hash_of(id.as_bytes(), self.hash), is_it).map(Slot)
     }
 
     pub(super) fn find_player(&self, who: &[u8; 16]) -> Option<Slot> {
-        self.players.get(who).copied()
+        let is_it = |slot| self.waiting(Slot(slot)).known().any(|known| known == *who);
+        self.players.find(hash_of(who, self.hash), is_it).map(Slot)
     }
 
     /// The slots from this one on in which somebody waits.
@@ -249,73 +272,57 @@ impl Room {
         self.waiting(slot).wishes(self.stage(self.hot(slot)))
     }
 
-    pub(super) fn insert(
-        &mut self,
-        definition: &Definition,
-        ticket: &Ticket,
-        entrant: Entrant,
-        came: Came,
-    ) -> Slot {
-        let Came { order, joined } = came;
-        let slot = self.free_slot();
-        self.ids.insert(ticket.id, slot);
-        for player in known_by(ticket) {
-            self.players.insert(player, slot);
+    pub(super) fn insert(&mut self, definition: &Definition, entrant: Entrant, came: Came) -> Slot {
+        let mut users = 0;
+        for (user, _) in entrant.packed.players() {
+            users |= bit(user.as_bytes());
         }
-        let group = self.join_group(&entrant.key);
-        let bits = |ids: &mut dyn Iterator<Item = &UserId>| {
-            ids.map(|user| bit(user.as_bytes())).fold(0, |all, bit| all | bit)
-        };
-        *self.hot_mut(slot) = Hot {
-            order,
-            users: bits(&mut ticket.entries.iter().map(|entry| &entry.user_id)),
-            blocks: bits(&mut entrant.rare.blocked.iter()),
+        let hot = Hot {
+            users,
+            blocks: entrant.rare.blocked.iter().fold(0, |all, user| all | bit(user.as_bytes())),
             rating: entrant.rating(),
             halo: fine(entrant.deviation() * definition.rating.uncertainty),
-            group,
             size: u8::try_from(entrant.players.len()).expect("a team is small"),
             ..Hot::default()
         };
-        let rare = Some(entrant.rare).filter(|rare| *rare != Rare::default());
-        *self.entry(slot) = Some(Waiting {
-            id: ticket.id,
-            joined,
-            due: joined,
-            players: entrant.players,
-            farness: entrant.farness,
-            rare: rare.map(Box::new),
-            packed: Packed::new(ticket),
-        });
-        self.enter(slot);
-        slot
+        self.hold(entrant, came, hot)
     }
 
     /// A running match, which nobody finds who looks for a new one.
     pub(super) fn insert_guest(
         &mut self,
-        like: &Ticket,
         entrant: Entrant,
         came: Came,
         rating: i32,
         priority: Priority,
     ) -> Slot {
+        let slot = self.hold(entrant, came, Hot { rating, ..Hot::default() });
+        let group = self.hot(slot).group as usize;
+        let group = self.groups[group].as_mut().expect("just joined");
+        group.guests.insert((priority, came.order, slot));
+        slot
+    }
+
+    fn hold(&mut self, entrant: Entrant, came: Came, hot: Hot) -> Slot {
         let Came { order, joined } = came;
         let slot = self.free_slot();
-        self.ids.insert(like.id, slot);
         let group = self.join_group(&entrant.key);
-        let known = self.groups[group as usize].as_mut().expect("just joined");
-        known.guests.insert((priority, order, slot));
-        *self.hot_mut(slot) = Hot { order, rating, group, ..Hot::default() };
+        *self.hot_mut(slot) = Hot { order, group, ..hot };
         let rare = Some(entrant.rare).filter(|rare| *rare != Rare::default());
-        *self.entry(slot) = Some(Waiting {
-            id: like.id,
+        let waiting = Waiting {
             joined,
             due: joined,
             players: entrant.players,
             farness: entrant.farness,
             rare: rare.map(Box::new),
-            packed: Packed::new(like),
-        });
+            packed: entrant.packed,
+        };
+        self.held += 1;
+        self.ids.insert(hash_of(waiting.id().as_bytes(), self.hash), slot.0);
+        for known in waiting.known() {
+            self.players.insert(hash_of(&known, self.hash), slot.0);
+        }
+        *self.entry(slot) = Some(waiting);
         self.enter(slot);
         slot
     }
@@ -342,13 +349,10 @@ impl Room {
         self.leave_cells(slot, regions);
         *self.hot_mut(slot) = Hot::default();
         let waiting = self.entry(slot).take().expect("the slot is taken");
-        self.ids.remove(&waiting.id);
-        let (players, party) = waiting.packed.players();
-        for (user, session) in players {
-            self.players.remove(&player_key(user, session));
-        }
-        if let Some(party) = party {
-            self.players.remove(party.as_bytes());
+        self.held -= 1;
+        self.ids.remove(hash_of(waiting.id().as_bytes(), self.hash), slot.0);
+        for known in waiting.known() {
+            self.players.remove(hash_of(&known, self.hash), slot.0);
         }
         let left = self.groups[group as usize].as_mut().expect("the ticket was in it");
         if size == 0 {
@@ -357,7 +361,7 @@ impl Room {
         }
         left.tickets -= 1;
         if left.tickets == 0 {
-            self.group_of.remove(&left.key);
+            self.group_of.remove(self.hash.hash_one(&left.key), group);
             self.groups[group as usize] = None;
             self.free_groups.push(group);
         }
@@ -366,8 +370,11 @@ impl Room {
     }
 
     fn join_group(&mut self, key: &[u8]) -> u32 {
-        let group = match self.group_of.get(key) {
-            Some(group) => *group,
+        let hash = self.hash.hash_one(key);
+        let is_it =
+            |group| self.groups[group as usize].as_ref().is_some_and(|group| *group.key == *key);
+        let group = match self.group_of.find(hash, is_it) {
+            Some(group) => group,
             None => {
                 let group = self.free_groups.pop().unwrap_or_else(|| {
                     self.groups.push(None);
@@ -376,7 +383,7 @@ impl Room {
                 let cells = (0..self.cells_per_group).map(|_| Cell::default()).collect();
                 self.groups[group as usize] =
                     Some(Group { key: key.into(), tickets: 0, cells, guests: BTreeSet::new() });
-                self.group_of.insert(key.into(), group);
+                self.group_of.insert(hash, group);
                 group
             }
         };
