@@ -32,8 +32,8 @@ use base::{Instant, PartyId, SessionId, TicketId, limits};
 use self::backfill::Backfills;
 use self::check::Checks;
 use self::entrant::Entrant;
-use self::room::{Came, Hot, Room, Slot, known_by};
-use self::search::{Found, Search, Step, Terms};
+use self::room::{Came, Hot, Room, Slot, bits, known_by};
+use self::search::{Found, Search, Spare, Step, Terms};
 use self::wait::Waits;
 use crate::ticket::{self, Owner, Ticket};
 
@@ -51,6 +51,9 @@ pub use self::wait::Wait;
 
 /// A ticket that is overdue searches all of its cell this often.
 pub const RETRY: Duration = Duration::from_secs(5);
+
+/// Attempts beyond which those that were not tried since a pause have to wait.
+const SWEPT_MAX: usize = 4_096;
 
 /// What moving a ticket to another definition costs, in tickets looked at.
 const MOVE_COST: usize = 32;
@@ -174,6 +177,7 @@ pub struct Queue {
     checks: Checks,
     backfills: Backfills,
     waits: Waits,
+    spare: Spare,
     /// Rooms of earlier definitions, whose tickets are still to be moved.
     earlier: VecDeque<Room>,
     events: VecDeque<Event>,
@@ -186,7 +190,7 @@ struct Attempt {
     order: u64,
     /// Of a thorough one, the regions that were not searched yet; of others, the ticket knows them.
     regions: Option<u32>,
-    search: Option<Search>,
+    search: Option<Box<Search>>,
 }
 
 impl Queue {
@@ -207,6 +211,7 @@ impl Queue {
             checks: Checks::default(),
             backfills: Backfills::default(),
             waits: Waits::default(),
+            spare: Spare::default(),
             earlier: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -348,9 +353,14 @@ impl Queue {
         }
         let attempt = Attempt { slot, order: hot.order, regions: None, search: None };
         self.attempts.push_back(attempt);
-        // Those of tickets that left are never more than these.
-        if self.attempts.len() > 2 * self.room.len() + 1024 {
-            self.attempts.retain(|attempt| self.room.still(attempt.slot, attempt.order).is_some());
+        // Those of tickets that left are hardly more than these; some are found in each call.
+        for _ in 0..4 {
+            if self.attempts.len() > 2 * self.room.len() + 1024
+                && let Some(attempt) = self.attempts.pop_front()
+                && self.room.still(attempt.slot, attempt.order).is_some()
+            {
+                self.attempts.push_back(attempt);
+            }
         }
     }
 
@@ -594,6 +604,8 @@ impl Queue {
                 }
                 Some(regions) => self.queue(slot, regions),
                 None if self.is_paused => {}
+                // More than it can do in time.
+                None if self.thorough.len() > self.room.len() => {}
                 None => {
                     let Hot { order, regions, .. } = *self.room.hot(slot);
                     let regions = Some(regions);
@@ -605,6 +617,7 @@ impl Queue {
 
     fn sweep(&mut self, left: &mut usize) {
         while *left > 0
+            && self.attempts.len() < SWEPT_MAX
             && let Some(from) = self.sweep
         {
             *left -= 1;
@@ -656,15 +669,14 @@ impl Queue {
             }
             let anchor = self.room.hot(attempt.slot);
             let mut search = match attempt.search.take() {
-                Some(search) => search,
+                Some(search) => *search,
                 None => {
                     *left = left.saturating_sub(1);
                     let is_thorough = attempt.regions.is_some();
                     let left_over = attempt.regions.unwrap_or(anchor.queued);
                     let farness = &self.room.waiting(attempt.slot).farness;
                     let near = |region: &usize| farness.get(*region);
-                    let regions = (0..32).filter(|region| left_over & 1 << region != 0);
-                    let Some(region) = regions.min_by_key(near) else {
+                    let Some(region) = bits(left_over).min_by_key(near) else {
                         self.offer_to_any(attempt.slot, Priority::Low, now);
                         return true;
                     };
@@ -677,16 +689,18 @@ impl Queue {
                     if !Search::could_fill(&self.terms, &self.room, anchor, region) {
                         continue;
                     }
-                    Search::new(attempt.slot, region, is_thorough)
+                    Search::new(attempt.slot, region, is_thorough, &mut self.spare)
                 }
             };
-            match search.step(&self.terms, &self.room, left) {
-                Step::Going => attempt.search = Some(search),
-                Step::None => {}
-                Step::Found(found) => {
-                    self.form(&found, now);
-                    return true;
-                }
+            let step = search.step(&self.terms, &self.room, &mut self.spare, left);
+            if matches!(step, Step::Going) {
+                attempt.search = Some(Box::new(search));
+                continue;
+            }
+            search.give_back(&mut self.spare);
+            if let Step::Found(found) = step {
+                self.form(&found, now);
+                return true;
             }
         }
     }

@@ -13,7 +13,7 @@ use base::{Instant, TicketId, UnixTime};
 use super::definition::Definition;
 use super::entrant::{Entrant, Unfit, fine};
 use super::roles::Wish;
-use super::room::{Came, Hot, Slot, Walk};
+use super::room::{Came, Hot, Slot, Walk, bits};
 use super::search::OVERDUE_LOOK;
 use super::{Event, Queue};
 use crate::ticket::{Counts, Ticket};
@@ -379,8 +379,7 @@ impl Queue {
     pub(super) fn fill(&mut self, guest: Slot, order: u64, left: &mut usize, now: Instant) {
         let Some(hot) = self.room.still(guest, order).copied() else { return };
         self.room.hot_mut(guest).queued = 0;
-        let regions = (0..32).filter(|region| hot.regions & 1 << region != 0);
-        for region in regions {
+        for region in bits(hot.regions) {
             let cell = self.room.cell(hot.group, region);
             let mut found: Vec<_> = cell.overdue(OVERDUE_LOOK).collect();
             Walk::new(cell, &hot, guest).next(cell, LOOK, &mut found);

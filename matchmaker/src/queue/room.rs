@@ -13,6 +13,7 @@ use super::ladder::{Ladder, Place};
 use super::names::Names;
 use super::packed::Packed;
 use super::roles::{Wish, can_seat};
+use crate::slab::Slab;
 use crate::table::{Table, hash_of};
 use crate::ticket::{Presence, Ticket};
 
@@ -27,7 +28,10 @@ pub(super) struct Came {
 }
 
 /// Slots that come into being at once.
-const CHUNK: usize = 1024;
+const CHUNK: usize = 256;
+
+/// No slot.
+const NONE: u32 = u32::MAX;
 
 /// What searches ask of a ticket that waits, in one cache line. Of two tickets, the one with the
 /// lower `order` came first.
@@ -146,7 +150,10 @@ pub(super) struct Room {
     pub(super) sweep: Slot,
     hot: Vec<Box<[Hot]>>,
     cold: Vec<Box<[Option<Waiting>]>>,
-    free: Vec<Slot>,
+    /// Tickets in each chunk.
+    taken: Vec<usize>,
+    /// The free slot that is taken next: the next after that stands in its place as a group.
+    free: u32,
     held: usize,
     /// Slots by ticket.
     ids: Table,
@@ -154,8 +161,7 @@ pub(super) struct Room {
     players: Table,
     hash: KeyHash,
     pub(super) names: Names,
-    groups: Vec<Option<Group>>,
-    free_groups: Vec<u32>,
+    groups: Slab<Group>,
     group_of: Table,
     cells_per_group: usize,
     /// Of each role in a team.
@@ -194,14 +200,14 @@ impl Room {
             sweep: Slot(0),
             hot: Vec::new(),
             cold: Vec::new(),
-            free: Vec::new(),
+            taken: Vec::new(),
+            free: NONE,
             held: 0,
             ids: Table::default(),
             players: Table::default(),
             hash: KeyHash::default(),
             names: Names::new(definition),
-            groups: Vec::new(),
-            free_groups: Vec::new(),
+            groups: Slab::default(),
             group_of: Table::default(),
             cells_per_group: definition.regions.len().max(1),
             slots: definition.roles.iter().map(|role| role.slots).collect(),
@@ -226,8 +232,11 @@ impl Room {
 
     /// The slots from this one on in which somebody waits.
     pub(super) fn from(&self, slot: Slot) -> impl Iterator<Item = Slot> + '_ {
-        let last = u32::try_from(self.hot.len() * CHUNK).unwrap_or(u32::MAX);
-        (slot.0..last).map(Slot).filter(|slot| self.hot(*slot).order != 0)
+        let chunks =
+            (slot.0 as usize / CHUNK..self.hot.len()).filter(|chunk| self.taken[*chunk] > 0);
+        let numbers = chunks.flat_map(|chunk| chunk * CHUNK..(chunk + 1) * CHUNK);
+        let slots = numbers.map(|number| Slot(u32::try_from(number).expect("there is a limit")));
+        slots.filter(move |next| *next >= slot && self.hot(*next).order != 0)
     }
 
     pub(super) fn hot(&self, slot: Slot) -> &Hot {
@@ -297,8 +306,8 @@ impl Room {
         priority: Priority,
     ) -> Slot {
         let slot = self.hold(entrant, came, Hot { rating, ..Hot::default() });
-        let group = self.hot(slot).group as usize;
-        let group = self.groups[group].as_mut().expect("just joined");
+        let group = self.hot(slot).group;
+        let group = self.groups.find_mut(group).expect("just joined");
         group.guests.insert((priority, came.order, slot));
         slot
     }
@@ -329,32 +338,42 @@ impl Room {
 
     /// The running matches of a group, and of this priority, that look for players.
     pub(super) fn guests(&self, group: u32, priority: Priority) -> impl Iterator<Item = Slot> + '_ {
-        let guests = self.groups[group as usize].iter().flat_map(|group| &group.guests);
+        let guests = self.groups.find(group).into_iter().flat_map(|group| &group.guests);
         guests.filter(move |(other, ..)| *other == priority).map(|(_, _, slot)| *slot)
     }
 
     fn free_slot(&mut self) -> Slot {
-        self.free.pop().unwrap_or_else(|| {
+        if self.free == NONE {
             let first = u32::try_from(self.hot.len() * CHUNK).expect("there is a limit");
-            self.hot.push(vec![Hot::default(); CHUNK].into());
+            let mut hot = vec![Hot::default(); CHUNK];
+            for (hot, next) in hot.iter_mut().zip(first + 1..) {
+                hot.group = next;
+            }
+            hot[CHUNK - 1].group = NONE;
+            self.hot.push(hot.into());
             self.cold.push((0..CHUNK).map(|_| None).collect());
-            let count = u32::try_from(CHUNK).expect("small");
-            self.free.extend((first + 1..first + count).rev().map(Slot));
-            Slot(first)
-        })
+            self.taken.push(0);
+            self.free = first;
+        }
+        let slot = Slot(self.free);
+        self.free = self.hot(slot).group;
+        self.taken[slot.0 as usize / CHUNK] += 1;
+        slot
     }
 
     pub(super) fn remove(&mut self, slot: Slot) -> Waiting {
         let Hot { regions, group, order, size, .. } = *self.hot(slot);
         self.leave_cells(slot, regions);
-        *self.hot_mut(slot) = Hot::default();
+        *self.hot_mut(slot) = Hot { group: self.free, ..Hot::default() };
+        self.free = slot.0;
+        self.taken[slot.0 as usize / CHUNK] -= 1;
         let waiting = self.entry(slot).take().expect("the slot is taken");
         self.held -= 1;
         self.ids.remove(hash_of(waiting.id().as_bytes(), self.hash), slot.0);
         for known in waiting.known() {
             self.players.remove(hash_of(&known, self.hash), slot.0);
         }
-        let left = self.groups[group as usize].as_mut().expect("the ticket was in it");
+        let left = self.groups.find_mut(group).expect("the ticket was in it");
         if size == 0 {
             left.guests.remove(&(Priority::High, order, slot));
             left.guests.remove(&(Priority::Low, order, slot));
@@ -362,37 +381,31 @@ impl Room {
         left.tickets -= 1;
         if left.tickets == 0 {
             self.group_of.remove(self.hash.hash_one(&left.key), group);
-            self.groups[group as usize] = None;
-            self.free_groups.push(group);
+            self.groups.remove(group);
         }
-        self.free.push(slot);
         waiting
     }
 
     fn join_group(&mut self, key: &[u8]) -> u32 {
         let hash = self.hash.hash_one(key);
-        let is_it =
-            |group| self.groups[group as usize].as_ref().is_some_and(|group| *group.key == *key);
+        let is_it = |group| self.groups.find(group).is_some_and(|group| *group.key == *key);
         let group = match self.group_of.find(hash, is_it) {
             Some(group) => group,
             None => {
-                let group = self.free_groups.pop().unwrap_or_else(|| {
-                    self.groups.push(None);
-                    u32::try_from(self.groups.len() - 1).expect("no more than tickets")
-                });
                 let cells = (0..self.cells_per_group).map(|_| Cell::default()).collect();
-                self.groups[group as usize] =
-                    Some(Group { key: key.into(), tickets: 0, cells, guests: BTreeSet::new() });
+                let guests = BTreeSet::new();
+                let group =
+                    self.groups.insert(Group { key: key.into(), tickets: 0, cells, guests });
                 self.group_of.insert(hash, group);
                 group
             }
         };
-        self.groups[group as usize].as_mut().expect("it is there").tickets += 1;
+        self.groups.find_mut(group).expect("it is there").tickets += 1;
         group
     }
 
     pub(super) fn cell(&self, group: u32, region: usize) -> &Cell {
-        &self.groups[group as usize].as_ref().expect("somebody waits in it").cells[region]
+        &self.groups.find(group).expect("somebody waits in it").cells[region]
     }
 
     /// The ticket asks for what its next stage asks for, and is to be tried in these regions: in
@@ -416,9 +429,8 @@ impl Room {
             return Some(regions);
         }
         let known = regions & before.regions;
-        let reaches =
-            |region: &usize| known & 1 << region != 0 && self.reaches(slot, *region, before.window);
-        let reached = (0..32).filter(reaches).fold(0, |all, region| all | 1 << region);
+        let reaches = |region: &usize| self.reaches(slot, *region, before.window);
+        let reached = bits(known).filter(reaches).fold(0, |all, region| all | 1 << region);
         Some(regions & !known | reached)
     }
 
@@ -471,7 +483,7 @@ impl Room {
         let takes = self.takes(slot);
         let Hot { rating, order, group, size, halo, regions: before, .. } = *hot;
         let key = key(rating, slot);
-        let cells = &mut self.groups[group as usize].as_mut().expect("it has joined").cells;
+        let cells = &mut self.groups.find_mut(group).expect("it has joined").cells;
         // Nobody finds a running match.
         let cells = if size == 0 { &mut [] } else { &mut cells[..] };
         for (region, cell) in cells.iter_mut().enumerate() {
@@ -496,7 +508,7 @@ impl Room {
         let takes = self.takes(slot);
         let Hot { rating, order, group, size, .. } = *self.hot(slot);
         let key = key(rating, slot);
-        let cells = &mut self.groups[group as usize].as_mut().expect("it is in it").cells;
+        let cells = &mut self.groups.find_mut(group).expect("it is in it").cells;
         let cells = if size == 0 { &mut [] } else { &mut cells[..] };
         for (region, cell) in cells.iter_mut().enumerate() {
             if regions & (1 << region) == 0 {
@@ -587,6 +599,15 @@ impl Room {
         let (ours, theirs) = (self.waiting(a).sets(), self.waiting(b).sets());
         ours.iter().zip(theirs).all(|(ours, theirs)| ours & theirs != 0)
     }
+}
+
+/// The places of the bits that are set.
+pub(super) fn bits(mut mask: u32) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let lowest = (mask != 0).then(|| mask.trailing_zeros() as usize);
+        mask &= mask.wrapping_sub(1);
+        lowest
+    })
 }
 
 /// A bit of a filter for ids.
