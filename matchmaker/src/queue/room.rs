@@ -167,7 +167,7 @@ pub(super) struct Room {
     /// Of each role in a team.
     slots: Vec<usize>,
     has_distances: bool,
-    has_sets: bool,
+    pub(super) has_sets: bool,
 }
 
 /// Who waits once: a session, or a user that a server speaks for.
@@ -477,11 +477,13 @@ impl Room {
         if waiting.farness.is_empty() {
             accepted = 1;
         }
-        if !self.is_seated(slot) {
+        let Hot { rating, order, group, size, halo, regions: before, takes: packed, .. } = *hot;
+        // Who is in a cell can be seated, and takes the same roles until it leaves all.
+        if before == 0 && !self.is_seated(slot) {
             accepted = 0; // a party whose members cannot be in one team
         }
-        let takes = self.takes(slot);
-        let Hot { rating, order, group, size, halo, regions: before, .. } = *hot;
+        let is_same = before != 0 && accepted & !before == 0;
+        let takes = if is_same { [0; ROLES_MAX] } else { self.takes(slot) };
         let key = key(rating, slot);
         let cells = &mut self.groups.find_mut(group).expect("it has joined").cells;
         // Nobody finds a running match.
@@ -499,7 +501,8 @@ impl Room {
                 cell.overdue.insert((order, slot));
             }
         }
-        let packed = takes.iter().rev().fold(0, |all, takes| all << 4 | u64::from(*takes.min(&15)));
+        let narrow = |all: u64, takes: &u32| all << 4 | u64::from(*takes.min(&15));
+        let packed = if is_same { packed } else { takes.iter().rev().fold(0, narrow) };
         let hot = self.hot_mut(slot);
         (hot.window, hot.regions, hot.takes) = (window, accepted, packed);
     }

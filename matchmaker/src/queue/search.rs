@@ -363,11 +363,13 @@ impl<'a> Choice<'a> {
             return false;
         }
         let mut sets = *self.stacks.sets.last().expect("there is a first one");
-        for (shared, own) in sets.iter_mut().zip(self.room.waiting(slot).sets()) {
-            *shared &= own;
-        }
-        if sets.contains(&0) {
-            return false;
+        if self.room.has_sets {
+            for (shared, own) in sets.iter_mut().zip(self.room.waiting(slot).sets()) {
+                *shared &= own;
+            }
+            if sets.contains(&0) {
+                return false;
+            }
         }
         if !self.terms.slots.is_empty() {
             let before = self.stacks.wishes.len();
