@@ -40,7 +40,6 @@ mod table;
 mod terms;
 mod ticket;
 mod waiting;
-mod wide;
 
 pub use explain::{Explanation, Listed, Nearest};
 pub use pool::{Match, Mode, Pool, Settings};

@@ -13,6 +13,7 @@ mod definition;
 mod entrant;
 mod explain;
 mod ladder;
+mod names;
 mod packed;
 mod parse;
 mod roles;
@@ -31,8 +32,9 @@ use base::{Instant, PartyId, SessionId, TicketId, limits};
 use self::backfill::Backfills;
 use self::check::Checks;
 use self::entrant::Entrant;
-use self::room::{Came, Hot, Room, Slot, known_by};
-use self::search::{Found, Search, Step, Terms};
+use self::names::Names;
+use self::room::{Came, Hot, Room, Slot, bits, known_by};
+use self::search::{Found, Search, Spare, Step, Terms};
 use self::wait::Waits;
 use crate::ticket::{self, Owner, Ticket};
 
@@ -50,6 +52,9 @@ pub use self::wait::Wait;
 
 /// A ticket that is overdue searches all of its cell this often.
 pub const RETRY: Duration = Duration::from_secs(5);
+
+/// Attempts beyond which those that were not tried since a pause have to wait.
+const SWEPT_MAX: usize = 4_096;
 
 /// What moving a ticket to another definition costs, in tickets looked at.
 const MOVE_COST: usize = 32;
@@ -116,7 +121,8 @@ pub enum State {
 /// it, every player taking every role at need: the seats by ticket and player, and the win
 /// probability of the strongest team against the weakest. `None` if they do not fill the teams.
 pub fn deal(definition: &Definition, tickets: &[Ticket]) -> Option<(Vec<Vec<Seat>>, f64)> {
-    let read = |ticket: &Ticket| Entrant::read(definition, ticket).ok();
+    let names = Names::new(definition);
+    let read = |ticket: &Ticket| Entrant::read(definition, &names, ticket).ok();
     let entrants: Vec<Entrant> = tickets.iter().map(read).collect::<Option<_>>()?;
     let sizes: Vec<_> = definition.teams.iter().map(|team| team.max).collect();
     let players: usize = entrants.iter().map(|entrant| entrant.players.len()).sum();
@@ -192,6 +198,7 @@ pub struct Queue {
     checks: Checks,
     backfills: Backfills,
     waits: Waits,
+    spare: Spare,
     /// Rooms of earlier definitions, whose tickets are still to be moved.
     earlier: VecDeque<Room>,
     events: VecDeque<Event>,
@@ -204,7 +211,7 @@ struct Attempt {
     order: u64,
     /// Of a thorough one, the regions that were not searched yet; of others, the ticket knows them.
     regions: Option<u32>,
-    search: Option<Search>,
+    search: Option<Box<Search>>,
 }
 
 impl Queue {
@@ -225,6 +232,7 @@ impl Queue {
             checks: Checks::default(),
             backfills: Backfills::default(),
             waits: Waits::default(),
+            spare: Spare::default(),
             earlier: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -273,7 +281,8 @@ impl Queue {
 
     /// Reads a ticket, unless it is refused.
     fn read(&self, ticket: &Ticket) -> Result<Entrant, Refused> {
-        let entrant = Entrant::read(&self.definition, ticket).map_err(Refused::Unfit)?;
+        let entrant = Entrant::read(&self.definition, &self.room.names, ticket);
+        let entrant = entrant.map_err(Refused::Unfit)?;
         let mut players: Vec<_> = known_by(ticket).collect();
         players.sort_unstable();
         if ticket.entries.is_empty() || players.windows(2).any(|pair| pair[0] == pair[1]) {
@@ -301,7 +310,7 @@ impl Queue {
     pub fn add(&mut self, ticket: &Ticket, now: Instant) -> Result<(), Refused> {
         let entrant = self.read(ticket)?;
         let came = self.arrive(now);
-        self.seat(ticket, entrant, came);
+        self.seat(entrant, came);
         if ticket.entries.iter().all(is_held) {
             self.set_lease(ticket.id, now.after(self.definition.lease));
         }
@@ -315,8 +324,8 @@ impl Queue {
     }
 
     /// Has a ticket wait.
-    fn seat(&mut self, ticket: &Ticket, entrant: Entrant, came: Came) {
-        let slot = self.room.insert(&self.definition, ticket, entrant, came);
+    fn seat(&mut self, entrant: Entrant, came: Came) {
+        let slot = self.room.insert(&self.definition, entrant, came);
         self.set_due(slot, came.joined);
         self.queue(slot, self.room.hot(slot).regions);
     }
@@ -365,9 +374,14 @@ impl Queue {
         }
         let attempt = Attempt { slot, order: hot.order, regions: None, search: None };
         self.attempts.push_back(attempt);
-        // Those of tickets that left are never more than these.
-        if self.attempts.len() > 2 * self.room.len() + 1024 {
-            self.attempts.retain(|attempt| self.room.still(attempt.slot, attempt.order).is_some());
+        // Those of tickets that left are hardly more than these; some are found in each call.
+        for _ in 0..4 {
+            if self.attempts.len() > 2 * self.room.len() + 1024
+                && let Some(attempt) = self.attempts.pop_front()
+                && self.room.still(attempt.slot, attempt.order).is_some()
+            {
+                self.attempts.push_back(attempt);
+            }
         }
     }
 
@@ -436,7 +450,7 @@ impl Queue {
     fn of_player(&self, player: &[u8; 16]) -> Option<TicketId> {
         let rooms = self.earlier.iter().chain([&self.room]);
         let mut found =
-            rooms.filter_map(|room| room.find_player(player).map(|slot| room.waiting(slot).id));
+            rooms.filter_map(|room| room.find_player(player).map(|slot| room.waiting(slot).id()));
         let found = found.next().or_else(|| self.checks.of_player(player));
         found.or_else(|| self.backfills.of_player(player))
     }
@@ -463,8 +477,9 @@ impl Queue {
     /// A ticket of the queue, if it is there.
     pub fn ticket(&self, id: TicketId) -> Option<Ticket> {
         let rooms = self.earlier.iter().chain([&self.room]);
-        let mut found =
-            rooms.filter_map(|room| room.find(id).map(|slot| room.waiting(slot).ticket()));
+        let ticket_of =
+            |room: &Room| room.find(id).map(|slot| room.waiting(slot).ticket(&room.names));
+        let mut found = rooms.filter_map(ticket_of);
         let found = found.next().or_else(|| self.checks.ticket(id).cloned());
         found.or_else(|| self.backfills.ticket(id).cloned())
     }
@@ -531,7 +546,7 @@ impl Queue {
                 continue;
             };
             room.sweep = slot;
-            match room.remove(slot).ticket() {
+            match room.remove(slot).ticket(&room.names) {
                 guest if guest.entries.is_empty() => self.backfills.forget(guest.id),
                 ticket => return Some(ticket),
             }
@@ -540,7 +555,7 @@ impl Queue {
             let found = self.room.from(self.room.sweep).next();
             let Some(slot) = found else { break };
             self.room.sweep = slot;
-            match self.take(slot).ticket() {
+            match self.take(slot).ticket(&self.room.names) {
                 guest if guest.entries.is_empty() => self.backfills.forget(guest.id),
                 ticket => return Some(ticket),
             }
@@ -578,14 +593,14 @@ impl Queue {
             room.sweep = slot;
             let order = room.hot(slot).order;
             let waiting = room.remove(slot);
-            let ticket = waiting.ticket();
+            let ticket = waiting.ticket(&room.names);
             let came = Came { order, joined: waiting.joined };
             if ticket.entries.is_empty() {
                 self.move_guest(&ticket, came, now);
                 continue;
             }
-            match Entrant::read(&self.definition, &ticket) {
-                Ok(entrant) => self.seat(&ticket, entrant, came),
+            match Entrant::read(&self.definition, &self.room.names, &ticket) {
+                Ok(entrant) => self.seat(entrant, came),
                 Err(unfit) => {
                     self.end_lease(ticket.id);
                     let why = Dropped::Unfit(unfit);
@@ -610,6 +625,8 @@ impl Queue {
                 }
                 Some(regions) => self.queue(slot, regions),
                 None if self.is_paused => {}
+                // More than it can do in time.
+                None if self.thorough.len() > self.room.len() => {}
                 None => {
                     let Hot { order, regions, .. } = *self.room.hot(slot);
                     let regions = Some(regions);
@@ -621,6 +638,7 @@ impl Queue {
 
     fn sweep(&mut self, left: &mut usize) {
         while *left > 0
+            && self.attempts.len() < SWEPT_MAX
             && let Some(from) = self.sweep
         {
             *left -= 1;
@@ -672,15 +690,14 @@ impl Queue {
             }
             let anchor = self.room.hot(attempt.slot);
             let mut search = match attempt.search.take() {
-                Some(search) => search,
+                Some(search) => *search,
                 None => {
                     *left = left.saturating_sub(1);
                     let is_thorough = attempt.regions.is_some();
                     let left_over = attempt.regions.unwrap_or(anchor.queued);
                     let farness = &self.room.waiting(attempt.slot).farness;
                     let near = |region: &usize| farness.get(*region);
-                    let regions = (0..32).filter(|region| left_over & 1 << region != 0);
-                    let Some(region) = regions.min_by_key(near) else {
+                    let Some(region) = bits(left_over).min_by_key(near) else {
                         self.offer_to_any(attempt.slot, Priority::Low, now);
                         return true;
                     };
@@ -693,16 +710,18 @@ impl Queue {
                     if !Search::could_fill(&self.terms, &self.room, anchor, region) {
                         continue;
                     }
-                    Search::new(attempt.slot, region, is_thorough)
+                    Search::new(attempt.slot, region, is_thorough, &mut self.spare)
                 }
             };
-            match search.step(&self.terms, &self.room, left) {
-                Step::Going => attempt.search = Some(search),
-                Step::None => {}
-                Step::Found(found) => {
-                    self.form(&found, now);
-                    return true;
-                }
+            let step = search.step(&self.terms, &self.room, &mut self.spare, left);
+            if matches!(step, Step::Going) {
+                attempt.search = Some(Box::new(search));
+                continue;
+            }
+            search.give_back(&mut self.spare);
+            if let Step::Found(found) = step {
+                self.form(&found, now);
+                return true;
             }
         }
     }
@@ -721,7 +740,7 @@ impl Queue {
         for (index, slot) in found.slots.iter().enumerate() {
             let Hot { order, rating, .. } = *self.room.hot(*slot);
             let waiting = self.take(*slot);
-            let ticket = waiting.ticket();
+            let ticket = waiting.ticket(&self.room.names);
             self.waits.note(rating, now.since(waiting.joined));
             lineup.seats.push(found.split.seats(index, &waiting.players));
             lineup.tickets.push(ticket);

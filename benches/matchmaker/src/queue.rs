@@ -148,6 +148,7 @@ pub(crate) fn steady(waiting: usize, seconds: usize, seed: usize) {
     let mut fair = 0_u64;
     let mut formed = 0_u64;
     let mut begun_with = 0;
+    let mut worst = [Duration::ZERO; 3];
     let warm_up = seconds.max(60) * TICKS_PER_S;
     let mut now = Instant(1);
     for tick in 0..warm_up + seconds * TICKS_PER_S {
@@ -155,6 +156,7 @@ pub(crate) fn steady(waiting: usize, seconds: usize, seed: usize) {
             (ticks, ages) = (Vec::new(), Vec::new());
             (arrived, matched, formed, quality, fair) = (0, 0, 0, 0.0, 0);
             (busy_time, cancelled) = (Duration::ZERO, 0);
+            worst = [Duration::ZERO; 3];
             begun_with = queue.len();
             println!("bytes_per_ticket {:.0}", per_ticket(before, &owners));
         }
@@ -175,13 +177,22 @@ pub(crate) fn steady(waiting: usize, seconds: usize, seed: usize) {
         }
         arrived += new.len() as u64;
         let begin = std::time::Instant::now();
+        let mut since = begin;
+        let mut note = |worst: &mut Duration| {
+            let end = std::time::Instant::now();
+            *worst = (*worst).max(end - since);
+            since = end;
+        };
         for (id, owner) in &leaving {
             cancelled += u64::from(queue.remove(*id, *owner).is_ok());
+            note(&mut worst[0]);
         }
         for ticket in &new {
             queue.add(ticket, now).expect("room");
+            note(&mut worst[1]);
         }
         let has_more = queue.step(BUDGET, now);
+        note(&mut worst[2]);
         let mut events = Vec::new();
         while let Some(event) = queue.poll_event() {
             events.push(event);
@@ -209,6 +220,9 @@ pub(crate) fn steady(waiting: usize, seconds: usize, seed: usize) {
     println!("tick_p50 {:.1}", micros(at(&ticks, 0.5)));
     println!("tick_p99 {:.1}", micros(at(&ticks, 0.99)));
     println!("tick_max {:.1}", micros(at(&ticks, 1.0)));
+    for (call, worst) in ["remove", "add", "step"].iter().zip(worst) {
+        println!("{call}_max {:.1}", micros(worst));
+    }
     println!("carried_age_p99 {:.0}", micros(at(&ages, 0.99)));
     println!("steady_ops_per_s {:.0}", (arrived + cancelled) as f64 / busy_time.as_secs_f64());
     println!("matched_share {:.3}", matched as f64 / arrived as f64);

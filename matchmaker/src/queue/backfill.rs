@@ -14,7 +14,7 @@ use base::{Instant, TicketId, UnixTime};
 use super::definition::Definition;
 use super::entrant::{Entrant, Unfit, fine};
 use super::roles::Wish;
-use super::room::{Came, Hot, Slot, Walk};
+use super::room::{Came, Hot, Slot, Walk, bits};
 use super::search::OVERDUE_LOOK;
 use super::{Dropped, Event, Queue};
 use crate::ticket::{Counts, Ticket};
@@ -261,10 +261,11 @@ impl Queue {
             created: UnixTime(0),
         };
         let rating = fine(backfill.rating);
-        let entrant = Entrant::of_backfill(&self.definition, &like, backfill.region);
+        let entrant =
+            Entrant::of_backfill(&self.definition, &self.room.names, &like, backfill.region);
         let entrant = entrant.map_err(Error::Unfit)?;
         let came = self.arrive(now);
-        let slot = self.room.insert_guest(&like, entrant, came, rating, backfill.priority);
+        let slot = self.room.insert_guest(entrant, came, rating, backfill.priority);
         self.set_lease(backfill.id, now.after(self.definition.lease));
         let definition = self.definition.clone();
         let (offered, accepted) = (Vec::new(), BTreeSet::new());
@@ -330,7 +331,7 @@ impl Queue {
     }
 
     fn definition_rating(&self, ticket: &Ticket) -> i32 {
-        let entrant = Entrant::read(&self.definition, ticket);
+        let entrant = Entrant::read(&self.definition, &self.room.names, ticket);
         entrant.map_or(fine(self.definition.rating.default), |entrant| entrant.rating())
     }
 
@@ -358,9 +359,9 @@ impl Queue {
     pub(super) fn withdraw(&mut self, id: TicketId, waits_again: bool) {
         let Some(held) = self.backfills.take_back(id) else { return };
         let Held { backfill, offer: Offer { ticket, .. }, came } = held;
-        match Entrant::read(&self.definition, &ticket) {
+        match Entrant::read(&self.definition, &self.room.names, &ticket) {
             _ if !waits_again => {}
-            Ok(entrant) => self.seat(&ticket, entrant, came),
+            Ok(entrant) => self.seat(entrant, came),
             Err(unfit) => {
                 self.end_lease(id);
                 let why = Dropped::Unfit(unfit);
@@ -388,8 +389,7 @@ impl Queue {
     pub(super) fn fill(&mut self, guest: Slot, order: u64, left: &mut usize, now: Instant) {
         let Some(hot) = self.room.still(guest, order).copied() else { return };
         self.room.hot_mut(guest).queued = 0;
-        let regions = (0..32).filter(|region| hot.regions & 1 << region != 0);
-        for region in regions {
+        for region in bits(hot.regions) {
             let cell = self.room.cell(hot.group, region);
             let mut found: Vec<_> = cell.overdue(OVERDUE_LOOK).collect();
             Walk::new(cell, &hot, guest).next(cell, LOOK, &mut found);
@@ -415,7 +415,7 @@ impl Queue {
 
     /// Offers a ticket to a running match, if a team has room for it.
     fn offer(&mut self, guest: Slot, slot: Slot, now: Instant) -> bool {
-        let id = self.room.waiting(guest).id;
+        let id = self.room.waiting(guest).id();
         let Some(running) = self.backfills.running.get(&id) else { return false };
         let wishes: Vec<_> = self.room.wishes(slot).collect();
         let strength = |team: &usize| running.backfill.teams[*team].rating.unwrap_or(f64::MIN);
@@ -427,7 +427,7 @@ impl Queue {
         let Some((team, roles)) = place else { return false };
         let Hot { order, size, .. } = *self.room.hot(slot);
         let waiting = self.take(slot);
-        let (ticket, until) = (waiting.ticket(), now.after(OFFER_LIFE));
+        let (ticket, until) = (waiting.ticket(&self.room.names), now.after(OFFER_LIFE));
         self.close(id, team, usize::from(size), &roles);
         for player in super::room::known_by(&ticket) {
             self.backfills.of_player.insert(player, ticket.id);
@@ -461,12 +461,12 @@ impl Queue {
         let (was, now_is) = (&running.definition, &self.definition);
         let is_good =
             was.teams == now_is.teams && was.roles == now_is.roles && was.regions == now_is.regions;
-        let entrant = Entrant::of_backfill(&self.definition, like, region);
+        let entrant = Entrant::of_backfill(&self.definition, &self.room.names, like, region);
         let (true, Ok(entrant)) = (is_good, entrant) else {
             let _ = self.remove_backfill(like.id);
             return;
         };
-        let slot = self.room.insert_guest(like, entrant, came, fine(rating), priority);
+        let slot = self.room.insert_guest(entrant, came, fine(rating), priority);
         if let Some(running) = self.backfills.running.get_mut(&like.id) {
             running.slot = slot;
         }

@@ -4,6 +4,7 @@
 use std::cmp::Reverse;
 
 use super::Seat;
+use super::definition::TEAMS_MAX;
 use super::entrant::{FINE, Player};
 use super::roles::{self, Wish};
 
@@ -103,11 +104,13 @@ impl Dealing<'_> {
         let mut all = Vec::new();
         let mut dealt = Vec::with_capacity(self.units.len());
         self.deal(&mut dealt, &mut self.sizes.to_vec(), &mut |dealt| {
-            all.push((self.spread(dealt), dealt.to_vec()));
+            let mut kept = [0; EXACT_TWO];
+            kept[..dealt.len()].copy_from_slice(dealt);
+            all.push((self.spread(dealt), kept));
             true
         });
         all.sort_by(|a, b| a.0.total_cmp(&b.0));
-        all.into_iter().find_map(|(_, dealt)| self.split(dealt))
+        all.iter().find_map(|(_, dealt)| self.split(Dealt::from(&dealt[..self.units.len()])))
     }
 
     /// Every way to deal out the rest, until `take` says that it is enough. Teams of one size that
@@ -142,17 +145,21 @@ impl Dealing<'_> {
 
     /// Mean ratings of the teams.
     #[expect(clippy::cast_precision_loss, reason = "teams are small")]
-    fn means(self, dealt: &[u8]) -> Vec<f64> {
-        let mut sums = vec![0.0; self.sizes.len()];
+    fn means(self, dealt: &[u8]) -> [f64; TEAMS_MAX] {
+        let mut means = [0.0; TEAMS_MAX];
         for (unit, team) in self.units.iter().zip(dealt) {
-            sums[usize::from(*team)] += unit.rating;
+            means[usize::from(*team)] += unit.rating;
         }
-        sums.iter().zip(self.sizes).map(|(sum, size)| sum / (*size).max(1) as f64).collect()
+        for (mean, size) in means.iter_mut().zip(self.sizes) {
+            *mean /= (*size).max(1) as f64;
+        }
+        means
     }
 
     /// By how much the strongest team is better than the weakest.
     fn spread(self, dealt: &[u8]) -> f64 {
         let means = self.means(dealt);
+        let means = &means[..self.sizes.len()];
         let most = means.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         most - means.iter().copied().fold(f64::INFINITY, f64::min)
     }

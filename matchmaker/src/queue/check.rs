@@ -174,10 +174,10 @@ impl Queue {
     ) {
         let (mut waiting, mut gone) = (Vec::new(), Vec::new());
         for (ticket, came) in check.lineup.tickets.into_iter().zip(check.ages) {
-            let entrant = Entrant::read(&self.definition, &ticket);
+            let entrant = Entrant::read(&self.definition, &self.room.names, &ticket);
             match entrant {
                 Ok(entrant) if stays(&check.accepted, &ticket) => {
-                    self.seat(&ticket, entrant, came);
+                    self.seat(entrant, came);
                     waiting.push(ticket);
                 }
                 _ => {

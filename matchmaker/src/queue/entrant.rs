@@ -1,12 +1,13 @@
 //! A ticket as its queue reads it: what its properties say about ratings, roles, regions and the
 //! rest.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use base::UserId;
 
 use super::definition::{DEVIATION_MAX, Definition, Rule, is_rating};
+use super::names::{BLOCKED, DEVIATION, Known, Name, Names, RATING, ROLES};
+use super::packed::Packed;
 use super::roles::RoleList;
 use crate::ticket::Ticket;
 
@@ -76,12 +77,13 @@ pub(super) struct Player {
     pub(super) roles: RoleList,
 }
 
-/// What decides whom a ticket can play with.
-#[derive(Clone, Debug, PartialEq)]
+/// A ticket, and what decides whom it can play with.
+#[derive(Debug)]
 pub(super) struct Entrant {
+    pub(super) packed: Packed,
     pub(super) players: Box<[Player]>,
     /// The attributes that have to be equal.
-    pub(super) key: Box<[u8]>,
+    pub(super) key: Vec<u8>,
     /// By region: milliseconds by which it is farther than the player's own best, of the player for
     /// whom that is the most.
     pub(super) farness: Box<[u16]>,
@@ -99,21 +101,33 @@ pub(super) struct Rare {
 }
 
 impl Entrant {
-    pub(super) fn read(definition: &Definition, ticket: &Ticket) -> Result<Entrant, Unfit> {
+    pub(super) fn read(
+        definition: &Definition,
+        names: &Names,
+        ticket: &Ticket,
+    ) -> Result<Entrant, Unfit> {
         if !definition.party_sizes.contains(&ticket.entries.len()) {
             return Err(Unfit { property: String::new(), why: Why::PartySize });
         }
+        let known = Known::new(names, ticket);
         let mut players = Vec::with_capacity(ticket.entries.len());
         let mut blocked = Vec::new();
         let mut farness = vec![0; definition.regions.len()];
-        let mut name = String::new();
+        let mut latencies = Vec::with_capacity(farness.len());
         for entry in &ticket.entries {
-            let user = entry.user_id;
-            let own = if ticket.entries.len() > 1 { format!("@{user}") } else { String::new() };
-            let mut of = Of { ticket, own, name: &mut name };
+            let owner = match ticket.entries.len() {
+                1 => Name::ALL,
+                _ => {
+                    let mut entries = ticket.entries.iter();
+                    let place = entries.position(|other| other.user_id == entry.user_id);
+                    place.and_then(|place| u8::try_from(place).ok()).expect("a party is small")
+                }
+            };
+            let of = Of { known: &known, owner };
             players.push(of.player(definition)?);
             of.blocked(&mut blocked)?;
-            of.farness(definition, &mut farness)?;
+            latencies.clear();
+            of.farness(definition, &mut latencies, &mut farness)?;
         }
         if !farness.is_empty() && farness.iter().all(|far| *far == UNREACHABLE) {
             return Err(Unfit { property: "latency".into(), why: Why::NoLatency });
@@ -121,49 +135,53 @@ impl Entrant {
         blocked.sort_unstable();
         blocked.dedup();
         let mut entrant = Entrant {
+            packed: Packed::new(ticket, &known),
             players: players.into(),
-            key: [].into(),
+            key: Vec::new(),
             farness: farness.into(),
             rare: Rare { blocked: blocked.into(), ..Rare::default() },
         };
-        entrant.attributes(definition, ticket)?;
+        entrant.attributes(definition, &known)?;
         Ok(entrant)
     }
 
     /// What decides who can join a running match.
     pub(super) fn of_backfill(
         definition: &Definition,
+        names: &Names,
         like: &Ticket,
         region: Option<usize>,
     ) -> Result<Entrant, Unfit> {
+        let known = Known::new(names, like);
         let mut farness = vec![UNREACHABLE; definition.regions.len()];
         if let Some(far) = region.and_then(|region| farness.get_mut(region)) {
             *far = 0;
         }
         let mut entrant = Entrant {
+            packed: Packed::new(like, &known),
             players: [].into(),
-            key: [].into(),
+            key: Vec::new(),
             farness: farness.into(),
             rare: Rare::default(),
         };
-        entrant.attributes(definition, like)?;
+        entrant.attributes(definition, &known)?;
         Ok(entrant)
     }
 
-    fn attributes(&mut self, definition: &Definition, ticket: &Ticket) -> Result<(), Unfit> {
+    fn attributes(&mut self, definition: &Definition, known: &Known<'_>) -> Result<(), Unfit> {
         let (mut key, mut numbers, mut sets) = (Vec::new(), Vec::new(), Vec::new());
-        for attribute in &definition.attributes {
-            let name = &attribute.name;
-            let unfit = |why| Unfit { property: name.clone(), why };
-            let number = ticket.numeric_properties.get(name);
-            let text = ticket.string_properties.get(name);
+        for (place, attribute) in definition.attributes.iter().enumerate() {
+            let unfit = |why| Unfit { property: attribute.name.clone(), why };
+            let name = Names::attribute(definition, place);
+            let number = known.number(name, Name::ALL);
+            let text = known.text(name, Name::ALL);
             match &attribute.rule {
                 // A number has eight bytes and no length, a text its length in four.
                 Rule::Equal => match (number, text) {
                     (Some(number), _) => {
                         key.push(1);
                         // The two zeros are equal.
-                        key.extend((*number + 0.0).to_bits().to_be_bytes());
+                        key.extend((number + 0.0).to_bits().to_be_bytes());
                     }
                     (None, Some(text)) => {
                         let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
@@ -174,7 +192,7 @@ impl Entrant {
                     (None, None) => key.push(0),
                 },
                 Rule::Distance(_) => match (number, text) {
-                    (Some(number), _) => numbers.push(*number),
+                    (Some(number), _) => numbers.push(number),
                     (None, Some(_)) => return Err(unfit(Why::Number)),
                     (None, None) => numbers.push(f64::NAN),
                 },
@@ -183,7 +201,7 @@ impl Entrant {
                         return Err(unfit(Why::Text));
                     }
                     let mut set = 0;
-                    for value in listed(text.map_or("", String::as_str)) {
+                    for value in listed(text.unwrap_or("")) {
                         let place = values.iter().position(|known| known == value);
                         set |= 1 << place.ok_or_else(|| unfit(Why::Value))?;
                     }
@@ -191,7 +209,7 @@ impl Entrant {
                 }
             }
         }
-        self.key = key.into();
+        self.key = key;
         (self.rare.numbers, self.rare.sets) = (numbers.into(), sets.into());
         Ok(())
     }
@@ -218,48 +236,32 @@ pub(super) fn fine(points: f64) -> i32 {
 
 /// One player's properties: `name@user` in a party, or else `name`, which holds for all of it.
 struct Of<'a> {
-    ticket: &'a Ticket,
-    /// What their own names end in; empty without a party.
-    own: String,
-    /// The name that is looked for.
-    name: &'a mut String,
+    known: &'a Known<'a>,
+    owner: u8,
 }
 
-impl<'a> Of<'a> {
-    fn find<T>(&mut self, properties: &'a BTreeMap<String, T>, name: [&str; 2]) -> Option<&'a T> {
-        self.name.clear();
-        name.iter().for_each(|part| self.name.push_str(part));
-        let common = self.name.len();
-        if !self.own.is_empty() {
-            self.name.push_str(&self.own);
-            if let Some(own) = properties.get(self.name.as_str()) {
-                return Some(own);
-            }
-        }
-        properties.get(&self.name[..common])
+impl Of<'_> {
+    fn number(&self, name: u8) -> Option<f64> {
+        self.known.number(name, self.owner)
     }
 
-    fn number(&mut self, name: [&str; 2]) -> Option<f64> {
-        self.find(&self.ticket.numeric_properties, name).copied()
+    fn text(&self, name: u8) -> &str {
+        self.known.text(name, self.owner).unwrap_or("")
     }
 
-    fn text(&mut self, name: &str) -> &'a str {
-        self.find(&self.ticket.string_properties, [name, ""]).map_or("", String::as_str)
-    }
-
-    fn player(&mut self, definition: &Definition) -> Result<Player, Unfit> {
+    fn player(&self, definition: &Definition) -> Result<Player, Unfit> {
         let unfit = |property: &str, why| Unfit { property: property.into(), why };
-        let rating = self.number(["rating", ""]).unwrap_or(definition.rating.default);
+        let rating = self.number(RATING).unwrap_or(definition.rating.default);
         if !is_rating(rating) {
             return Err(unfit("rating", Why::Rating));
         }
-        let deviation = self.number(["rating_deviation", ""]);
+        let deviation = self.number(DEVIATION);
         let deviation = deviation.unwrap_or(definition.rating.default_deviation);
         if !(0.0..=DEVIATION_MAX).contains(&deviation) {
             return Err(unfit("rating_deviation", Why::Deviation));
         }
         let mut roles = RoleList::default();
-        for name in listed(self.text("roles")) {
+        for name in listed(self.text(ROLES)) {
             let place = definition.roles.iter().position(|role| role.name == name);
             roles.push(place.ok_or_else(|| unfit("roles", Why::Role))?);
         }
@@ -268,9 +270,9 @@ impl<'a> Of<'a> {
         Ok(Player { rating: fine(rating), deviation, roles })
     }
 
-    fn blocked(&mut self, blocked: &mut Vec<UserId>) -> Result<(), Unfit> {
+    fn blocked(&self, blocked: &mut Vec<UserId>) -> Result<(), Unfit> {
         let unfit = |why| Unfit { property: "blocked".into(), why };
-        let texts = listed(self.text("blocked"));
+        let texts = listed(self.text(BLOCKED));
         for (count, text) in texts.enumerate() {
             if count >= BLOCKED_MAX {
                 return Err(unfit(Why::TooManyBlocked));
@@ -280,12 +282,16 @@ impl<'a> Of<'a> {
         Ok(())
     }
 
-    /// Raises what is known of the party by this player.
+    /// Raises what is known of the party by this player. `latencies` is empty.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is clamped")]
-    fn farness(&mut self, definition: &Definition, farness: &mut [u16]) -> Result<(), Unfit> {
-        let mut latencies = Vec::with_capacity(farness.len());
-        for region in &definition.regions {
-            let latency = self.number(["latency.", region]);
+    fn farness(
+        &self,
+        definition: &Definition,
+        latencies: &mut Vec<Option<f64>>,
+        farness: &mut [u16],
+    ) -> Result<(), Unfit> {
+        for (place, region) in definition.regions.iter().enumerate() {
+            let latency = self.number(Names::latency(place));
             if latency.is_some_and(|latency| latency.is_nan() || latency < 0.0) {
                 let property = format!("latency.{region}");
                 return Err(Unfit { property, why: Why::Latency });

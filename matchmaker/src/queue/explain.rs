@@ -72,7 +72,7 @@ impl Queue {
         let listed = |slot: Slot| {
             let waiting = self.room.waiting(slot);
             Listed {
-                ticket: waiting.ticket(),
+                ticket: waiting.ticket(&self.room.names),
                 waited: now.since(waiting.joined),
                 stage: usize::from(self.room.hot(slot).stage) + 1,
                 stages: self.room.stages.len(),
@@ -93,7 +93,7 @@ impl Queue {
         let slot = self.room.find(id).ok_or(Error::NotFound)?;
         let (hot, waiting) = (*self.room.hot(slot), self.room.waiting(slot));
         let mut so_far = so_far.unwrap_or_else(|| Explanation {
-            ticket: waiting.ticket(),
+            ticket: waiting.ticket(&self.room.names),
             waited: now.since(waiting.joined),
             stage: usize::from(hot.stage) + 1,
             stages: self.room.stages.len(),
@@ -126,7 +126,7 @@ impl Queue {
                 && let Some(reach) = self.room.reach(slot, other, now)
                 && so_far.next_reach.is_none_or(|(_, earlier)| reach < earlier)
             {
-                so_far.next_reach = Some((self.room.waiting(other).id, reach));
+                so_far.next_reach = Some((self.room.waiting(other).id(), reach));
             }
         }
         Ok(so_far)

@@ -4,80 +4,135 @@ use std::collections::BTreeMap;
 
 use base::{PartyId, SessionId, TicketId, UnixTime, UserId};
 
+use super::names::{Known, Name, Names, text_of};
 use crate::ticket::{Counts, Presence, Ticket};
 
-#[derive(Clone, Debug)]
-pub(super) struct Packed(Box<[u8]>);
+/// First come the ids: of the ticket, of its party, if it has one, and of users and sessions.
+#[derive(Debug)]
+pub(super) struct Packed {
+    bytes: Box<[u8]>,
+    players: u8,
+    has_party: bool,
+}
+
+const ID: usize = 16;
 
 impl Packed {
-    pub(super) fn new(ticket: &Ticket) -> Packed {
-        let Ticket { id, entries, party, counts, string_properties, numeric_properties, created } =
-            ticket;
-        let mut out = Vec::with_capacity(256);
-        out.extend(id.as_bytes());
-        out.extend(created.0.to_le_bytes());
+    pub(super) fn new(ticket: &Ticket, known: &Known<'_>) -> Packed {
+        let Ticket { id, entries, party, counts, created, .. } = ticket;
+        let mut out = Vec::with_capacity(room_for(ticket, known));
+        out.extend_from_slice(id.as_bytes());
+        if let Some(party) = party {
+            out.extend_from_slice(party.as_bytes());
+        }
+        for entry in entries {
+            out.extend_from_slice(entry.user_id.as_bytes());
+            out.extend_from_slice(entry.session_id.as_bytes());
+        }
+        length(&mut out, created.0);
         for count in [counts.min(), counts.max(), counts.multiple()] {
-            out.extend(count.to_le_bytes());
+            length(&mut out, u64::from(count));
         }
-        out.push(u8::from(party.is_some()));
-        out.extend(party.iter().flat_map(PartyId::as_bytes));
-        length(&mut out, entries.len());
-        for Presence { user_id, session_id, username } in entries {
-            out.extend(user_id.as_bytes());
-            out.extend(session_id.as_bytes());
-            text(&mut out, username);
+        for entry in entries {
+            text(&mut out, &entry.username);
         }
-        length(&mut out, string_properties.len());
-        for (name, value) in string_properties {
-            text(&mut out, name);
+        length(&mut out, known.texts.len() as u64);
+        for (known, name, value) in &known.texts {
+            push_name(&mut out, *known, name);
             text(&mut out, value);
         }
-        length(&mut out, numeric_properties.len());
-        for (name, value) in numeric_properties {
-            text(&mut out, name);
-            out.extend(value.to_le_bytes());
+        length(&mut out, known.numbers.len() as u64);
+        for (known, name, value) in &known.numbers {
+            push_name(&mut out, *known, name);
+            out.extend_from_slice(&value.to_le_bytes());
         }
-        Packed(out.into())
+        Packed {
+            bytes: out.into(),
+            players: u8::try_from(entries.len()).expect("a team is small"),
+            has_party: party.is_some(),
+        }
     }
 
-    /// The users and sessions of its players, and its party.
-    pub(super) fn players(&self) -> (Vec<(UserId, SessionId)>, Option<PartyId>) {
-        let mut rest = Rest(&self.0);
-        let _before: [u8; 16 + 8 + 3 * 4] = rest.array();
-        let party = (rest.array() == [1]).then(|| PartyId::from_bytes(rest.array()));
-        let players = (0..rest.length()).map(|_| {
-            let [user, session] = [rest.array(), rest.array()];
-            rest.text();
-            (UserId::from_bytes(user), SessionId::from_bytes(session))
-        });
-        (players.collect(), party)
+    fn array(&self, at: usize) -> &[u8; ID] {
+        self.bytes[at..].first_chunk().expect("it was packed whole")
     }
 
-    pub(super) fn ticket(&self) -> Ticket {
-        let mut rest = Rest(&self.0);
-        let id = TicketId::from_bytes(rest.array());
-        let created = UnixTime(u64::from_le_bytes(rest.array()));
-        let [min, max, multiple] = [(); 3].map(|()| i32::from_le_bytes(rest.array()));
+    pub(super) fn id(&self) -> TicketId {
+        TicketId::from_bytes(*self.array(0))
+    }
+
+    pub(super) fn party(&self) -> Option<PartyId> {
+        self.has_party.then(|| PartyId::from_bytes(*self.array(ID)))
+    }
+
+    fn heads(&self) -> usize {
+        if self.has_party { 2 * ID } else { ID }
+    }
+
+    /// Each player's user and session.
+    pub(super) fn players(&self) -> impl Iterator<Item = (UserId, SessionId)> + '_ {
+        let ids = &self.bytes[self.heads()..][..usize::from(self.players) * 2 * ID];
+        let (ids, _) = ids.as_chunks::<ID>();
+        ids.chunks_exact(2)
+            .map(|pair| (UserId::from_bytes(pair[0]), SessionId::from_bytes(pair[1])))
+    }
+
+    pub(super) fn ticket(&self, names: &Names) -> Ticket {
+        let players = usize::from(self.players);
+        let mut rest = Rest(&self.bytes[self.heads() + players * 2 * ID..]);
+        let created = UnixTime(rest.length());
+        let [min, max, multiple] = [(); 3].map(|()| i32::try_from(rest.length()).expect("small"));
         let counts = Counts::new(min, max, Some(multiple)).expect("they were good");
-        let party = (rest.array() == [1]).then(|| PartyId::from_bytes(rest.array()));
-        let entries = (0..rest.length()).map(|_| Presence {
-            user_id: UserId::from_bytes(rest.array()),
-            session_id: SessionId::from_bytes(rest.array()),
-            username: rest.text().into(),
-        });
-        let entries = entries.collect();
-        let texts = (0..rest.length()).map(|_| (rest.text().into(), rest.text().into()));
+        let mut entries = Vec::with_capacity(players);
+        for (user_id, session_id) in self.players() {
+            entries.push(Presence { user_id, session_id, username: rest.text().into() });
+        }
+        let texts = 0..rest.length();
+        let texts = texts.map(|_| (rest.name(names, &entries), rest.text().into()));
         let string_properties: BTreeMap<_, _> = texts.collect();
         let numbers = 0..rest.length();
-        let numbers = numbers.map(|_| (rest.text().into(), f64::from_le_bytes(rest.array())));
+        let numbers =
+            numbers.map(|_| (rest.name(names, &entries), f64::from_le_bytes(rest.array())));
         let numeric_properties = numbers.collect();
+        let (id, party) = (self.id(), self.party());
         Ticket { id, entries, party, counts, string_properties, numeric_properties, created }
+    }
+}
+
+/// Bytes that are enough for most tickets; names and texts of up to 127 bytes have a length of one.
+fn room_for(ticket: &Ticket, known: &Known<'_>) -> usize {
+    let players = ticket.entries.iter().map(|entry| 2 * ID + 1 + entry.username.len());
+    let name = |known: &Name, name: &str| match known.number {
+        Name::OTHER => 2 + name.len(),
+        _ if known.owner == Name::ALL => 1,
+        _ => 2,
+    };
+    let texts = known.texts.iter().map(|(known, own, text)| name(known, own) + 1 + text.len());
+    let numbers = known.numbers.iter().map(|(known, own, _)| name(known, own) + 8);
+    let created = (u64::BITS - ticket.created.0.leading_zeros()).div_ceil(7).max(1) as usize;
+    let heads = if ticket.party.is_some() { 2 * ID } else { ID };
+    // Counts below 128 are a byte each, and so are the numbers of properties.
+    heads + players.sum::<usize>() + texts.sum::<usize>() + numbers.sum::<usize>() + created + 5
+}
+
+/// Of a player's own property: its number, and the player's index follows.
+const OWN: u8 = 128;
+
+/// 0, and the name; or its number, from 1 on.
+fn push_name(out: &mut Vec<u8>, known: Name, name: &str) {
+    match known {
+        Name { number: Name::OTHER, .. } => {
+            out.push(0);
+            text(out, name);
+        }
+        Name { number, owner: Name::ALL } => out.push(number + 1),
+        Name { number, owner } => out.extend_from_slice(&[OWN | (number + 1), owner]),
     }
 }
 
 /// Seven bits in each byte, the last one first; the eighth says that there are more.
 #[expect(clippy::cast_possible_truncation, reason = "seven bits")]
-fn length(out: &mut Vec<u8>, mut length: usize) {
+fn length(out: &mut Vec<u8>, mut length: u64) {
     while length > 127 {
         out.push((length & 127) as u8 | 128);
         length >>= 7;
@@ -86,8 +141,8 @@ fn length(out: &mut Vec<u8>, mut length: usize) {
 }
 
 fn text(out: &mut Vec<u8>, text: &str) {
-    length(out, text.len());
-    out.extend(text.as_bytes());
+    length(out, text.len() as u64);
+    out.extend_from_slice(text.as_bytes());
 }
 
 /// What was not read yet.
@@ -100,11 +155,11 @@ impl<'a> Rest<'a> {
         *array
     }
 
-    fn length(&mut self) -> usize {
+    fn length(&mut self) -> u64 {
         let mut length = 0;
         for shift in (0..).step_by(7) {
             let [byte] = self.array();
-            length |= usize::from(byte & 127) << shift;
+            length |= u64::from(byte & 127) << shift;
             if byte < 128 {
                 break;
             }
@@ -113,19 +168,35 @@ impl<'a> Rest<'a> {
     }
 
     fn text(&mut self) -> &'a str {
-        let length = self.length();
+        let length = usize::try_from(self.length()).expect("it was the length of a text");
         let (text, rest) = self.0.split_at(length);
         self.0 = rest;
         str::from_utf8(text).expect("it was a text")
+    }
+
+    fn name(&mut self, names: &Names, players: &[Presence]) -> String {
+        match self.array() {
+            [0] => self.text().into(),
+            [number] if number & OWN == 0 => names.text(number - 1).into(),
+            [number] => {
+                let [owner] = self.array();
+                let user = text_of(players[usize::from(owner)].user_id);
+                let user = str::from_utf8(&user).expect("digits and dashes");
+                [names.text(number - OWN - 1), "@", user].concat()
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::queue::Definition;
 
     #[test]
     fn a_ticket_comes_back_as_it_was() {
+        let names = Names::new(&Definition::new("duel", 5));
+        let packed = |ticket: &Ticket| Packed::new(ticket, &Known::new(&names, ticket));
         let presence = |number: u8| Presence {
             user_id: UserId::from_bytes([number; 16]),
             session_id: SessionId::from_bytes([number + 1; 16]),
@@ -138,16 +209,26 @@ mod tests {
             counts: Counts::new(2, 8, Some(2)).expect("good counts"),
             string_properties: [("queue".into(), "duel".into()), ("".into(), "é".repeat(100_000))]
                 .into(),
-            numeric_properties: [("rating".into(), -0.5)].into(),
+            numeric_properties: [("rating".into(), -0.5), ("rating@".into(), 1.0)].into(),
             created: UnixTime(u64::MAX),
         };
-        assert_eq!(Packed::new(&ticket).ticket(), ticket);
+        assert_eq!(packed(&ticket).ticket(&names), ticket);
+        ticket.created = UnixTime(300);
+        ticket.string_properties = [("queue".into(), "duel".into())].into();
+        let known = Known::new(&names, &ticket);
+        assert_eq!(packed(&ticket).bytes.len(), room_for(&ticket, &known));
         ticket.entries.push(presence(9));
         ticket.party = Some(PartyId::from_bytes([3; 16]));
         ticket.string_properties.clear();
-        let packed = Packed::new(&ticket);
-        assert_eq!(packed.ticket(), ticket);
+        for number in [1, 8, 9] {
+            let user = UserId::from_bytes([number; 16]);
+            ticket.string_properties.insert(format!("roles@{user}"), "top".into());
+            ticket.numeric_properties.insert(format!("rating@{user}"), 0.5);
+        }
+        let packed = packed(&ticket);
+        assert_eq!(packed.ticket(&names), ticket);
         let ids = ticket.entries.iter().map(|entry| (entry.user_id, entry.session_id));
-        assert_eq!(packed.players(), (ids.collect(), ticket.party));
+        assert!(packed.players().eq(ids));
+        assert_eq!((packed.id(), packed.party()), (ticket.id, ticket.party));
     }
 }

@@ -146,53 +146,57 @@ pub(super) fn can_seat(players: &[Wish], slots: &[usize]) -> bool {
     (1..=players.len()).all(|count| seats.seat(&players[..count], &mut given))
 }
 
+/// No role.
+const NOBODY: u8 = u8::MAX;
+
 /// Roles of a team, by player, so that the players like them best, and what that costs: for each,
 /// how many others they would have liked more. `None` if somebody would be left without.
 ///
 /// Successive shortest paths over players and roles (Bellman–Ford): least in sum.
 pub(super) fn assign(players: &[Wish], slots: &[usize]) -> Option<(Vec<u8>, u32)> {
-    let mut given: Vec<Option<usize>> = vec![None; players.len()];
-    let mut taken = vec![0; slots.len()];
+    let mut given = vec![NOBODY; players.len()];
+    let mut taken = [0; ROLES_MAX];
     for newcomer in 0..players.len() {
         // What it costs to free a seat of each role, and by whom it is given up for which role.
-        let mut best: Vec<Option<(i64, usize, Option<usize>)>> = vec![None; slots.len()];
-        for (role, best) in best.iter_mut().enumerate() {
-            *best = players[newcomer].cost(role).map(|cost| (i64::from(cost), newcomer, None));
+        let mut best = [(i32::MAX, newcomer, NOBODY); ROLES_MAX];
+        for (role, (best, ..)) in best[..slots.len()].iter_mut().enumerate() {
+            *best = players[newcomer].cost(role).map_or(i32::MAX, u32::cast_signed);
         }
         let mut is_changing = true;
         while is_changing {
             is_changing = false;
-            for (player, role) in given.iter().enumerate() {
-                let Some(role) = *role else { continue };
-                let Some((so_far, ..)) = best[role] else { continue };
-                let own = i64::from(players[player].cost(role).unwrap_or(0));
-                for (other, best) in best.iter_mut().enumerate() {
-                    let Some(cost) = players[player].cost(other) else { continue };
-                    let cost = so_far - own + i64::from(cost);
-                    if other != role && best.is_none_or(|(known, ..)| cost < known) {
-                        *best = Some((cost, player, Some(role)));
+            for (player, role) in given[..newcomer].iter().enumerate() {
+                let (so_far, ..) = best[usize::from(*role)];
+                if so_far == i32::MAX {
+                    continue;
+                }
+                let wish = players[player];
+                let own = wish.cost(usize::from(*role)).map_or(0, u32::cast_signed);
+                for (other, best) in best[..slots.len()].iter_mut().enumerate() {
+                    let Some(cost) = wish.cost(other) else { continue };
+                    let cost = so_far - own + cost.cast_signed();
+                    if other != usize::from(*role) && cost < best.0 {
+                        *best = (cost, player, *role);
                         is_changing = true;
                     }
                 }
             }
         }
         let free = (0..slots.len()).filter(|role| taken[*role] < slots[*role]);
-        let free = free.filter_map(|role| best[role].map(|(cost, ..)| (cost, role)));
+        let free = free.map(|role| (best[role].0, role)).filter(|(cost, _)| *cost != i32::MAX);
         let (_, mut role) = free.min()?;
         taken[role] += 1;
         loop {
-            let (_, player, from) = best[role].expect("it is on the path");
-            given[player] = Some(role);
-            match from {
-                Some(from) => role = from,
-                None => break,
+            let (_, player, from) = best[role];
+            given[player] = narrow(role);
+            if from == NOBODY {
+                break;
             }
+            role = usize::from(from);
         }
     }
     let cost = players.iter().zip(&given);
-    let cost = cost.map(|(player, role)| player.cost(role.expect("all are seated")).unwrap_or(0));
-    let cost = cost.sum();
-    let given = given.into_iter().map(|role| narrow(role.expect("all are seated"))).collect();
+    let cost = cost.map(|(player, role)| player.cost(usize::from(*role)).unwrap_or(0)).sum();
     Some((given, cost))
 }
 

@@ -1,17 +1,21 @@
 //! The tickets that wait in a queue, found by what has to be equal, by region and by rating.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::hash::BuildHasher;
 
+use base::collections::KeyHash;
 use base::{Instant, PartyId, SessionId, TicketId, UserId};
 
 use super::backfill::Priority;
 use super::definition::{Definition, ROLES_MAX, Rule, Stage};
 use super::entrant::{Entrant, Player, Rare, UNREACHABLE, fine};
 use super::ladder::{Ladder, Place};
+use super::names::Names;
 use super::packed::Packed;
 use super::roles::{Wish, can_seat};
+use crate::slab::Slab;
+use crate::table::{Table, hash_of};
 use crate::ticket::{Presence, Ticket};
-use crate::wide::Wide;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Slot(pub(super) u32);
@@ -24,11 +28,15 @@ pub(super) struct Came {
 }
 
 /// Slots that come into being at once.
-const CHUNK: usize = 1024;
+const CHUNK: usize = 256;
+
+/// No slot.
+const NONE: u32 = u32::MAX;
 
 /// What searches ask of a ticket that waits, in one cache line. Of two tickets, the one with the
 /// lower `order` came first.
 #[derive(Clone, Copy, Debug, Default)]
+#[repr(align(64))]
 pub(super) struct Hot {
     /// 0: the slot is free.
     pub(super) order: u64,
@@ -51,12 +59,11 @@ pub(super) struct Hot {
     pub(super) size: u8,
 }
 
-const _: () = assert!(size_of::<Hot>() <= 64);
+const _: () = assert!(size_of::<Hot>() == 64);
 
 /// The rest of what is known of it. Its age counts from `joined`.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    pub(super) id: TicketId,
     pub(super) joined: Instant,
     /// When it enters its next stage, or searches again.
     pub(super) due: Instant,
@@ -67,12 +74,23 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    pub(super) fn ticket(&self) -> Ticket {
-        self.packed.ticket()
+    pub(super) fn id(&self) -> TicketId {
+        self.packed.id()
+    }
+
+    /// The ticket; with the names of the room that it waits in, or has waited in.
+    pub(super) fn ticket(&self, names: &Names) -> Ticket {
+        self.packed.ticket(names)
     }
 
     pub(super) fn party(&self) -> Option<PartyId> {
-        self.packed.players().1
+        self.packed.party()
+    }
+
+    /// All who are known to wait with the ticket.
+    fn known(&self) -> impl Iterator<Item = [u8; 16]> + '_ {
+        let players = self.packed.players().map(|(user, session)| player_key(user, session));
+        players.chain(self.packed.party().map(|party| *party.as_bytes()))
     }
 
     pub(super) fn wishes(&self, stage: &Stage) -> impl Iterator<Item = Wish> + '_ {
@@ -90,13 +108,13 @@ impl Waiting {
 
     fn blocks(&self, other: &Waiting) -> bool {
         let blocked = self.rare.as_ref().map_or(&[][..], |rare| &rare.blocked);
-        let (players, _) = other.packed.players();
-        players.iter().any(|(user, _)| blocked.binary_search(user).is_ok())
+        let mut players = other.packed.players();
+        players.any(|(user, _)| blocked.binary_search(&user).is_ok())
     }
 
     fn shares_user(&self, other: &Waiting) -> bool {
-        let ((ours, _), (theirs, _)) = (self.packed.players(), other.packed.players());
-        ours.iter().any(|(user, _)| theirs.iter().any(|(other, _)| other == user))
+        let mut ours = self.packed.players();
+        ours.any(|(user, _)| other.packed.players().any(|(other, _)| other == user))
     }
 }
 
@@ -132,18 +150,24 @@ pub(super) struct Room {
     pub(super) sweep: Slot,
     hot: Vec<Box<[Hot]>>,
     cold: Vec<Box<[Option<Waiting>]>>,
-    free: Vec<Slot>,
-    ids: Wide<TicketId, Slot>,
+    /// Tickets in each chunk.
+    taken: Vec<usize>,
+    /// The free slot that is taken next: the next after that stands in its place as a group.
+    free: u32,
+    held: usize,
+    /// Slots by ticket.
+    ids: Table,
     /// By session, or by user where there is no session, and by party: each waits once.
-    players: Wide<[u8; 16], Slot>,
-    groups: Vec<Option<Group>>,
-    free_groups: Vec<u32>,
-    group_of: BTreeMap<Box<[u8]>, u32>,
+    players: Table,
+    hash: KeyHash,
+    pub(super) names: Names,
+    groups: Slab<Group>,
+    group_of: Table,
     cells_per_group: usize,
     /// Of each role in a team.
     slots: Vec<usize>,
     has_distances: bool,
-    has_sets: bool,
+    pub(super) has_sets: bool,
 }
 
 /// Who waits once: a session, or a user that a server speaks for.
@@ -176,12 +200,15 @@ impl Room {
             sweep: Slot(0),
             hot: Vec::new(),
             cold: Vec::new(),
-            free: Vec::new(),
-            ids: Wide::new(),
-            players: Wide::new(),
-            groups: Vec::new(),
-            free_groups: Vec::new(),
-            group_of: BTreeMap::new(),
+            taken: Vec::new(),
+            free: NONE,
+            held: 0,
+            ids: Table::default(),
+            players: Table::default(),
+            hash: KeyHash::default(),
+            names: Names::new(definition),
+            groups: Slab::default(),
+            group_of: Table::default(),
             cells_per_group: definition.regions.len().max(1),
             slots: definition.roles.iter().map(|role| role.slots).collect(),
             has_distances: rules().any(|rule| matches!(rule, Rule::Distance(_))),
@@ -190,21 +217,26 @@ impl Room {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.ids.len()
+        self.held
     }
 
     pub(super) fn find(&self, id: TicketId) -> Option<Slot> {
-        self.ids.get(&id).copied()
+        let is_it = |slot| self.waiting(Slot(slot)).id() == id;
+        self.ids.find(hash_of(id.as_bytes(), self.hash), is_it).map(Slot)
     }
 
     pub(super) fn find_player(&self, who: &[u8; 16]) -> Option<Slot> {
-        self.players.get(who).copied()
+        let is_it = |slot| self.waiting(Slot(slot)).known().any(|known| known == *who);
+        self.players.find(hash_of(who, self.hash), is_it).map(Slot)
     }
 
     /// The slots from this one on in which somebody waits.
     pub(super) fn from(&self, slot: Slot) -> impl Iterator<Item = Slot> + '_ {
-        let last = u32::try_from(self.hot.len() * CHUNK).unwrap_or(u32::MAX);
-        (slot.0..last).map(Slot).filter(|slot| self.hot(*slot).order != 0)
+        let chunks =
+            (slot.0 as usize / CHUNK..self.hot.len()).filter(|chunk| self.taken[*chunk] > 0);
+        let numbers = chunks.flat_map(|chunk| chunk * CHUNK..(chunk + 1) * CHUNK);
+        let slots = numbers.map(|number| Slot(u32::try_from(number).expect("there is a limit")));
+        slots.filter(move |next| *next >= slot && self.hot(*next).order != 0)
     }
 
     pub(super) fn hot(&self, slot: Slot) -> &Hot {
@@ -249,143 +281,131 @@ impl Room {
         self.waiting(slot).wishes(self.stage(self.hot(slot)))
     }
 
-    pub(super) fn insert(
-        &mut self,
-        definition: &Definition,
-        ticket: &Ticket,
-        entrant: Entrant,
-        came: Came,
-    ) -> Slot {
-        let Came { order, joined } = came;
-        let slot = self.free_slot();
-        self.ids.insert(ticket.id, slot);
-        for player in known_by(ticket) {
-            self.players.insert(player, slot);
+    pub(super) fn insert(&mut self, definition: &Definition, entrant: Entrant, came: Came) -> Slot {
+        let mut users = 0;
+        for (user, _) in entrant.packed.players() {
+            users |= bit(user.as_bytes());
         }
-        let group = self.join_group(&entrant.key);
-        let bits = |ids: &mut dyn Iterator<Item = &UserId>| {
-            ids.map(|user| bit(user.as_bytes())).fold(0, |all, bit| all | bit)
-        };
-        *self.hot_mut(slot) = Hot {
-            order,
-            users: bits(&mut ticket.entries.iter().map(|entry| &entry.user_id)),
-            blocks: bits(&mut entrant.rare.blocked.iter()),
+        let hot = Hot {
+            users,
+            blocks: entrant.rare.blocked.iter().fold(0, |all, user| all | bit(user.as_bytes())),
             rating: entrant.rating(),
             halo: fine(entrant.deviation() * definition.rating.uncertainty),
-            group,
             size: u8::try_from(entrant.players.len()).expect("a team is small"),
             ..Hot::default()
         };
-        let rare = Some(entrant.rare).filter(|rare| *rare != Rare::default());
-        *self.entry(slot) = Some(Waiting {
-            id: ticket.id,
-            joined,
-            due: joined,
-            players: entrant.players,
-            farness: entrant.farness,
-            rare: rare.map(Box::new),
-            packed: Packed::new(ticket),
-        });
-        self.enter(slot);
-        slot
+        self.hold(entrant, came, hot)
     }
 
     /// A running match, which nobody finds who looks for a new one.
     pub(super) fn insert_guest(
         &mut self,
-        like: &Ticket,
         entrant: Entrant,
         came: Came,
         rating: i32,
         priority: Priority,
     ) -> Slot {
+        let slot = self.hold(entrant, came, Hot { rating, ..Hot::default() });
+        let group = self.hot(slot).group;
+        let group = self.groups.find_mut(group).expect("just joined");
+        group.guests.insert((priority, came.order, slot));
+        slot
+    }
+
+    fn hold(&mut self, entrant: Entrant, came: Came, hot: Hot) -> Slot {
         let Came { order, joined } = came;
         let slot = self.free_slot();
-        self.ids.insert(like.id, slot);
         let group = self.join_group(&entrant.key);
-        let known = self.groups[group as usize].as_mut().expect("just joined");
-        known.guests.insert((priority, order, slot));
-        *self.hot_mut(slot) = Hot { order, rating, group, ..Hot::default() };
+        *self.hot_mut(slot) = Hot { order, group, ..hot };
         let rare = Some(entrant.rare).filter(|rare| *rare != Rare::default());
-        *self.entry(slot) = Some(Waiting {
-            id: like.id,
+        let waiting = Waiting {
             joined,
             due: joined,
             players: entrant.players,
             farness: entrant.farness,
             rare: rare.map(Box::new),
-            packed: Packed::new(like),
-        });
+            packed: entrant.packed,
+        };
+        self.held += 1;
+        self.ids.insert(hash_of(waiting.id().as_bytes(), self.hash), slot.0);
+        for known in waiting.known() {
+            self.players.insert(hash_of(&known, self.hash), slot.0);
+        }
+        *self.entry(slot) = Some(waiting);
         self.enter(slot);
         slot
     }
 
     /// The running matches of a group, and of this priority, that look for players.
     pub(super) fn guests(&self, group: u32, priority: Priority) -> impl Iterator<Item = Slot> + '_ {
-        let guests = self.groups[group as usize].iter().flat_map(|group| &group.guests);
+        let guests = self.groups.find(group).into_iter().flat_map(|group| &group.guests);
         guests.filter(move |(other, ..)| *other == priority).map(|(_, _, slot)| *slot)
     }
 
     fn free_slot(&mut self) -> Slot {
-        self.free.pop().unwrap_or_else(|| {
+        if self.free == NONE {
             let first = u32::try_from(self.hot.len() * CHUNK).expect("there is a limit");
-            self.hot.push(vec![Hot::default(); CHUNK].into());
+            let mut hot = vec![Hot::default(); CHUNK];
+            for (hot, next) in hot.iter_mut().zip(first + 1..) {
+                hot.group = next;
+            }
+            hot[CHUNK - 1].group = NONE;
+            self.hot.push(hot.into());
             self.cold.push((0..CHUNK).map(|_| None).collect());
-            let count = u32::try_from(CHUNK).expect("small");
-            self.free.extend((first + 1..first + count).rev().map(Slot));
-            Slot(first)
-        })
+            self.taken.push(0);
+            self.free = first;
+        }
+        let slot = Slot(self.free);
+        self.free = self.hot(slot).group;
+        self.taken[slot.0 as usize / CHUNK] += 1;
+        slot
     }
 
     pub(super) fn remove(&mut self, slot: Slot) -> Waiting {
         let Hot { regions, group, order, size, .. } = *self.hot(slot);
         self.leave_cells(slot, regions);
-        *self.hot_mut(slot) = Hot::default();
+        *self.hot_mut(slot) = Hot { group: self.free, ..Hot::default() };
+        self.free = slot.0;
+        self.taken[slot.0 as usize / CHUNK] -= 1;
         let waiting = self.entry(slot).take().expect("the slot is taken");
-        self.ids.remove(&waiting.id);
-        let (players, party) = waiting.packed.players();
-        for (user, session) in players {
-            self.players.remove(&player_key(user, session));
+        self.held -= 1;
+        self.ids.remove(hash_of(waiting.id().as_bytes(), self.hash), slot.0);
+        for known in waiting.known() {
+            self.players.remove(hash_of(&known, self.hash), slot.0);
         }
-        if let Some(party) = party {
-            self.players.remove(party.as_bytes());
-        }
-        let left = self.groups[group as usize].as_mut().expect("the ticket was in it");
+        let left = self.groups.find_mut(group).expect("the ticket was in it");
         if size == 0 {
             left.guests.remove(&(Priority::High, order, slot));
             left.guests.remove(&(Priority::Low, order, slot));
         }
         left.tickets -= 1;
         if left.tickets == 0 {
-            self.group_of.remove(&left.key);
-            self.groups[group as usize] = None;
-            self.free_groups.push(group);
+            self.group_of.remove(self.hash.hash_one(&left.key), group);
+            self.groups.remove(group);
         }
-        self.free.push(slot);
         waiting
     }
 
     fn join_group(&mut self, key: &[u8]) -> u32 {
-        let group = match self.group_of.get(key) {
-            Some(group) => *group,
+        let hash = self.hash.hash_one(key);
+        let is_it = |group| self.groups.find(group).is_some_and(|group| *group.key == *key);
+        let group = match self.group_of.find(hash, is_it) {
+            Some(group) => group,
             None => {
-                let group = self.free_groups.pop().unwrap_or_else(|| {
-                    self.groups.push(None);
-                    u32::try_from(self.groups.len() - 1).expect("no more than tickets")
-                });
                 let cells = (0..self.cells_per_group).map(|_| Cell::default()).collect();
-                self.groups[group as usize] =
-                    Some(Group { key: key.into(), tickets: 0, cells, guests: BTreeSet::new() });
-                self.group_of.insert(key.into(), group);
+                let guests = BTreeSet::new();
+                let group =
+                    self.groups.insert(Group { key: key.into(), tickets: 0, cells, guests });
+                self.group_of.insert(hash, group);
                 group
             }
         };
-        self.groups[group as usize].as_mut().expect("it is there").tickets += 1;
+        self.groups.find_mut(group).expect("it is there").tickets += 1;
         group
     }
 
     pub(super) fn cell(&self, group: u32, region: usize) -> &Cell {
-        &self.groups[group as usize].as_ref().expect("somebody waits in it").cells[region]
+        &self.groups.find(group).expect("somebody waits in it").cells[region]
     }
 
     /// The ticket asks for what its next stage asks for, and is to be tried in these regions: in
@@ -409,9 +429,8 @@ impl Room {
             return Some(regions);
         }
         let known = regions & before.regions;
-        let reaches =
-            |region: &usize| known & 1 << region != 0 && self.reaches(slot, *region, before.window);
-        let reached = (0..32).filter(reaches).fold(0, |all, region| all | 1 << region);
+        let reaches = |region: &usize| self.reaches(slot, *region, before.window);
+        let reached = bits(known).filter(reaches).fold(0, |all, region| all | 1 << region);
         Some(regions & !known | reached)
     }
 
@@ -458,13 +477,15 @@ impl Room {
         if waiting.farness.is_empty() {
             accepted = 1;
         }
-        if !self.is_seated(slot) {
+        let Hot { rating, order, group, size, halo, regions: before, takes: packed, .. } = *hot;
+        // Who is in a cell can be seated, and takes the same roles until it leaves all.
+        if before == 0 && !self.is_seated(slot) {
             accepted = 0; // a party whose members cannot be in one team
         }
-        let takes = self.takes(slot);
-        let Hot { rating, order, group, size, halo, regions: before, .. } = *hot;
+        let is_same = before != 0 && accepted & !before == 0;
+        let takes = if is_same { [0; ROLES_MAX] } else { self.takes(slot) };
         let key = key(rating, slot);
-        let cells = &mut self.groups[group as usize].as_mut().expect("it has joined").cells;
+        let cells = &mut self.groups.find_mut(group).expect("it has joined").cells;
         // Nobody finds a running match.
         let cells = if size == 0 { &mut [] } else { &mut cells[..] };
         for (region, cell) in cells.iter_mut().enumerate() {
@@ -480,7 +501,8 @@ impl Room {
                 cell.overdue.insert((order, slot));
             }
         }
-        let packed = takes.iter().rev().fold(0, |all, takes| all << 4 | u64::from(*takes.min(&15)));
+        let narrow = |all: u64, takes: &u32| all << 4 | u64::from(*takes.min(&15));
+        let packed = if is_same { packed } else { takes.iter().rev().fold(0, narrow) };
         let hot = self.hot_mut(slot);
         (hot.window, hot.regions, hot.takes) = (window, accepted, packed);
     }
@@ -489,7 +511,7 @@ impl Room {
         let takes = self.takes(slot);
         let Hot { rating, order, group, size, .. } = *self.hot(slot);
         let key = key(rating, slot);
-        let cells = &mut self.groups[group as usize].as_mut().expect("it is in it").cells;
+        let cells = &mut self.groups.find_mut(group).expect("it is in it").cells;
         let cells = if size == 0 { &mut [] } else { &mut cells[..] };
         for (region, cell) in cells.iter_mut().enumerate() {
             if regions & (1 << region) == 0 {
@@ -580,6 +602,15 @@ impl Room {
         let (ours, theirs) = (self.waiting(a).sets(), self.waiting(b).sets());
         ours.iter().zip(theirs).all(|(ours, theirs)| ours & theirs != 0)
     }
+}
+
+/// The places of the bits that are set.
+pub(super) fn bits(mut mask: u32) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let lowest = (mask != 0).then(|| mask.trailing_zeros() as usize);
+        mask &= mask.wrapping_sub(1);
+        lowest
+    })
 }
 
 /// A bit of a filter for ids.

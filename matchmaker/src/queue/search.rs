@@ -8,7 +8,7 @@ use super::balance::{Split, Unit, balance};
 use super::definition::{ATTRIBUTES_MAX, Definition};
 use super::entrant::{FINE, UNREACHABLE};
 use super::roles::{Seats, Wish};
-use super::room::{Hot, Room, Slot, Walk};
+use super::room::{Hot, Room, Slot, Walk, bits};
 
 /// Tickets that a search looks at, unless it is thorough.
 const LOOK: usize = 128;
@@ -34,6 +34,16 @@ pub(super) struct Search {
     found: Vec<(u64, Slot)>,
     /// How many of each kind were found: of the same size, who take the same roles.
     kinds: Vec<((u8, u64), usize)>,
+}
+
+/// Memory of earlier searches, for the next ones.
+#[derive(Debug, Default)]
+pub(super) struct Spare {
+    found: Vec<(u64, Slot)>,
+    kinds: Vec<((u8, u64), usize)>,
+    near: Vec<Slot>,
+    candidates: Vec<Slot>,
+    stacks: Stacks,
 }
 
 /// A match, and where it is played.
@@ -86,16 +96,23 @@ impl Terms {
 }
 
 impl Search {
-    pub(super) fn new(anchor: Slot, region: usize, is_thorough: bool) -> Search {
+    pub(super) fn new(anchor: Slot, region: usize, is_thorough: bool, spare: &mut Spare) -> Search {
         Search {
             anchor,
             region,
             is_thorough,
             walk: None,
             looked: 0,
-            found: Vec::new(),
-            kinds: Vec::new(),
+            found: std::mem::take(&mut spare.found),
+            kinds: std::mem::take(&mut spare.kinds),
         }
+    }
+
+    /// The search is over.
+    pub(super) fn give_back(mut self, spare: &mut Spare) {
+        self.found.clear();
+        self.kinds.clear();
+        (spare.found, spare.kinds) = (self.found, self.kinds);
     }
 
     /// Whether there may be enough players, and enough for each role.
@@ -109,7 +126,13 @@ impl Search {
     }
 
     /// Goes on until `budget` is used up.
-    pub(super) fn step(&mut self, terms: &Terms, room: &Room, budget: &mut usize) -> Step {
+    pub(super) fn step(
+        &mut self,
+        terms: &Terms,
+        room: &Room,
+        spare: &mut Spare,
+        budget: &mut usize,
+    ) -> Step {
         let anchor = room.hot(self.anchor);
         let cell = room.cell(anchor.group, self.region);
         let mut walk = match self.walk.take() {
@@ -124,20 +147,20 @@ impl Search {
                 Walk::new(cell, anchor, self.anchor)
             }
         };
-        let mut near = Vec::with_capacity(16);
         loop {
             let is_enough = self.found.len() >= KEPT_MAX
                 || (!self.is_thorough && self.looked >= LOOK)
                 || walk.is_over();
             if is_enough {
-                return self.choose(terms, room, budget);
+                return self.choose(terms, room, spare, budget);
             }
             if *budget == 0 {
                 self.walk = Some(walk);
                 return Step::Going;
             }
+            let near = &mut spare.near;
             near.clear();
-            walk.next(cell, 16, &mut near);
+            walk.next(cell, 16, near);
             self.looked += near.len();
             *budget = budget.saturating_sub(near.len().max(1));
             for slot in near.drain(..) {
@@ -165,15 +188,21 @@ impl Search {
         *count <= most && !self.found.contains(&(hot.order, slot))
     }
 
-    fn choose(&mut self, terms: &Terms, room: &Room, budget: &mut usize) -> Step {
+    fn choose(
+        &mut self,
+        terms: &Terms,
+        room: &Room,
+        spare: &mut Spare,
+        budget: &mut usize,
+    ) -> Step {
         let anchor = room.hot(self.anchor);
-        let mut found = std::mem::take(&mut self.found);
-        found.sort_unstable();
+        self.found.sort_unstable();
         let still = |&(order, slot): &(u64, Slot)| {
             (room.still(slot, order).is_some() && room.fits(self.anchor, slot)).then_some(slot)
         };
-        let candidates: Vec<_> = found.iter().filter_map(still).collect();
-        if !self.could_choose(terms, room, anchor, &candidates) {
+        spare.candidates.clear();
+        spare.candidates.extend(self.found.iter().filter_map(still));
+        if !self.could_choose(terms, room, anchor, &spare.candidates) {
             return Step::None;
         }
         let mut choices = CHOICES;
@@ -184,7 +213,7 @@ impl Search {
             if !is_full && !room.stage(anchor).smaller {
                 break;
             }
-            let mut choice = Choice::new(terms, room, &candidates, sizes, is_full, self.region);
+            let mut choice = Choice::new(terms, room, sizes, is_full, self.region, spare);
             (choice.choices, choice.dealt) = (choices, dealt);
             if choice.add(self.anchor) {
                 found = choice.extend(0);
@@ -225,24 +254,30 @@ impl Search {
 /// Tickets of one kind that are kept beyond those that a match has room for.
 const SPARE: usize = 4;
 
+/// What a choice adds to, and takes back.
+#[derive(Debug, Default)]
+struct Stacks {
+    /// Players among the candidates from each place on.
+    rest: Vec<usize>,
+    chosen: Vec<Slot>,
+    /// How many players can be in one of two teams: a bit for each number.
+    sums: Vec<u128>,
+    sets: Vec<[u64; ATTRIBUTES_MAX]>,
+    wishes: Vec<Wish>,
+    given: Vec<u8>,
+}
+
 /// Some of the candidates, which fit each other.
 struct Choice<'a> {
     terms: &'a Terms,
     room: &'a Room,
     candidates: &'a [Slot],
-    /// Players among the candidates from each place on.
-    rest: Vec<usize>,
     sizes: &'a [usize],
     is_full: bool,
     region: usize,
-    chosen: Vec<Slot>,
+    stacks: &'a mut Stacks,
     players: usize,
-    /// How many players can be in one of two teams: a bit for each number.
-    sums: Vec<u128>,
-    sets: Vec<[u64; ATTRIBUTES_MAX]>,
-    wishes: Vec<Wish>,
     seats: Seats,
-    given: Vec<u8>,
     choices: usize,
     dealt: usize,
 }
@@ -251,12 +286,22 @@ impl<'a> Choice<'a> {
     fn new(
         terms: &'a Terms,
         room: &'a Room,
-        candidates: &'a [Slot],
         sizes: &'a [usize],
         is_full: bool,
         region: usize,
+        spare: &'a mut Spare,
     ) -> Choice<'a> {
-        let mut rest = vec![0; candidates.len() + 1];
+        let Spare { candidates, stacks, .. } = spare;
+        let Stacks { rest, chosen, sums, sets, wishes, given } = stacks;
+        chosen.clear();
+        wishes.clear();
+        given.clear();
+        sums.clear();
+        sums.push(1);
+        sets.clear();
+        sets.push([u64::MAX; ATTRIBUTES_MAX]);
+        rest.clear();
+        rest.resize(candidates.len() + 1, 0);
         for (place, slot) in candidates.iter().enumerate().rev() {
             rest[place] = rest[place + 1] + usize::from(room.hot(*slot).size);
         }
@@ -264,17 +309,12 @@ impl<'a> Choice<'a> {
             terms,
             room,
             candidates,
-            rest,
             sizes,
             is_full,
             region,
-            chosen: Vec::with_capacity(16),
+            stacks,
             players: 0,
-            sums: vec![1],
-            sets: vec![[u64::MAX; ATTRIBUTES_MAX]],
-            wishes: Vec::with_capacity(16),
             seats: Seats::new(terms.slots.iter().copied(), sizes.len()),
-            given: Vec::with_capacity(16),
             choices: 0,
             dealt: 0,
         }
@@ -290,7 +330,7 @@ impl<'a> Choice<'a> {
             return self.deal();
         }
         for place in from..self.candidates.len() {
-            if self.players + self.rest[place] < self.wanted() || self.choices == 0 {
+            if self.players + self.stacks.rest[place] < self.wanted() || self.choices == 0 {
                 return None;
             }
             self.choices -= 1;
@@ -314,35 +354,38 @@ impl<'a> Choice<'a> {
         if self.players + size > self.wanted() || !is_taken {
             return false;
         }
-        let sums = self.sums.last().map_or(1, |sums| sums | sums << size);
+        let sums = self.stacks.sums.last().map_or(1, |sums| sums | sums << size);
         // The anchor, the first one, was asked before.
         let fits = |other: &Slot| self.room.fits(slot, *other);
-        if !self.can_pack(sums, self.players + size, size) || !self.chosen.iter().skip(1).all(fits)
+        if !self.can_pack(sums, self.players + size, size)
+            || !self.stacks.chosen.iter().skip(1).all(fits)
         {
             return false;
         }
-        let mut sets = *self.sets.last().expect("there is a first one");
-        for (shared, own) in sets.iter_mut().zip(self.room.waiting(slot).sets()) {
-            *shared &= own;
-        }
-        if sets.contains(&0) {
-            return false;
+        let mut sets = *self.stacks.sets.last().expect("there is a first one");
+        if self.room.has_sets {
+            for (shared, own) in sets.iter_mut().zip(self.room.waiting(slot).sets()) {
+                *shared &= own;
+            }
+            if sets.contains(&0) {
+                return false;
+            }
         }
         if !self.terms.slots.is_empty() {
-            let before = self.wishes.len();
+            let before = self.stacks.wishes.len();
             for wish in self.room.wishes(slot) {
-                self.wishes.push(wish);
-                if !self.seats.seat(&self.wishes, &mut self.given) {
-                    self.wishes.pop();
+                self.stacks.wishes.push(wish);
+                if !self.seats.seat(&self.stacks.wishes, &mut self.stacks.given) {
+                    self.stacks.wishes.pop();
                     self.unseat(before);
                     return false;
                 }
             }
         }
-        self.chosen.push(slot);
+        self.stacks.chosen.push(slot);
         self.players += size;
-        self.sums.push(sums);
-        self.sets.push(sets);
+        self.stacks.sums.push(sums);
+        self.stacks.sets.push(sets);
         true
     }
 
@@ -356,20 +399,20 @@ impl<'a> Choice<'a> {
     }
 
     fn unseat(&mut self, count: usize) {
-        while self.wishes.len() > count {
-            self.wishes.pop();
-            self.seats.unseat(&mut self.given);
+        while self.stacks.wishes.len() > count {
+            self.stacks.wishes.pop();
+            self.seats.unseat(&mut self.stacks.given);
         }
     }
 
     fn take_back(&mut self) {
-        let Some(slot) = self.chosen.pop() else { return };
+        let Some(slot) = self.stacks.chosen.pop() else { return };
         let size = usize::from(self.room.hot(slot).size);
         self.players -= size;
-        self.sums.pop();
-        self.sets.pop();
+        self.stacks.sums.pop();
+        self.stacks.sets.pop();
         if !self.terms.slots.is_empty() {
-            self.unseat(self.wishes.len() - size);
+            self.unseat(self.stacks.wishes.len() - size);
         }
     }
 
@@ -381,14 +424,15 @@ impl<'a> Choice<'a> {
             let autofill = self.room.stage(self.room.hot(*slot)).autofill;
             Unit::of(&self.room.waiting(*slot).players, autofill)
         };
-        let units: Vec<_> = self.chosen.iter().map(unit).collect();
+        let units: Vec<_> = self.stacks.chosen.iter().map(unit).collect();
         let split = balance(&units, self.sizes, &self.terms.slots)?;
         let (region, farness) = self.region();
         let quality = self.quality(&split, farness);
-        let floor = self.chosen.iter().map(|slot| self.room.stage(self.room.hot(*slot)).quality);
-        let sets = self.sets.last().expect("there is a first one");
-        let sets = sets[..self.room.waiting(*self.chosen.first()?).sets().len()].to_vec();
-        let slots = self.chosen.clone();
+        let floor =
+            self.stacks.chosen.iter().map(|slot| self.room.stage(self.room.hot(*slot)).quality);
+        let sets = self.stacks.sets.last().expect("there is a first one");
+        let sets = sets[..self.room.waiting(*self.stacks.chosen.first()?).sets().len()].to_vec();
+        let slots = self.stacks.chosen.clone();
         (quality >= floor.fold(0.0, f64::max)).then_some(Found {
             slots,
             split,
@@ -401,14 +445,13 @@ impl<'a> Choice<'a> {
     /// The region, of those that all accept, whose worst difference to a player's own best is the
     /// least, and that difference.
     fn region(&self) -> (usize, u16) {
-        let accepted = self.chosen.iter().map(|slot| self.room.hot(*slot).regions);
+        let accepted = self.stacks.chosen.iter().map(|slot| self.room.hot(*slot).regions);
         let accepted = accepted.fold(u32::MAX, |all, regions| all & regions);
         let worst = |region: usize| {
             let farness = |slot: &Slot| self.room.waiting(*slot).farness.get(region).copied();
-            self.chosen.iter().filter_map(farness).max().unwrap_or(0)
+            self.stacks.chosen.iter().filter_map(farness).max().unwrap_or(0)
         };
-        let regions = (0..32).filter(|region| accepted & 1 << region != 0);
-        let best = regions.map(|region| (worst(region), region)).min();
+        let best = bits(accepted).map(|region| (worst(region), region)).min();
         best.map_or((self.region, UNREACHABLE), |(farness, region)| (region, farness))
     }
 
@@ -416,9 +459,10 @@ impl<'a> Choice<'a> {
     /// roles that players named first (2), near regions (1).
     #[expect(clippy::cast_precision_loss, reason = "there are few players")]
     fn quality(&self, split: &Split, farness: u16) -> f64 {
-        let waiting: Vec<_> = self.chosen.iter().map(|slot| self.room.waiting(*slot)).collect();
+        let waiting: Vec<_> =
+            self.stacks.chosen.iter().map(|slot| self.room.waiting(*slot)).collect();
         let ratings =
-            || self.chosen.iter().map(|slot| f64::from(self.room.hot(*slot).rating) / FINE);
+            || self.stacks.chosen.iter().map(|slot| f64::from(self.room.hot(*slot).rating) / FINE);
         let most = ratings().fold(f64::NEG_INFINITY, f64::max);
         let spread = most - ratings().fold(f64::INFINITY, f64::min);
         let share = |value: f64, most: f64| 1.0 - (value / most.max(f64::MIN_POSITIVE)).min(1.0);
