@@ -109,7 +109,8 @@ impl Entrant {
         let mut name = String::new();
         for entry in &ticket.entries {
             let user = entry.user_id;
-            let own = if ticket.entries.len() > 1 { format!("@{user}") } else { String::new() };
+            let is_party = ticket.party.is_some() || ticket.entries.len() > 1;
+            let own = if is_party { format!("@{user}") } else { String::new() };
             let mut of = Of { ticket, own, name: &mut name };
             players.push(of.player(definition)?);
             of.blocked(&mut blocked)?;
