@@ -11,8 +11,8 @@ use super::{list, member, session, text};
 pub struct Parties {
     /// Those that it is in, as far as it was told.
     known: BTreeMap<String, Membership>,
-    /// With `single_party`, those that it has left by entering another one: what they tell it may
-    /// still come.
+    /// Those that it has left by entering another one, with `single_party`, or by asking twice: what
+    /// they tell it may still come.
     fading: BTreeSet<String>,
     is_single: bool,
 }
@@ -81,6 +81,13 @@ impl Parties {
 
     pub fn leave(&mut self, id: &str) {
         self.known.remove(id);
+    }
+
+    /// A leave is answered before an older one, as it found nothing to do: what waits for a batch
+    /// is told later.
+    pub fn leave_early(&mut self, id: &str) {
+        self.known.remove(id);
+        self.fading.insert(id.to_owned());
     }
 
     pub fn forget_all(&mut self) {

@@ -229,7 +229,13 @@ impl Socket {
                 self.hear_list(member(value, "match").expect("a match"));
             }
             Question::PartyCreate | Question::PartyJoin | Question::PartyAct => {}
-            Question::PartyLeave { id } => self.parties.leave(&id),
+            Question::PartyLeave { id } => {
+                let is_same = |other: &Question| matches!(other, Question::PartyLeave { id: same } if *same == id);
+                match self.waiting.values().any(is_same) {
+                    true => self.parties.leave_early(&id),
+                    false => self.parties.leave(&id),
+                }
+            }
             Question::PartyTicketAdd(wish) => {
                 let ticket = text(value, "party_matchmaker_ticket/ticket").expect("a ticket");
                 self.note_line(&wish, ticket, true, tickets);
