@@ -43,7 +43,9 @@ impl Parties {
             return None;
         }
         let party = self.known.get_mut(&id);
-        let party = party.expect("no session is told of a party that it is not in");
+        let Some(party) = party else {
+            panic!("no session is told of a party that it is not in: {name} of {id}");
+        };
         let me = me.expect("a member knows its session");
         match name {
             "party_presence_event" => party.hear_members(body, me),

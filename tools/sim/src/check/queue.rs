@@ -250,6 +250,11 @@ impl Lines {
         std::mem::take(&mut self.asked)
     }
 
+    /// The socket has not made up its mind.
+    pub fn ask_later(&mut self, socket: u64, ticket: String) {
+        self.asked.push((socket, ticket));
+    }
+
     /// A socket answers.
     pub fn answer(&mut self, ticket: &str, socket: u64, accepts: bool) {
         if accepts {

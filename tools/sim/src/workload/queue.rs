@@ -88,24 +88,25 @@ impl Workload {
         let Some(connection) = self.any(&open) else { return };
         match self.rng.below(6) {
             0 | 1 => self.line_up(),
-            2 => self.gather(connection),
-            3 | 4 => self.line_up_together(connection),
+            2 | 3 => self.gather(connection),
+            4 => self.line_up_together(connection),
             _ => self.cluster.pass(Duration::from_millis(u64::from(self.rng.below(2000)))),
         }
     }
 
-    /// Opens a party for two, or enters one.
+    /// Enters the party of another, or has it open one for two.
     fn gather(&mut self, connection: ConnectionId) {
-        let known: Vec<_> = self.parties.iter().cloned().collect();
-        let is_new = self.rng.below(2) == 0;
-        match self.any(&known).filter(|_| !is_new) {
+        let open: Vec<_> = self.sockets.keys().copied().collect();
+        let other = self.any(&open).unwrap_or(connection);
+        let ids: Vec<_> = self.sockets[&other].parties.ids().map(str::to_owned).collect();
+        match self.any(&ids).filter(|_| other != connection) {
             Some(id) => {
                 let join = format!("\"party_join\":{{\"party_id\":\"{id}\"}}");
                 self.say_question(connection, Question::PartyJoin, &join);
             }
             None => {
                 let create = "\"party_create\":{\"open\":true,\"max_size\":2}";
-                self.say_question(connection, Question::PartyCreate, create);
+                self.say_question(other, Question::PartyCreate, create);
             }
         }
     }
@@ -180,6 +181,10 @@ impl Workload {
     pub(super) fn react(&mut self) {
         for (socket, ticket) in self.tickets.lines.take_asked() {
             let Some(connection) = self.connection_of(socket) else { continue };
+            if self.rng.below(2) == 0 {
+                self.tickets.lines.ask_later(socket, ticket);
+                continue;
+            }
             match self.rng.below(20) {
                 0 => self.answer(connection, &ticket, false),
                 1 => {}
@@ -247,14 +252,12 @@ impl Workload {
         let open: BTreeMap<_, _> = open.map(|(id, socket)| (id.number, &*socket.user)).collect();
         self.tickets.lines.note_gone(&open);
         let open: Vec<_> = self.sockets.keys().copied().collect();
-        for connection in open.iter().step_by(2) {
-            self.gather(*connection);
+        for _ in 0..2 {
+            open.iter().for_each(|connection| self.gather(*connection));
             self.settle();
         }
         for connection in open {
-            if self.rng.below(2) == 0 {
-                self.line_up_together(connection);
-            }
+            self.line_up_together(connection);
             let wish = self.any_line(&[]);
             self.queue(connection, wish);
         }
