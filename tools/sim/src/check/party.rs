@@ -11,10 +11,10 @@ use super::{list, member, session, text};
 pub struct Parties {
     /// Those that it is in, as far as it was told.
     known: BTreeMap<String, Membership>,
-    /// Those that it has left by entering another one, with `single_party`, or by asking twice: what
-    /// they tell it may still come.
+    /// Those that it has left by entering another one, with `single_party`, or by asking twice:
+    /// what they tell it may still come.
     fading: BTreeSet<String>,
-    is_single: bool,
+    pub is_single: bool,
 }
 
 #[derive(Debug, Default)]

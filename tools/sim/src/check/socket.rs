@@ -124,6 +124,14 @@ impl Socket {
 
     /// Notes a question, and gives the cid that its answer bears.
     pub fn ask(&mut self, question: Question) -> u32 {
+        let is_entry =
+            |question: &Question| matches!(question, Question::PartyCreate | Question::PartyJoin);
+        let overlaps = is_entry(&question) && self.waiting.values().any(is_entry);
+        if overlaps && self.parties.is_single {
+            // Which of two parties is the later one is not told.
+            self.doubts_parties = true;
+            self.parties.forget_all();
+        }
         let cid = self.next_cid;
         self.next_cid += 1;
         self.waiting.insert(cid, question);
@@ -230,7 +238,10 @@ impl Socket {
             }
             Question::PartyCreate | Question::PartyJoin | Question::PartyAct => {}
             Question::PartyLeave { id } => {
-                let is_same = |other: &Question| matches!(other, Question::PartyLeave { id: same } if *same == id);
+                let is_same = |other: &Question| match other {
+                    Question::PartyLeave { id: same } => *same == id,
+                    _ => false,
+                };
                 match self.waiting.values().any(is_same) {
                     true => self.parties.leave_early(&id),
                     false => self.parties.leave(&id),
