@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::{Instant, SessionId, TicketId, UnixTime, UserId};
+use base::{Instant, PartyId, SessionId, TicketId, UnixTime, UserId};
 use matchmaker::queue::{
     Answer, Attribute, Backfill, Definition, Event, Lineup, Opening, Priority, Properties, Queue,
     Role, Rule, Stage, Steps, Team,
@@ -535,6 +535,22 @@ fn a_window_widens_until_it_reaches_somebody() {
     assert_eq!(world.matched, 0, "100 to 500 in 16 steps of 2.5 s: 175 until 10 s");
     world.pass_time(Duration::from_millis(1));
     assert_eq!(world.matched, 1, "200 from 10 s on");
+}
+
+/// A leader writes a property for each member, however few there are.
+#[test]
+fn what_a_party_of_one_says_of_its_member_counts() {
+    let mut world = World::new(Definition::new("duel", 1));
+    for _ in 0..2 {
+        let mut ticket = world.ticket(1);
+        let user = ticket.entries[0].user_id;
+        ticket.party = Some(PartyId::from_bytes(*ticket.id.as_bytes()));
+        let rating = 1000.0 + 1000.0 * f64::from(u8::from(world.waiting.is_empty()));
+        ticket.numeric_properties.insert(format!("rating@{user}"), rating);
+        world.add(ticket);
+    }
+    world.settle();
+    assert_eq!(world.matched, 0, "1000 and 2000 are too far apart");
 }
 
 #[test]

@@ -114,7 +114,9 @@ impl Queues {
         session: Option<SessionId>,
         answer: Answer,
     ) -> Result<(), Error> {
-        self.queue_of(id)?.answer(id, session, answer)
+        // In a deleted one, matches lose their tickets one after another.
+        let queue = self.queues.values_mut().find(|queue| queue.has(id));
+        queue.ok_or(Error::NotFound)?.answer(id, session, answer)
     }
 
     /// A running match looks for players of the queue of this id, if there is one.
@@ -183,6 +185,7 @@ impl Queues {
             && let Some(queue) = self.deleted.front_mut()
         {
             left = left.saturating_sub(DROP_COST);
+            self.events.extend(std::iter::from_fn(|| queue.poll_event()));
             match queue.drop_one() {
                 Some(ticket) => {
                     let why = Dropped::QueueDeleted;
@@ -214,6 +217,8 @@ impl Queues {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use base::{SessionId, UnixTime, UserId};
 
     use super::*;
@@ -259,5 +264,46 @@ mod tests {
         );
         queues.remove_session(SessionId::from_bytes([2; 16]));
         assert!(queues.is_empty());
+    }
+    /// Two players of a queue with a ready check, who are asked.
+    fn asked() -> Queues {
+        let definition =
+            Definition { ready: Some(Duration::from_secs(9)), ..Definition::new("duel", 1) };
+        let mut queues = Queues::default();
+        queues.define(&[Arc::new(definition)]);
+        for number in [1, 2] {
+            assert_eq!(queues.add("duel", &ticket(number), Instant(1)), Some(Ok(())));
+        }
+        while queues.step(100, Instant(1)) {}
+        assert!(matches!(queues.poll_event(), Some(Event::Asked { .. })));
+        queues
+    }
+
+    fn accept(queues: &mut Queues, number: u8) -> Result<(), Error> {
+        let session = Some(SessionId::from_bytes([number; 16]));
+        queues.answer(ticket(number).id, session, Answer::Accept)
+    }
+
+    #[test]
+    fn what_happened_in_a_queue_is_told_though_it_is_deleted() {
+        let mut queues = asked();
+        assert_eq!([1, 2].map(|number| accept(&mut queues, number)), [Ok(()), Ok(())]);
+        queues.define(&[]);
+        while queues.step(1, Instant(1)) {}
+        assert!(matches!(queues.poll_event(), Some(Event::Matched(_))));
+        assert_eq!(queues.poll_event(), None);
+    }
+
+    #[test]
+    fn nobody_accepts_a_match_of_a_deleted_queue() {
+        let mut queues = asked();
+        assert_eq!(accept(&mut queues, 1), Ok(()));
+        queues.define(&[]);
+        queues.step(1, Instant(1)); // one of them is dropped
+        assert_eq!([1, 2].map(|number| accept(&mut queues, number)), [Err(Error::NotFound); 2]);
+        while queues.step(1, Instant(1)) {}
+        let is_drop = |event: &Event| matches!(event, Event::Dropped { .. });
+        let events: Vec<_> = std::iter::from_fn(|| queues.poll_event()).collect();
+        assert!(events.len() == 2 && events.iter().all(is_drop), "{events:?}");
     }
 }

@@ -116,7 +116,7 @@ impl Entrant {
         let mut latencies = Vec::with_capacity(farness.len());
         for entry in &ticket.entries {
             let owner = match ticket.entries.len() {
-                1 => Name::ALL,
+                1 if ticket.party.is_none() => Name::ALL,
                 _ => {
                     let mut entries = ticket.entries.iter();
                     let place = entries.position(|other| other.user_id == entry.user_id);

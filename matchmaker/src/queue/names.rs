@@ -87,7 +87,8 @@ pub(super) struct Known<'a> {
 impl<'a> Known<'a> {
     /// Only the players of a party have properties of their own.
     pub(super) fn new(names: &Names, ticket: &'a Ticket) -> Known<'a> {
-        let players = if ticket.entries.len() > 1 { &ticket.entries[..] } else { &[] };
+        let is_party = ticket.party.is_some() || ticket.entries.len() > 1;
+        let players = if is_party { &ticket.entries[..] } else { &[] };
         let users: Vec<_> = players.iter().map(|player| text_of(player.user_id)).collect();
         Known {
             texts: listed(names, &users, &ticket.string_properties, String::as_str),

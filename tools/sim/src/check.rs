@@ -2,6 +2,7 @@
 //! and of tickets. What does not hold is a panic with the sentence.
 
 pub mod party;
+pub mod queue;
 pub mod socket;
 pub mod ticket;
 
@@ -15,7 +16,7 @@ use domain::record::alias::AliasOwner;
 use domain::record::audit::{AuditEntry, AuditHead, HEAD};
 use domain::record::revocation::Revocation;
 use domain::record::user::User;
-use domain::record::{Record, queue};
+use domain::record::{self, Record};
 
 use crate::cluster::client::{Login, claims, text_of};
 use crate::cluster::store::Store;
@@ -54,14 +55,15 @@ pub fn invariant_trail_is_whole(store: &Store, acknowledged: u64) {
 
 /// At rest, tickets are judged by the definitions on disk.
 pub fn invariant_queues_are_on_disk(cluster: &Cluster) {
-    let written = cluster.store.get(Queues::TABLE, queue::KEY);
+    let written = cluster.store.get(Queues::TABLE, record::queue::KEY);
     let written = written.map(|row| decode::<Queues>(&row)).unwrap_or_default().queues;
-    let written: BTreeMap<_, _> =
-        written.into_iter().map(|queue| (queue.id, queue.definition)).collect();
+    let configured = cluster.config.queues.iter().map(|queue| (queue.id.clone(), queue.text()));
+    let mut expected: BTreeMap<_, _> = configured.collect();
+    expected.extend(written.into_iter().map(|queue| (queue.id, queue.definition)));
     let in_force = cluster.queues().into_iter();
     let in_force: BTreeMap<_, _> =
         in_force.map(|(id, queue)| (id, queue.definition.text())).collect();
-    assert_eq!(in_force, written, "tickets are judged by the definitions on disk");
+    assert_eq!(in_force, expected, "tickets are judged by the definitions on disk");
 }
 
 /// A link that was acknowledged was durable: the alias has led to the user, and did before

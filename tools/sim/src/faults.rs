@@ -49,4 +49,10 @@ counters! {
     muted_clients: "clients that stopped answering pings",
     clock_jumps: "jumps of the wall clock",
     frozen_moments: "moments in which the process did not get to run",
+    asked_players: "players asked to accept a match of a queue",
+    declined_matches: "of them declined, or took their tickets back",
+    rejoined_players: "players who wait again after that",
+    left_players: "players whom a queue let go",
+    queue_matches: "matches of queues",
+    party_matches: "of them with parties",
 }

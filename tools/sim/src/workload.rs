@@ -6,6 +6,7 @@
 
 mod operator;
 mod party;
+mod queue;
 mod ticket;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,7 +65,9 @@ pub fn run(seed: u64, trace: Recording) -> Outcome {
         workload.go_on();
     }
     workload.rest();
-    Outcome { faults: workload.cluster.faults, digest: workload.cluster.digest() }
+    let mut faults = workload.cluster.faults;
+    faults += workload.tickets.lines.counts();
+    Outcome { faults, digest: workload.cluster.digest() }
 }
 
 /// What a request was, as far as its answer is judged by it.
@@ -127,6 +130,8 @@ struct Workload {
     /// Crashes that were noticed.
     seen_crashes: u64,
     has_hooks: bool,
+    /// Whether clients mostly want to be matched by queues.
+    is_competitive: bool,
     calls: BTreeMap<ConnectionId, Call>,
     sockets: BTreeMap<ConnectionId, Socket>,
     logins: Vec<Login>,
@@ -144,6 +149,8 @@ struct Workload {
     matches: BTreeSet<String>,
     parties: BTreeSet<String>,
     tickets: Tickets,
+    /// Tags of tickets and names of rules so far.
+    tags: u64,
     acknowledged: Acknowledged,
     durable: base::Offset,
 }
@@ -175,7 +182,7 @@ impl Workload {
             hooks,
             answers_hooks: true,
             queue: (rng.below(2) == 0).then_some(ShardId(0)),
-            queues: Vec::new(),
+            queues: queue::configured(),
             stale_loads: rng.below(60),
             trace,
         };
@@ -183,6 +190,7 @@ impl Workload {
             cluster: Cluster::new(options),
             crashes: [0, 4, 20][rng.below(3) as usize],
             jumps: rng.below(3) == 0,
+            is_competitive: rng.below(3) == 0,
             latest: 0,
             rng,
             seen_crashes: 0,
@@ -198,7 +206,8 @@ impl Workload {
             operated: 0,
             matches: BTreeSet::new(),
             parties: BTreeSet::new(),
-            tickets: Tickets::new(mode, rev_precision),
+            tickets: queue::tickets(mode, rev_precision),
+            tags: 0,
             acknowledged: Acknowledged::default(),
             durable: base::Offset(0),
         }
@@ -207,6 +216,10 @@ impl Workload {
     // What clients and fate do.
 
     fn act(&mut self) {
+        self.react();
+        if self.is_competitive && self.rng.below(3) == 0 {
+            self.compete();
+        }
         match self.rng.below(100) {
             0..10 => self.sign_in(),
             10..14 => self.sign_in_moving(),
@@ -215,7 +228,8 @@ impl Workload {
             38..46 => self.open_socket(),
             46..50 => self.lose_connection(),
             50..84 => self.say_something(),
-            84..87 => self.queue_up(),
+            84 | 85 => self.queue_up(),
+            86 => self.line_up(),
             87..93 => self.halt_or_let_go(),
             93..95 => self.let_time_pass(),
             95..97 => self.cluster.crowd(),
@@ -470,7 +484,10 @@ impl Workload {
             }
             6 => (Question::SetStatus { is_online: false }, "\"status_update\":{}".to_owned()),
             7 | 8 => {
-                let wish = self.any_wish();
+                let wish = match self.rng.below(3) {
+                    0 => self.any_line(&[]),
+                    _ => self.any_wish(),
+                };
                 let message = format!("\"matchmaker_add\":{{{wish}}}");
                 (Question::TicketAdd(wish), message)
             }
@@ -601,7 +618,7 @@ impl Workload {
         if let Some(socket) = self.sockets.get_mut(&connection) {
             return match heard {
                 Heard::Text(text) => {
-                    socket.hear(&text, &mut self.tickets);
+                    socket.hear(&text, &mut self.tickets, self.cluster.now.monotonic);
                     self.matches.extend(text_of(&text, "match/match_id"));
                     self.parties.extend(text_of(&text, "party/party_id"));
                 }
@@ -636,7 +653,12 @@ impl Workload {
             (Call::Handshake { login, is_online }, Heard::Upgraded) => {
                 self.sockets.insert(
                     connection,
-                    Socket::new(login.user_id.clone(), is_online, self.has_single_socket),
+                    Socket::new(
+                        login.user_id.clone(),
+                        connection.number,
+                        is_online,
+                        self.has_single_socket,
+                    ),
                 );
                 self.opened.insert(connection, login);
             }
@@ -689,6 +711,7 @@ impl Workload {
             // The account or the queue is gone, or is being changed by others, or the token has
             // expired by a jump.
             (Call::Operate, 401 | 404 | 409) => {}
+            (Call::Operate, 400) if body.contains("defined by the configuration") => {}
             (Call::Refresh { login }, 403 | 404) if self.moving.contains(&login.user_id) => {}
             (Call::Refresh { .. }, 200) => self.logins.push(Login::read(body)),
             (Call::Bearer { is_dead, .. }, 200) => {
@@ -765,6 +788,7 @@ impl Workload {
         invariant_pairs_are_matched(&sockets, &self.tickets);
         self.invariant_kicked();
         self.probe_data();
+        self.rest_in_queues();
         for connection in std::mem::take(&mut self.sockets).into_keys() {
             self.cluster.disconnect(connection);
         }

@@ -11,10 +11,10 @@ use super::{list, member, session, text};
 pub struct Parties {
     /// Those that it is in, as far as it was told.
     known: BTreeMap<String, Membership>,
-    /// With `single_party`, those that it has left by entering another one: what they tell it may
-    /// still come.
+    /// Those that it has left by entering another one, with `single_party`, or by asking twice:
+    /// what they tell it may still come.
     fading: BTreeSet<String>,
-    is_single: bool,
+    pub is_single: bool,
 }
 
 #[derive(Debug, Default)]
@@ -43,7 +43,9 @@ impl Parties {
             return None;
         }
         let party = self.known.get_mut(&id);
-        let party = party.expect("no session is told of a party that it is not in");
+        let Some(party) = party else {
+            panic!("no session is told of a party that it is not in: {name} of {id}");
+        };
         let me = me.expect("a member knows its session");
         match name {
             "party_presence_event" => party.hear_members(body, me),
@@ -81,6 +83,13 @@ impl Parties {
 
     pub fn leave(&mut self, id: &str) {
         self.known.remove(id);
+    }
+
+    /// A leave is answered before an older one, as it found nothing to do: what waits for a batch
+    /// is told later.
+    pub fn leave_early(&mut self, id: &str) {
+        self.known.remove(id);
+        self.fading.insert(id.to_owned());
     }
 
     pub fn forget_all(&mut self) {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use base::Instant;
 use base::json::Json;
 
 use super::party::{Parties, invariant_parties_are_known};
@@ -45,12 +46,22 @@ pub enum Question {
     PartyTicketRemove {
         ticket: String,
     },
+    /// The answer to whether a match is accepted.
+    Ready {
+        ticket: String,
+        accepts: bool,
+    },
+    Explain {
+        ticket: String,
+    },
 }
 
 /// An open socket, and all that follows from what it heard.
 #[derive(Debug)]
 pub struct Socket {
     pub user: String,
+    /// No other socket of the run has it.
+    number: u64,
     /// Its session, once it was named.
     me: Option<String>,
     next_cid: u32,
@@ -89,9 +100,10 @@ struct Membership {
 }
 
 impl Socket {
-    pub fn new(user: String, is_online: bool, is_single: bool) -> Socket {
+    pub fn new(user: String, number: u64, is_online: bool, is_single: bool) -> Socket {
         Socket {
             user,
+            number,
             me: None,
             next_cid: 1,
             waiting: BTreeMap::new(),
@@ -112,6 +124,14 @@ impl Socket {
 
     /// Notes a question, and gives the cid that its answer bears.
     pub fn ask(&mut self, question: Question) -> u32 {
+        let is_entry =
+            |question: &Question| matches!(question, Question::PartyCreate | Question::PartyJoin);
+        let overlaps = is_entry(&question) && self.waiting.values().any(is_entry);
+        if overlaps && self.parties.is_single {
+            // Which of two parties is the later one is not told.
+            self.doubts_parties = true;
+            self.parties.forget_all();
+        }
         let cid = self.next_cid;
         self.next_cid += 1;
         self.waiting.insert(cid, question);
@@ -119,7 +139,7 @@ impl Socket {
     }
 
     /// Judges a text; gives the matches and tickets that it named.
-    pub fn hear(&mut self, heard: &str, tickets: &mut Tickets) {
+    pub fn hear(&mut self, heard: &str, tickets: &mut Tickets, now: Instant) {
         let value = Json::parse(heard.as_bytes()).expect("sockets hear JSON");
         if let Some(cid) = text(&value, "cid") {
             let cid: u32 = cid.parse().expect("cids are numbers here");
@@ -132,9 +152,13 @@ impl Socket {
             "match_presence_event" => self.hear_members(body),
             "match_data" => self.hear_data(body),
             "status_presence_event" => self.hear_statuses(body),
-            "matchmaker_matched" => tickets.invariant_matched(self.me.as_deref(), body),
+            "matchmaker_matched" => {
+                tickets.invariant_matched(self.me.as_deref(), body, (self.number, now));
+            }
             "party_matchmaker_ticket" => {
-                tickets.tell(text(body, "ticket").expect("a ticket"), self.me.as_deref());
+                let ticket = text(body, "ticket").expect("a ticket");
+                tickets.tell(ticket, self.me.as_deref());
+                tickets.lines.tell(ticket, self.number);
             }
             name if name.starts_with("party") => {
                 if !self.doubts_parties
@@ -143,8 +167,11 @@ impl Socket {
                     self.learn(&me);
                 }
             }
-            // Of a newer socket, or of a ban.
-            "notifications" => {}
+            "notifications" => {
+                for notification in list(body, "notifications") {
+                    tickets.lines.hear(self.number, notification);
+                }
+            }
             // Match data that names no match.
             "error" => {}
             other => panic!("nobody expects {other}: {heard}"),
@@ -171,6 +198,8 @@ impl Socket {
         if member(value, "error").is_some() {
             if text(value, "error/message") == Some(GIVEN_UP) {
                 self.doubt(&question, tickets);
+            } else {
+                self.hear_refusal(&question, tickets);
             }
             return;
         }
@@ -198,26 +227,57 @@ impl Socket {
             Question::SetStatus { is_online } => self.is_online = is_online,
             Question::TicketAdd(wish) => {
                 let ticket = text(value, "matchmaker_ticket/ticket").expect("a ticket");
+                self.note_line(&wish, ticket, false, tickets);
                 tickets.add(ticket, wish);
                 self.tickets.push(ticket.to_owned());
             }
-            Question::TicketRemove { ticket } => tickets.remove(&ticket),
+            Question::TicketRemove { ticket } => tickets.remove(&ticket, self.number),
             Question::Create | Question::Join if self.doubts_matches => {}
             Question::Create | Question::Join => {
                 self.hear_list(member(value, "match").expect("a match"));
             }
             Question::PartyCreate | Question::PartyJoin | Question::PartyAct => {}
-            Question::PartyLeave { id } => self.parties.leave(&id),
+            Question::PartyLeave { id } => {
+                let is_same = |other: &Question| match other {
+                    Question::PartyLeave { id: same } => *same == id,
+                    _ => false,
+                };
+                match self.waiting.values().any(is_same) {
+                    true => self.parties.leave_early(&id),
+                    false => self.parties.leave(&id),
+                }
+            }
             Question::PartyTicketAdd(wish) => {
                 let ticket = text(value, "party_matchmaker_ticket/ticket").expect("a ticket");
+                self.note_line(&wish, ticket, true, tickets);
                 tickets.add(ticket, wish);
                 tickets.tell(ticket, self.me.as_deref());
             }
-            Question::PartyTicketRemove { ticket } => tickets.remove(&ticket),
+            Question::PartyTicketRemove { ticket } => tickets.remove(&ticket, self.number),
+            Question::Ready { ticket, accepts } => {
+                tickets.lines.answered(&ticket, self.number, accepts, true);
+            }
+            Question::Explain { ticket } => tickets.lines.explain(&ticket, true),
             Question::Leave { id } => {
                 self.matches.remove(&id);
                 self.left.insert(id);
             }
+        }
+    }
+
+    fn note_line(&self, wish: &Wish, ticket: &str, is_of_party: bool, tickets: &mut Tickets) {
+        if let Some(line) = &wish.line {
+            tickets.lines.add(ticket, line.tag, self.number, is_of_party);
+        }
+    }
+
+    fn hear_refusal(&self, question: &Question, tickets: &mut Tickets) {
+        match question {
+            Question::Ready { ticket, accepts } => {
+                tickets.lines.answered(ticket, self.number, *accepts, false);
+            }
+            Question::Explain { ticket } => tickets.lines.explain(ticket, false),
+            _ => {}
         }
     }
 
@@ -235,11 +295,16 @@ impl Socket {
                 self.parties.forget_all();
             }
             Question::TicketAdd(_) | Question::PartyTicketAdd(_) => tickets.doubt(),
-            Question::TicketRemove { ticket } => tickets.doubt_removal(ticket),
+            Question::TicketRemove { ticket } | Question::PartyTicketRemove { ticket } => {
+                tickets.doubt_removal(ticket);
+            }
+            // What was answered may count.
+            Question::Ready { ticket, accepts: false } => tickets.doubt_removal(ticket),
             Question::Ping
             | Question::FollowName
             | Question::PartyAct
-            | Question::PartyTicketRemove { .. } => {}
+            | Question::Ready { .. }
+            | Question::Explain { .. } => {}
         }
     }
 

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use base::Instant;
 use base::json::Json;
 use matchmaker::Mode;
 
+use super::queue::{Line, Lines};
 use super::{list, member, session, text};
 
 /// What a ticket asked for.
@@ -16,6 +18,8 @@ pub struct Wish {
     pub multiple: u32,
     pub want: Want,
     pub properties: Properties,
+    /// What it says to the declared queue that it names.
+    pub line: Option<Line>,
 }
 
 /// Whom it accepts: judged here without the matchmaker's code.
@@ -98,9 +102,12 @@ impl Want {
 /// The members of the message that adds the ticket.
 impl fmt::Display for Wish {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Wish { min, max, multiple, want, properties } = self;
+        let Wish { min, max, multiple, want, properties, line } = self;
         write!(f, "\"min_count\":{min},\"max_count\":{max},\"count_multiple\":{multiple}")?;
         write!(f, ",\"query\":\"{}\"", want.to_string().replace('\\', "\\\\"))?;
+        if let Some(line) = line {
+            return write!(f, ",{line}");
+        }
         if let Some(room) = properties.room {
             write!(f, ",\"string_properties\":{{\"room\":\"{room}\"}}")?;
         }
@@ -147,6 +154,8 @@ pub struct Tickets {
     has_unknown: bool,
     /// Tickets whose removal was given up: they wait or not.
     doubted: BTreeSet<String>,
+    /// Those of declared queues.
+    pub lines: Lines,
     /// Players, and how many of them were told, by the token of the match.
     matches: BTreeMap<String, (BTreeSet<String>, usize)>,
 }
@@ -162,6 +171,7 @@ impl Tickets {
             found: BTreeMap::new(),
             has_unknown: false,
             doubted: BTreeSet::new(),
+            lines: Lines::default(),
             matches: BTreeMap::new(),
         }
     }
@@ -169,7 +179,9 @@ impl Tickets {
     /// The process has died.
     pub fn forget_all(&mut self) {
         let mode = if self.is_immediate { Mode::Immediate } else { Mode::Compatible };
-        *self = Tickets::new(mode, self.is_mutual);
+        let mut lines = std::mem::take(&mut self.lines);
+        lines.forget_all();
+        *self = Tickets { lines, ..Tickets::new(mode, self.is_mutual) };
     }
 
     pub fn add(&mut self, ticket: &str, wish: Wish) {
@@ -192,21 +204,31 @@ impl Tickets {
 
     pub fn doubt(&mut self) {
         self.has_unknown = true;
+        self.lines.doubt();
     }
 
     pub fn doubt_removal(&mut self, ticket: &str) {
         self.doubted.insert(ticket.to_owned());
+        self.lines.doubt_removal(ticket);
     }
 
-    pub fn remove(&mut self, ticket: &str) {
+    pub fn remove(&mut self, ticket: &str, socket: u64) {
+        if self.lines.knows(ticket) {
+            return self.lines.remove(ticket, socket);
+        }
         let is_first = self.over.insert(ticket.to_owned()) && !self.found.contains_key(ticket);
         assert!(is_first, "a ticket is matched or removed, never both");
     }
 
     /// A ticket is in at most one match, whose size it wished for, and all players are told of the
     /// same match.
-    pub fn invariant_matched(&mut self, me: Option<&str>, matched: &Json) {
+    pub fn invariant_matched(&mut self, me: Option<&str>, matched: &Json, at: (u64, Instant)) {
+        let (socket, now) = at;
+        if text(matched, "self/string_properties/team").is_some() {
+            return self.lines.invariant_matched(socket, matched, now);
+        }
         let ticket = text(matched, "ticket").expect("a match is found for a ticket");
+        self.lines.match_elsewhere(ticket, socket);
         let wish = self.wishes.get(ticket);
         let is_known = wish.is_some() || self.told.contains_key(ticket) || self.has_unknown;
         assert!(is_known, "a ticket is known before it is matched");
@@ -261,7 +283,8 @@ impl Tickets {
     /// At rest two tickets of different players do not both wait where they could play together.
     pub fn invariant_waits_rightly(&self, one: &str, other: &str) {
         let waiting = |ticket| {
-            let wish = self.wishes.get(ticket).filter(|wish| wish.is_for_one_other());
+            let is_searched = |wish: &&Wish| wish.is_for_one_other() && wish.line.is_none();
+            let wish = self.wishes.get(ticket).filter(is_searched);
             wish.filter(|_| !self.over.contains(ticket) && !self.doubted.contains(ticket))
         };
         let (Some(one), Some(other)) = (waiting(one), waiting(other)) else { return };

@@ -8,8 +8,6 @@ use domain::operator::{Bearer, Role};
 use super::{Call, Workload};
 use crate::cluster::client::bearer;
 
-const QUEUES: [&str; 2] = ["duel", "arena"];
-
 impl Workload {
     /// An operator bans, lifts a ban, or ends an account.
     pub(super) fn operate(&mut self) {
@@ -25,13 +23,14 @@ impl Workload {
 
     /// An operator defines a queue, or takes the definition back.
     pub(super) fn define_queue(&mut self) {
-        let path = format!("queue/{}", QUEUES[self.rng.below(2) as usize]);
+        let rules = self.any_rules();
+        let path = format!("queue/{}", rules.id);
+        self.tickets.lines.change(rules.id);
         if self.rng.below(4) == 0 {
             return self.call_as_operator("DELETE", &path, "");
         }
-        let (mode, size) = (self.rng.below(1000), 1 + self.rng.below(3));
-        let team = |name: &str| format!("{{\"name\":\"{name}\",\"max\":{size}}}");
-        let body = format!("{{\"mode\":\"{mode}\",\"teams\":[{},{}]}}", team("a"), team("b"));
+        let body = rules.to_string();
+        self.tickets.lines.declare(rules);
         self.call_as_operator("PUT", &path, &body);
     }
 

@@ -38,7 +38,10 @@ impl Workload {
             14 if self.rng.below(2) == 0 => about("close", ""),
             15 => about("join_request_list", ""),
             17 => {
-                let wish = self.any_wish();
+                let wish = match self.rng.below(2) {
+                    0 => self.any_wish(),
+                    _ => self.any_line(&presences),
+                };
                 let (_, message) = about("matchmaker_add", &format!(",{wish}"));
                 (Question::PartyTicketAdd(wish), message)
             }

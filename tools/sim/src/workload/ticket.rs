@@ -29,7 +29,7 @@ impl Workload {
         }
     }
 
-    fn queue(&mut self, connection: ConnectionId, wish: Wish) {
+    pub(super) fn queue(&mut self, connection: ConnectionId, wish: Wish) {
         let message = format!("\"matchmaker_add\":{{{wish}}}");
         let socket = self.sockets.get_mut(&connection).expect("the socket is open");
         let cid = socket.ask(Question::TicketAdd(wish));
@@ -46,7 +46,7 @@ impl Workload {
     fn wish_of(&mut self, min: u32, max: u32) -> Wish {
         let multiple = 1 + self.rng.below(2) * u32::from(min == 2 && max.is_multiple_of(2));
         let properties = Properties { room: self.any_room(), rank: self.any_rank() };
-        Wish { min, max, multiple, want: self.any_want(), properties }
+        Wish { min, max, multiple, want: self.any_want(), properties, line: None }
     }
 
     /// Anybody, those of a room, those of any other room, those whose ranks lie between bounds.
