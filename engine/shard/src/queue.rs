@@ -187,8 +187,6 @@ impl Shard {
                         self.notify(ticket, Code::QueueLeft, |o| o.text("reason", reason));
                     }
                 }
-                // No operation of this shard adds a running match.
-                queue::Event::Backfilled { .. } => debug_assert!(false, "nobody asked for it"),
                 queue::Event::Dropped { ticket, why } => {
                     let reason = convert::reason(&why);
                     self.note_outcome(&ticket, || server::gone(&reason));
