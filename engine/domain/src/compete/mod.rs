@@ -1,0 +1,3 @@
+//! What players win and lose: ratings.
+
+pub mod rating;
