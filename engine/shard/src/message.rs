@@ -4,12 +4,14 @@
 use std::sync::Arc;
 
 use api::console::ServerAct;
+use api::convert::rating::HistoryWish;
 use api::reply::{ListedParty, MatchmakerStats, UserView};
 use base::{
     BatchId, ClientAddress, ConnectionId, Frame, MatchId, PartyId, Secret, SessionId, ShardId,
     TicketId, UserId,
 };
 use bytes::Bytes;
+use domain::compete::result::{self, MatchResult, Outcome, Report, Standing};
 use domain::identity::account::{Edit, NewAccount, Plan, SignedIn, User};
 use domain::identity::alias::{Alias, Kind};
 use domain::identity::session::{Bearer, Check};
@@ -219,11 +221,19 @@ pub enum Query {
         owner: matchmaker::Owner,
     },
     MatchmakerStats,
+    /// The result of a match, if it was taken in.
+    MatchResult(Arc<Report>),
+    /// What a player is in a queue.
+    Standing {
+        user: UserId,
+        queue: String,
+    },
+    History(HistoryWish),
     Queue(QueueQuery),
     Pool(PoolQuery),
 }
 
-/// What players ask their queue.
+/// What is asked of a queue.
 #[derive(Clone, Debug)]
 pub enum QueueQuery {
     Ready {
@@ -234,6 +244,10 @@ pub enum QueueQuery {
     Wait {
         queue: String,
         rating: Option<f64>,
+    },
+    /// How is it defined?
+    Definition {
+        queue: String,
     },
     /// Why does the ticket of this session wait, and what is known of that so far?
     Explain {
@@ -320,6 +334,13 @@ pub enum Claim {
     },
     /// An operator changes something.
     Operate(Box<Operate>),
+    /// The match is to be one that was taken in.
+    Result {
+        report: Arc<Report>,
+        result: Box<MatchResult>,
+    },
+    /// What a result does to one player.
+    Rate(Box<Outcome>),
 }
 
 /// The guard, the change if it is one of what lives with operators, and the entry of the audit
@@ -358,6 +379,8 @@ impl Claim {
             Claim::Create(_) | Claim::Edit(_) | Claim::SetDisabled { .. } => 1,
             Claim::Take { .. } | Claim::Release { .. } => 2,
             Claim::Operate(_) => 4,
+            Claim::Rate(_) => 8,
+            Claim::Result { .. } => 10,
         };
         let key = self.key();
         (table != 4, base::id::slot_of(&key), table, key)
@@ -369,6 +392,8 @@ impl Claim {
             Claim::Edit(edit) => edit.user.as_bytes().to_vec(),
             Claim::SetDisabled { user, .. } => user.as_bytes().to_vec(),
             Claim::Operate(_) => domain::record::operator::KEY.to_vec(),
+            Claim::Rate(outcome) => outcome.user.as_bytes().to_vec(),
+            Claim::Result { report, .. } => report.key(),
             Claim::Take { alias, .. } | Claim::Release { alias, .. } => alias.key(),
         }
     }
@@ -417,6 +442,10 @@ pub enum Answer {
     Explanation(Box<Explanation>),
     /// JSON, as whoever asked is told.
     Document(String),
+    MatchResult(Option<Box<MatchResult>>),
+    Standing(UserId, Standing),
+    History(result::Page),
+    Definition(Arc<matchmaker::queue::Definition>),
     QueueWait(Option<matchmaker::queue::Wait>),
     QueueExplanation(Box<matchmaker::queue::Explanation>),
     Operators(Vec<operator::account::Operator>),

@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use api::Error;
 use api::convert::queue::{self as convert, Call};
+use api::convert::rating::HistoryWish;
 use api::convert::server;
 use api::realtime::Way;
 use api::reply::Reply;
 use base::json::Object;
 use base::limits::MATCHED_BYTES_MAX;
-use base::{NotificationId, SessionId, TicketId};
+use base::{NotificationId, TicketId};
 use bytes::Bytes;
 use domain::effect::Event;
+use domain::presence::Presence;
 use domain::social::notification::{Code, Notification};
 use matchmaker::Ticket;
 use matchmaker::queue::{self, Definition, Explanation, NO_SESSION, Refused};
@@ -19,6 +21,7 @@ use matchmaker::queue::{self, Definition, Explanation, NO_SESSION, Refused};
 use crate::lease::no_queue;
 use crate::matchmaking::ticket_error;
 use crate::message::{Answer, Query, QueueQuery};
+use crate::rating::Asker;
 use crate::state::State;
 use crate::task::Step;
 use crate::view::Depends;
@@ -38,13 +41,23 @@ impl Shard {
     pub(crate) fn call_function(
         &mut self,
         task: u64,
-        session: SessionId,
+        me: &Presence,
         id: String,
         payload: &str,
     ) -> Result<Step, Error> {
+        let session = me.session_id;
         let query = match convert::call(&id, payload)? {
             Call::Ready { ticket, answer } => QueueQuery::Ready { ticket, session, answer },
             Call::Wait { queue, rating } => QueueQuery::Wait { queue, rating },
+            Call::Rating { queue, user } => {
+                let user = user.unwrap_or(me.user_id);
+                return Ok(self.read_rating(task, queue, user, Asker::Function(id)));
+            }
+            Call::History { queue, user, before, limit } => {
+                let user = user.unwrap_or(me.user_id);
+                let wish = HistoryWish { queue, user, before, limit };
+                return Ok(self.read_history(task, wish, Asker::Function(id)));
+            }
             Call::Explain { ticket } => QueueQuery::Explain { ticket, session, so_far: None },
         };
         self.ask(task, self.config.placement.of_tickets(), Query::Queue(query));
@@ -131,6 +144,10 @@ impl Shard {
             }
             QueueQuery::Wait { queue, rating } => match self.declared.wait(queue, *rating) {
                 Some(wait) => Answer::QueueWait(wait),
+                None => Answer::Refused(no_queue()),
+            },
+            QueueQuery::Definition { queue } => match self.declared.get(queue) {
+                Some(queue) => Answer::Definition(queue.definition().clone()),
                 None => Answer::Refused(no_queue()),
             },
             QueueQuery::Explain { ticket, session, so_far } => {

@@ -229,7 +229,7 @@ impl Shard {
             Request::StatusUpdate { status } => self.update_status(task, me, status),
             Request::MatchmakerAdd(add) => self.add_ticket(task, me, add),
             Request::MatchmakerRemove { ticket } => self.remove_ticket(task, id, &ticket),
-            Request::Rpc { id, payload } => self.call_function(task, me.session_id, id, &payload),
+            Request::Rpc { id, payload } => self.call_function(task, &me, id, &payload),
             Request::MatchCreate { name } => self.create_match(task, me, &name),
             Request::MatchJoin { target } => self.join_by(task, me, target),
             Request::MatchLeave { match_id } => self.leave_by_id(task, id, &match_id),

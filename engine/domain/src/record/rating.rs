@@ -118,7 +118,12 @@ mod tests {
             last_played: 7,
         };
         let ratings = Ratings { matches: 12, queues: vec![rating] };
-        check_bytes(&ratings, &expect!["72616e6b65642d6475656c8b000000f5ffffff0000000000a297400000000000e07540b81e85eb51b8ae3f090000000400000003000000020000000100000007000000000000000c00000000000000bcffffff01000000"]);
+        check_bytes(
+            &ratings,
+            &expect![
+                "72616e6b65642d6475656c8b000000f5ffffff0000000000a297400000000000e07540b81e85eb51b8ae3f090000000400000003000000020000000100000007000000000000000c00000000000000bcffffff01000000"
+            ],
+        );
         assert_eq!(Ratings::decode(&ratings.encode()), Some(ratings));
 
         let played = Played {
@@ -134,7 +139,12 @@ mod tests {
             after: 1512.5,
             deviation_after: 350.0,
         };
-        check_bytes(&played, &expect!["7468652d6d617463682d310c000000000000006475656cffffffff8b000000e5ffffff0700000000000000726564ffffffffff01000000020000000000007097400000000000a297400000000000e07540"]);
+        check_bytes(
+            &played,
+            &expect![
+                "7468652d6d617463682d310c000000000000006475656cffffffff8b000000e5ffffff0700000000000000726564ffffffffff01000000020000000000007097400000000000a297400000000000e07540"
+            ],
+        );
 
         let player = ResultPlayer {
             user_id: [7; 16],
@@ -145,7 +155,12 @@ mod tests {
             deviation_after: 340.0,
         };
         let team = ResultTeam { name: "red".into(), rank: 2, players: vec![player] };
-        check_bytes(&MatchResult { time: 7, teams: vec![team] }, &expect!["070707070707070707070707070707070100000000007097400000000000e0754000000000003097400000000000407540726564ffffffffff02000000c3ffffff010000000700000000000000e4ffffff01000000"]);
+        check_bytes(
+            &MatchResult { time: 7, teams: vec![team] },
+            &expect![
+                "070707070707070707070707070707070100000000007097400000000000e0754000000000003097400000000000407540726564ffffffffff02000000c3ffffff010000000700000000000000e4ffffff01000000"
+            ],
+        );
     }
 
     #[test]
