@@ -125,10 +125,19 @@ impl Shard {
                 self.leave_match(*id, *session, depends);
                 Answer::Done
             }
-            Query::TicketAdd { ticket, query } => match self.add_to_pool(ticket, query) {
-                Ok(id) => Answer::Ticket(id),
-                Err(error) => Answer::Refused(error),
-            },
+            Query::TicketAdd { ticket, query, known } => {
+                let again = || {
+                    let (ticket, query) = (ticket.clone(), query.clone());
+                    Query::TicketAdd { ticket, query, known: None }
+                };
+                if let Some(unrated) = self.unrated(ticket, known, again) {
+                    return Some(unrated);
+                }
+                match self.add_to_pool(ticket, query, known) {
+                    Ok(id) => Answer::Ticket(id),
+                    Err(error) => Answer::Refused(error),
+                }
+            }
             Query::TicketRemove { ticket, owner } => match self.remove_ticket_of(*ticket, *owner) {
                 Ok(()) => Answer::Done,
                 Err(error) => Answer::Refused(ticket_error(error)),

@@ -1,6 +1,7 @@
 //! What shards tell each other. A message moves as a value; changes in it are frames, shared and
 //! read in place.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::console::ServerAct;
@@ -215,6 +216,7 @@ pub enum Query {
     TicketAdd {
         ticket: Box<matchmaker::Ticket>,
         query: Arc<matchmaker::Query>,
+        known: Known,
     },
     TicketRemove {
         ticket: TicketId,
@@ -231,6 +233,18 @@ pub enum Query {
     History(HistoryWish),
     Queue(QueueQuery),
     Pool(PoolQuery),
+}
+
+/// What the players of a ticket are in its queue, once somebody has looked.
+pub(crate) type Known = Option<Arc<BTreeMap<UserId, Standing>>>;
+
+/// A ticket that its queue cannot judge before it is known what its players are.
+#[derive(Clone, Debug)]
+pub struct Unrated {
+    pub queue: String,
+    pub users: Vec<UserId>,
+    /// What is asked again then.
+    pub query: Query,
 }
 
 /// What is asked of a queue.
@@ -277,7 +291,10 @@ pub enum PoolQuery {
     Remove(TicketId),
     Pause(bool),
     /// Of a game's own server.
-    Server(ServerAct),
+    Server {
+        act: ServerAct,
+        known: Known,
+    },
     /// These are the operators' queues since a change, which is durable.
     Queues(Arc<Queues>),
 }
@@ -433,6 +450,8 @@ pub enum Answer {
     PartyRequests(party::Address, Vec<Presence>),
     Parties(Vec<ListedParty>),
     Ticket(TicketId),
+    /// Ask again, with what the players are.
+    Unrated(Box<Unrated>),
     MatchmakerStats(MatchmakerStats),
     Tickets {
         tickets: Vec<Listed>,

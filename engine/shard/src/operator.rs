@@ -408,7 +408,9 @@ impl Shard {
                 let operated = Operated { pool, ..Operated::replying(Reply::Empty) };
                 self.commit_change(task, &change(String::new()), None, Vec::new(), operated)
             }
-            Console::Server(act) => self.operate_pool(task, PoolQuery::Server(act.clone())),
+            Console::Server(act) => {
+                self.operate_pool(task, PoolQuery::Server { act: act.clone(), known: None })
+            }
             Console::MatchResultWrite(report) => self.take_in_result(task, report.clone()),
             Console::RatingGet { queue, user } => {
                 self.read_rating(task, queue.clone(), *user, Asker::Operator)

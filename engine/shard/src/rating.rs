@@ -16,13 +16,15 @@ use base::limits::{
 use base::{Code, UserId};
 use domain::compete::rating::{Rating, Rules, System};
 use domain::compete::result::{self, MatchResult, Plan, Report, Standing};
+use domain::play::party;
 use matchmaker::queue::{self, Definition, Method};
 
 use crate::Shard;
 use crate::batch::Purpose;
-use crate::message::{Answer, Claim, Query, QueueQuery};
+use crate::message::{Answer, Claim, PoolQuery, Query, QueueQuery, Unrated};
+use crate::party::PartyQuery;
 use crate::state::State;
-use crate::task::Step;
+use crate::task::{Origin, Step};
 
 /// A call about ratings under way.
 #[derive(Debug)]
@@ -46,6 +48,11 @@ pub(crate) enum Wanted {
     },
     History {
         asker: Asker,
+    },
+    /// A ticket is to be added, and its task waits like this then.
+    Ticket {
+        unrated: Box<Unrated>,
+        then: Box<State>,
     },
 }
 
@@ -100,6 +107,48 @@ impl Shard {
     pub(crate) fn read_history(&mut self, task: u64, wish: HistoryWish, asker: Asker) -> Step {
         self.ask(task, self.config.placement.of_user(wish.user), Query::History(wish));
         wait(Wanted::History { asker })
+    }
+
+    /// The queue of a ticket asks what its players are.
+    pub(crate) fn find_ratings(&mut self, task: u64, unrated: Box<Unrated>, then: State) -> Step {
+        for user in &unrated.users {
+            self.ask_standing(task, *user, unrated.queue.clone());
+        }
+        wait(Wanted::Ticket { unrated, then: Box::new(then) })
+    }
+
+    /// That is known.
+    fn add_rated(&mut self, task: u64, rated: Rated) -> Step {
+        let Rated { wanted: Wanted::Ticket { unrated, then }, found, .. } = rated else {
+            return Step::Fail(Error::internal());
+        };
+        // Its session may have ended meanwhile, and its tickets have been dropped.
+        if let Some(Origin::Session { session, .. }) = self.origin(task)
+            && !self.sessions.contains_key(&session)
+        {
+            return Step::Ended(Err(Code::Canceled));
+        }
+        let (known, pool) = (Some(Arc::new(found)), self.config.placement.of_tickets());
+        match unrated.query {
+            Query::TicketAdd { ticket, query, .. } => {
+                self.ask(task, pool, Query::TicketAdd { ticket, query, known });
+            }
+            Query::Pool(PoolQuery::Server { act, .. }) => {
+                self.ask(task, pool, Query::Pool(PoolQuery::Server { act, known }));
+            }
+            Query::Party(PartyQuery::TicketAdd { by, party, ticket, query, .. }) => {
+                let Some(home) = self.config.placement.of_party(party) else {
+                    return Step::Fail(party::Error::NotFound.into());
+                };
+                let add = PartyQuery::TicketAdd { by, party, ticket, query, known };
+                self.ask_party(task, home, add);
+            }
+            query => {
+                debug_assert!(false, "{query:?} adds no ticket");
+                return Step::Fail(Error::internal());
+            }
+        }
+        Step::Wait(*then)
     }
 
     fn ask_rules(&mut self, task: u64, queue: String, wanted: Wanted) -> Step {
@@ -165,6 +214,13 @@ impl Shard {
                 let rating = result::at(rules, known, self.now.wall);
                 asker.told(convert::rating(queue, *user, rules, known, rating))
             }
+            (Wanted::Ticket { .. }, Answer::Standing(user, standing)) => {
+                rated.found.insert(user, standing);
+                match is_last {
+                    true => self.add_rated(task, *rated),
+                    false => Step::Wait(State::Rated(rated)),
+                }
+            }
             (Wanted::History { asker }, Answer::History(page)) => {
                 asker.told(convert::played(&page))
             }
@@ -222,7 +278,7 @@ impl Shard {
 impl Wanted {
     fn refused(&self, error: Error) -> Step {
         match self {
-            Wanted::Result(_) => Step::Fail(error),
+            Wanted::Result(_) | Wanted::Ticket { .. } => Step::Fail(error),
             Wanted::Rating { asker, .. } | Wanted::History { asker } => asker.refused(error),
         }
     }

@@ -480,7 +480,11 @@ impl Shard {
         };
         session.has_tickets = true;
         ticket.entries.push(ticket_entry(me));
-        self.ask(task, self.config.placement.of_tickets(), Query::TicketAdd { ticket, query });
+        self.ask(
+            task,
+            self.config.placement.of_tickets(),
+            Query::TicketAdd { ticket, query, known: None },
+        );
         Ok(Step::Wait(State::TicketAdd))
     }
 

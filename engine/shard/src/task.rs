@@ -320,6 +320,7 @@ impl Shard {
             // A batch that is refused has held something: it has a way of its own to end.
             (State::Batch(batch), answer) => self.batch_step(number, batch, answer),
             (State::Rated(rated), answer) => self.rated_step(number, rated, answer, is_last),
+            (state, Answer::Unrated(unrated)) => self.find_ratings(number, unrated, state),
             (State::SessionOpen, Answer::Refused(_)) => {
                 self.refuse_session(number, "server is overloaded");
                 Step::Ended(Err(Code::ResourceExhausted))

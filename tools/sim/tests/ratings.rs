@@ -8,8 +8,8 @@ use base::json::Json;
 use base::{Code, ConnectionId, ShardId};
 use domain::identity::token::OperatorClaims;
 use domain::operator::{Bearer, Role};
-use matchmaker::queue::{Definition, Kept, Method, System};
-use sim::cluster::client::{Login, bearer};
+use matchmaker::queue::{Definition, Kept, Method, Steps, System};
+use sim::cluster::client::{Login, bearer, text_of};
 use sim::cluster::{Cluster, Options};
 
 const A: ShardId = ShardId(0);
@@ -27,6 +27,7 @@ fn duel() -> Definition {
 fn options(seed: u64) -> Options {
     let mut pairs = Definition::new("pairs", 2);
     pairs.rating.system = System::Kept(Kept::openskill(350.0));
+    pairs.rating.window = Steps::constant(1000.0);
     let queues = [duel(), pairs, Definition::new("free", 1)].map(Arc::new);
     let queue = Some([A, B, C][seed as usize % 3]);
     Options { seed, queue, queues: queues.to_vec(), ..Options::default() }
@@ -309,4 +310,88 @@ fn players_read_ratings_and_histories_by_functions() {
             "{nothing}"
         );
     });
+}
+
+fn add(fields: &str, rating: f64) -> String {
+    let counts = r#""query":"*","min_count":2,"max_count":2"#;
+    format!(
+        r#"{{{fields}{counts},"string_properties":{{"queue":"QUEUE"}},"numeric_properties":{{"rating":{rating}}}}}"#
+    )
+}
+
+/// Whatever a ticket says: in a queue that keeps ratings, these count, those of a party too.
+#[test]
+fn tickets_bring_the_ratings_that_are_kept() {
+    in_any_order(|mut cluster| {
+        let players = players(&mut cluster, 4);
+        let [a, b, c, d] = [0, 1, 2, 3].map(|at: usize| players[at].user_id.as_str());
+        for queue in ["duel", "pairs"] {
+            let teams: [(u32, &[&str]); 2] = match queue {
+                "duel" => [(1, &[a]), (2, &[b])],
+                _ => [(1, &[a, b]), (2, &[c, d])],
+            };
+            check_done(write(&mut cluster, queue, &body("one", &teams)));
+        }
+        let sockets: Vec<_> = players
+            .iter()
+            .zip([A, B, C, A])
+            .map(|(player, home)| cluster.open(B, home, &player.token))
+            .collect();
+        let single = add("", 9999.0).replace("QUEUE", "duel");
+        for socket in &sockets[..2] {
+            cluster.say(*socket, format!(r#"{{"matchmaker_add":{single}}}"#));
+        }
+        cluster.settle();
+        for socket in &sockets[..2] {
+            let heard = cluster.texts(*socket).concat();
+            assert!(heard.contains("matchmaker_matched"), "{heard}");
+            assert!(
+                heard.contains(r#""rating":1516"#) && heard.contains(r#""rating":1484"#),
+                "{heard}"
+            );
+            assert!(!heard.contains("9999"), "{heard}");
+        }
+
+        let made = cluster.tell(sockets[0], r#"{"party_create":{"open":true,"max_size":2}}"#);
+        let party = text_of(&made[0], "party/party_id").expect("a party");
+        cluster.tell(sockets[1], format!(r#"{{"cid":"x","party_join":{{"party_id":"{party}"}}}}"#));
+        let fields = format!(r#""party_id":"{party}","#);
+        let text = add(&fields, 9999.0).replace("QUEUE", "pairs");
+        cluster.say(sockets[0], format!(r#"{{"party_matchmaker_add":{text}}}"#));
+        let pair = format!(
+            r#"{{"players":[{{"user_id":"{c}"}},{{"user_id":"{d}"}}],
+                "numeric_properties":{{"rating":9999,"rating@{c}":9999}}}}"#
+        );
+        let ticket = request(&cluster, "POST", "pairs/ticket", &pair);
+        let added = check_done(cluster.call(C, ticket));
+        cluster.settle();
+        let heard = cluster.texts(sockets[1]).concat();
+        assert!(heard.contains("matchmaker_matched"), "{heard} {added}");
+        let (won, lost) = (heard.matches("\"rating@").count(), heard.matches("9999").count());
+        assert!(won >= 4 && lost == 0, "{heard}");
+        for player in &players {
+            let path = format!("pairs/rating/{}", player.user_id);
+            let rating = number(&check_done(read(&mut cluster, &path)), "rating");
+            let kept = format!(r#""rating@{}":{rating}"#, player.user_id);
+            assert!(heard.contains(&kept), "{kept}: {heard}");
+        }
+    });
+}
+
+/// A ticket waits for what its players are: whoever has left by then is in no queue.
+#[test]
+fn who_leaves_while_ratings_are_looked_up_has_no_ticket() {
+    for seed in 0..60 {
+        let mut cluster = Cluster::new(options(seed));
+        let players = players(&mut cluster, 2);
+        let socket = cluster.open(A, [A, B, C][seed as usize % 3], &players[0].token);
+        let single = add("", 1500.0).replace("QUEUE", "duel");
+        cluster.say(socket, format!(r#"{{"matchmaker_add":{single}}}"#));
+        cluster.steps(seed as usize % 20);
+        cluster.disconnect(socket);
+        cluster.settle();
+        let other = cluster.open(B, C, &players[1].token);
+        let heard = cluster.tell(other, format!(r#"{{"matchmaker_add":{single}}}"#)).concat();
+        assert!(!heard.contains("matchmaker_matched"), "{seed}: {heard}");
+    }
 }
