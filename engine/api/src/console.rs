@@ -84,7 +84,7 @@ pub enum Console {
     /// Of a game's own server.
     Server(ServerAct),
     /// How a match of a queue ended.
-    MatchResultWrite(result::Report),
+    MatchResultWrite(result::Ending),
     /// What a player is in a queue.
     RatingGet {
         queue: String,

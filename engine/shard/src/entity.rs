@@ -355,8 +355,8 @@ fn answer_durable(
             Ok(Answer::Done)
         }
         Query::Operator(query) => about_operators(ctx, query),
-        Query::MatchResult(report) => {
-            let found = result::find(ctx, report).map_err(|stop| stop.map(Into::into))?;
+        Query::MatchResult(ending) => {
+            let found = result::find(ctx, ending).map_err(|stop| stop.map(Into::into))?;
             Ok(Answer::MatchResult(found.map(Box::new)))
         }
         Query::Standing { user, queue } => {
@@ -466,8 +466,8 @@ fn prepare(ctx: &mut Ctx<'_>, claim: &Claim) -> Applied<Answer, Refusal> {
                 result::forget(ctx, *user).map_err(Stop::never)?;
             }
         }
-        Claim::Result { report, result } => {
-            result::keep(ctx, report, result).map_err(result_changed)?;
+        Claim::Result { ending, result } => {
+            result::keep(ctx, ending, result).map_err(result_changed)?;
         }
         Claim::Rate(outcome) => {
             if account::read(ctx, outcome.user).map_err(Stop::never)?.is_none() {

@@ -12,7 +12,7 @@ use base::{
     TicketId, UserId,
 };
 use bytes::Bytes;
-use domain::compete::result::{self, MatchResult, Outcome, Report, Standing};
+use domain::compete::result::{self, Ending, MatchResult, Outcome, Standing};
 use domain::identity::account::{Edit, NewAccount, Plan, SignedIn, User};
 use domain::identity::alias::{Alias, Kind};
 use domain::identity::session::{Bearer, Check};
@@ -224,7 +224,7 @@ pub enum Query {
     },
     MatchmakerStats,
     /// The result of a match, if it was taken in.
-    MatchResult(Arc<Report>),
+    MatchResult(Arc<Ending>),
     /// What a player is in a queue.
     Standing {
         user: UserId,
@@ -353,7 +353,7 @@ pub enum Claim {
     Operate(Box<Operate>),
     /// The match is to be one that was taken in.
     Result {
-        report: Arc<Report>,
+        ending: Arc<Ending>,
         result: Box<MatchResult>,
     },
     /// What a result does to one player.
@@ -410,7 +410,7 @@ impl Claim {
             Claim::SetDisabled { user, .. } => user.as_bytes().to_vec(),
             Claim::Operate(_) => domain::record::operator::KEY.to_vec(),
             Claim::Rate(outcome) => outcome.user.as_bytes().to_vec(),
-            Claim::Result { report, .. } => report.key(),
+            Claim::Result { ending, .. } => ending.key(),
             Claim::Take { alias, .. } | Claim::Release { alias, .. } => alias.key(),
         }
     }

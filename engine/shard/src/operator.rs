@@ -411,7 +411,7 @@ impl Shard {
             Console::Server(act) => {
                 self.operate_pool(task, PoolQuery::Server { act: act.clone(), known: None })
             }
-            Console::MatchResultWrite(report) => self.take_in_result(task, report.clone()),
+            Console::MatchResultWrite(ending) => self.take_in_result(task, ending.clone()),
             Console::RatingGet { queue, user } => {
                 self.read_rating(task, queue.clone(), *user, Asker::Operator)
             }

@@ -15,7 +15,7 @@ use base::limits::{
 };
 use base::{Code, UserId};
 use domain::compete::rating::{Rating, Rules, System};
-use domain::compete::result::{self, MatchResult, Plan, Report, Standing};
+use domain::compete::result::{self, Ending, MatchResult, Plan, Standing};
 use domain::play::party;
 use matchmaker::queue::{self, Definition, Method};
 
@@ -40,7 +40,7 @@ pub(crate) struct Rated {
 #[derive(Debug)]
 pub(crate) enum Wanted {
     /// A result is to be taken in.
-    Result(Arc<Report>),
+    Result(Arc<Ending>),
     Rating {
         queue: String,
         user: UserId,
@@ -88,9 +88,9 @@ pub(crate) struct TakenIn {
 }
 
 impl Shard {
-    pub(crate) fn take_in_result(&mut self, task: u64, report: Report) -> Step {
-        let queue = report.queue.clone();
-        self.ask_rules(task, queue, Wanted::Result(Arc::new(report)))
+    pub(crate) fn take_in_result(&mut self, task: u64, ending: Ending) -> Step {
+        let queue = ending.queue.clone();
+        self.ask_rules(task, queue, Wanted::Result(Arc::new(ending)))
     }
 
     pub(crate) fn read_rating(
@@ -166,28 +166,28 @@ impl Shard {
     ) -> Step {
         match (&rated.wanted, answer) {
             (wanted, Answer::Refused(error)) => wanted.refused(error),
-            (Wanted::Result(report), Answer::Definition(definition)) => {
+            (Wanted::Result(ending), Answer::Definition(definition)) => {
                 let checked = rules(&definition).and_then(|rules| {
-                    let report = check(&definition, report)?;
-                    Ok((rules, report))
+                    let ending = check(&definition, ending)?;
+                    Ok((rules, ending))
                 });
                 match checked {
                     Err(error) => Step::Fail(error),
-                    Ok((rules, report)) => {
+                    Ok((rules, ending)) => {
                         rated.rules = Some(rules);
-                        rated.wanted = Wanted::Result(Arc::new(report));
+                        rated.wanted = Wanted::Result(Arc::new(ending));
                         self.ask_result(task, rated)
                     }
                 }
             }
-            (Wanted::Result(report), Answer::MatchResult(Some(result))) => {
-                let json = convert::result(&report.queue, &report.match_id, &result);
+            (Wanted::Result(ending), Answer::MatchResult(Some(result))) => {
+                let json = convert::result(&ending.queue, &ending.match_id, &result);
                 Step::Done(Reply::Document { json: json.into() })
             }
-            (Wanted::Result(report), Answer::MatchResult(None)) => {
-                let report = report.clone();
-                for player in report.players() {
-                    self.ask_standing(task, player.user, report.queue.clone());
+            (Wanted::Result(ending), Answer::MatchResult(None)) => {
+                let ending = ending.clone();
+                for player in ending.players() {
+                    self.ask_standing(task, player.user, ending.queue.clone());
                 }
                 Step::Wait(State::Rated(rated))
             }
@@ -232,10 +232,10 @@ impl Shard {
     }
 
     fn ask_result(&mut self, task: u64, mut rated: Box<Rated>) -> Step {
-        let Wanted::Result(report) = &rated.wanted else { return Step::Fail(Error::internal()) };
+        let Wanted::Result(ending) = &rated.wanted else { return Step::Fail(Error::internal()) };
         rated.found.clear();
-        let home = self.config.placement.of_key(&report.key());
-        self.ask(task, home, Query::MatchResult(report.clone()));
+        let home = self.config.placement.of_key(&ending.key());
+        self.ask(task, home, Query::MatchResult(ending.clone()));
         Step::Wait(State::Rated(rated))
     }
 
@@ -246,21 +246,21 @@ impl Shard {
 
     /// One batch: that the match was taken in, and what it makes of each player.
     fn commit_result(&mut self, task: u64, rated: Rated) -> Step {
-        let (Wanted::Result(report), Some(rules)) = (&rated.wanted, &rated.rules) else {
+        let (Wanted::Result(ending), Some(rules)) = (&rated.wanted, &rated.rules) else {
             return Step::Fail(Error::internal());
         };
-        let Plan { result, outcomes } = result::plan(report, rules, &rated.found, self.now.wall);
+        let Plan { result, outcomes } = result::plan(ending, rules, &rated.found, self.now.wall);
         let mut claims: Vec<_> =
             outcomes.into_iter().map(|outcome| Claim::Rate(Box::new(outcome))).collect();
-        let (report, kept) = (report.clone(), Box::new(result.clone()));
-        claims.push(Claim::Result { report, result: kept });
+        let (ending, kept) = (ending.clone(), Box::new(result.clone()));
+        claims.push(Claim::Result { ending, result: kept });
         self.begin_batch(task, Purpose::Rate(Box::new(TakenIn { rated, result })), claims)
     }
 
     /// The batch is on its way to the store.
     pub(crate) fn taken_in(&self, TakenIn { rated, result }: &TakenIn) -> Step {
-        let Wanted::Result(report) = &rated.wanted else { return Step::Fail(Error::internal()) };
-        let json = convert::result(&report.queue, &report.match_id, result);
+        let Wanted::Result(ending) = &rated.wanted else { return Step::Fail(Error::internal()) };
+        let json = convert::result(&ending.queue, &ending.match_id, result);
         Step::Done(Reply::Document { json: json.into() })
     }
 
@@ -313,22 +313,22 @@ pub(crate) fn kept(definition: &Definition) -> Option<Rules> {
     })
 }
 
-/// The report with the names of all teams, if it is one of a match of the queue.
-fn check(definition: &Definition, report: &Report) -> Result<Report, Error> {
+/// The ending with the names of all teams, if it is one of a match of the queue.
+fn check(definition: &Definition, ending: &Ending) -> Result<Ending, Error> {
     let wrong = |what: String| Err(Error::invalid(what));
-    if report.match_id.is_empty() || report.match_id.len() > RESULT_MATCH_ID_MAX {
+    if ending.match_id.is_empty() || ending.match_id.len() > RESULT_MATCH_ID_MAX {
         return wrong(format!("match_id has to be 1 to {RESULT_MATCH_ID_MAX} bytes."));
     }
     let known = &definition.teams;
-    if report.teams.len() != known.len() || report.teams.len() > RESULT_TEAMS_MAX {
+    if ending.teams.len() != known.len() || ending.teams.len() > RESULT_TEAMS_MAX {
         return wrong(format!("teams: the queue's matches have {} teams.", known.len()));
     }
-    if report.players().count() > RESULT_PLAYERS_MAX {
+    if ending.players().count() > RESULT_PLAYERS_MAX {
         return wrong(format!("teams: at most {RESULT_PLAYERS_MAX} players in all."));
     }
-    let mut report = report.clone();
+    let mut ending = ending.clone();
     let (mut names, mut users) = (BTreeSet::new(), BTreeSet::new());
-    for (team, of_place) in report.teams.iter_mut().zip(known) {
+    for (team, of_place) in ending.teams.iter_mut().zip(known) {
         if team.name.is_empty() {
             team.name.clone_from(&of_place.name);
         }
@@ -349,5 +349,5 @@ fn check(definition: &Definition, report: &Report) -> Result<Report, Error> {
             return wrong(format!("players: {} is there twice.", twice.user));
         }
     }
-    Ok(report)
+    Ok(ending)
 }

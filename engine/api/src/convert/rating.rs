@@ -5,7 +5,7 @@ use base::limits::{HISTORY_PAGE_DEFAULT, HISTORY_PAGE_MAX};
 use base::{UnixTime, UserId};
 use domain::compete::rating::{Rating, Rules, System};
 use domain::compete::result::{
-    MatchResult, Page, Played, QueueRating, Report, ReportPlayer, ReportTeam,
+    Ending, EndingPlayer, EndingTeam, MatchResult, Page, Played, QueueRating,
 };
 
 use super::console::{limit, number};
@@ -24,17 +24,17 @@ pub(crate) fn result_write(call: &Call<'_>) -> Result<Request, Error> {
         let rank = rank.and_then(|rank| u32::try_from(rank).ok());
         let rank = rank.ok_or_else(|| Error::invalid("teams: rank has to be 0 or more."))?;
         let players = team.messages("players")?.into_iter().map(player);
-        teams.push(ReportTeam { name, rank, players: players.collect::<Result<_, _>>()? });
+        teams.push(EndingTeam { name, rank, players: players.collect::<Result<_, _>>()? });
     }
     let queue = call.part("id").to_owned();
-    Ok(Request::Console(Console::MatchResultWrite(Report { queue, match_id, teams })))
+    Ok(Request::Console(Console::MatchResultWrite(Ending { queue, match_id, teams })))
 }
 
-fn player(mut player: Message) -> Result<ReportPlayer, Error> {
+fn player(mut player: Message) -> Result<EndingPlayer, Error> {
     let (user, has_quit) = (player.text("user_id")?, player.flag("quit")?);
     let user = UserId::parse(&user);
     let user = user.ok_or_else(|| Error::invalid("players: user_id is not a UUID."))?;
-    Ok(ReportPlayer { user, has_quit })
+    Ok(EndingPlayer { user, has_quit })
 }
 
 pub(crate) fn rating_get(call: &Call<'_>) -> Result<Request, Error> {

@@ -33,41 +33,41 @@ impl Error {
 
 /// How a match ended, as its server says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
+pub struct Ending {
     pub queue: String,
     pub match_id: String,
-    pub teams: Vec<ReportTeam>,
+    pub teams: Vec<EndingTeam>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReportTeam {
+pub struct EndingTeam {
     pub name: String,
     /// The lowest is the best; those of equal rank drew.
     pub rank: u32,
-    pub players: Vec<ReportPlayer>,
+    pub players: Vec<EndingPlayer>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReportPlayer {
+pub struct EndingPlayer {
     pub user: UserId,
     /// Left before the end.
     pub has_quit: bool,
 }
 
-impl Report {
+impl Ending {
     pub fn key(&self) -> Vec<u8> {
         result_key(&self.queue, &self.match_id)
     }
 
-    pub fn players(&self) -> impl Iterator<Item = &ReportPlayer> {
+    pub fn players(&self) -> impl Iterator<Item = &EndingPlayer> {
         self.teams.iter().flat_map(|team| &team.players)
     }
 
     fn is_told_by(&self, result: &MatchResult) -> bool {
-        let same_player = |(own, other): (&ReportPlayer, &ResultPlayer)| {
+        let same_player = |(own, other): (&EndingPlayer, &ResultPlayer)| {
             *own.user.as_bytes() == other.user_id && own.has_quit == other.has_quit
         };
-        let same_team = |(own, other): (&ReportTeam, &ResultTeam)| {
+        let same_team = |(own, other): (&EndingTeam, &ResultTeam)| {
             (&own.name, own.rank) == (&other.name, other.rank)
                 && own.players.len() == other.players.len()
                 && own.players.iter().zip(&other.players).all(same_player)
@@ -106,10 +106,10 @@ pub struct Plan {
 }
 
 /// The result of this match, if it was taken in.
-pub fn find(ctx: &mut Ctx<'_>, report: &Report) -> Applied<Option<MatchResult>, Error> {
-    let found: Option<MatchResult> = record::read(ctx, &report.key())?;
+pub fn find(ctx: &mut Ctx<'_>, ending: &Ending) -> Applied<Option<MatchResult>, Error> {
+    let found: Option<MatchResult> = record::read(ctx, &ending.key())?;
     match found {
-        Some(found) if !report.is_told_by(&found) => Err(Stop::Refused(Error::Differs)),
+        Some(found) if !ending.is_told_by(&found) => Err(Stop::Refused(Error::Differs)),
         found => Ok(found),
     }
 }
@@ -136,30 +136,30 @@ pub fn at(rules: &Rules, rating: Option<&QueueRating>, now: UnixTime) -> Rating 
 
 /// What the match makes of its players. Players of whom nothing is known count as newcomers.
 pub fn plan(
-    report: &Report,
+    ending: &Ending,
     rules: &Rules,
     standings: &BTreeMap<UserId, Standing>,
     now: UnixTime,
 ) -> Plan {
     let known = |user: UserId| standings.get(&user).and_then(|one| one.rating.as_ref());
-    let player = |player: &ReportPlayer| Player {
+    let player = |player: &EndingPlayer| Player {
         rating: at(rules, known(player.user), now),
         games: known(player.user).map_or(0, |rating| rating.games),
         has_quit: player.has_quit,
     };
-    let team = |team: &ReportTeam| Team {
+    let team = |team: &EndingTeam| Team {
         rank: team.rank,
         players: team.players.iter().map(player).collect(),
     };
-    let teams: Vec<_> = report.teams.iter().map(team).collect();
+    let teams: Vec<_> = ending.teams.iter().map(team).collect();
     let rated = rules.rate(&teams);
     let mut result = MatchResult { time: now.secs(), teams: Vec::new() };
     let mut outcomes = Vec::new();
-    for ((team, came), rated) in report.teams.iter().zip(&teams).zip(rated) {
-        let won = outcome_of(report, team);
+    for ((team, came), rated) in ending.teams.iter().zip(&teams).zip(rated) {
+        let won = outcome_of(ending, team);
         let mut players = Vec::new();
         for ((player, came), after) in team.players.iter().zip(&came.players).zip(rated) {
-            let ReportPlayer { user, has_quit } = *player;
+            let EndingPlayer { user, has_quit } = *player;
             let before = came.rating;
             players.push(ResultPlayer {
                 user_id: *user.as_bytes(),
@@ -174,8 +174,8 @@ pub fn plan(
             let number = standing.matches.saturating_add(1);
             let played = Played {
                 number,
-                queue: report.queue.clone(),
-                match_id: report.match_id.clone(),
+                queue: ending.queue.clone(),
+                match_id: ending.match_id.clone(),
                 time: now.secs(),
                 team: team.name.clone(),
                 rank: team.rank,
@@ -194,11 +194,11 @@ pub fn plan(
 }
 
 /// Keeps that the match was taken in.
-pub fn keep(ctx: &mut Ctx<'_>, report: &Report, result: &MatchResult) -> Applied<(), Error> {
-    if find(ctx, report)?.is_some() {
+pub fn keep(ctx: &mut Ctx<'_>, ending: &Ending, result: &MatchResult) -> Applied<(), Error> {
+    if find(ctx, ending)?.is_some() {
         return Err(Stop::Refused(Error::Changed));
     }
-    record::write(ctx, &report.key(), result);
+    record::write(ctx, &ending.key(), result);
     Ok(())
 }
 
@@ -282,9 +282,9 @@ fn ratings(ctx: &mut Ctx<'_>, user: UserId) -> Applied<Ratings, Never> {
 }
 
 /// The best rank wins, alone; those who share it draw.
-fn outcome_of(report: &Report, team: &ReportTeam) -> u8 {
-    let best = report.teams.iter().map(|team| team.rank).min().unwrap_or(team.rank);
-    let shared = report.teams.iter().filter(|team| team.rank == best).count();
+fn outcome_of(ending: &Ending, team: &EndingTeam) -> u8 {
+    let best = ending.teams.iter().map(|team| team.rank).min().unwrap_or(team.rank);
+    let shared = ending.teams.iter().filter(|team| team.rank == best).count();
     match (team.rank == best, shared) {
         (true, 1) => WON,
         (true, _) => DRAWN,
@@ -330,30 +330,30 @@ mod tests {
         UserId::from_bytes([number; 16])
     }
 
-    fn report(queue: &str, match_id: &str, ranks: [u32; 2]) -> Report {
-        let team = |(index, rank): (u8, u32)| ReportTeam {
+    fn ending(queue: &str, match_id: &str, ranks: [u32; 2]) -> Ending {
+        let team = |(index, rank): (u8, u32)| EndingTeam {
             name: format!("team {index}"),
             rank,
-            players: vec![ReportPlayer { user: user(index + 1), has_quit: false }],
+            players: vec![EndingPlayer { user: user(index + 1), has_quit: false }],
         };
         let teams = (0..).zip(ranks).map(team).collect();
-        Report { queue: queue.into(), match_id: match_id.into(), teams }
+        Ending { queue: queue.into(), match_id: match_id.into(), teams }
     }
 
-    fn planned(world: &mut World, report: &Report) -> Plan {
+    fn planned(world: &mut World, ending: &Ending) -> Plan {
         let now = UnixTime::from_secs(world.now);
-        let read = |player: &ReportPlayer| {
+        let read = |player: &EndingPlayer| {
             let user = player.user;
-            let read = world.apply(|ctx| standing(ctx, user, &report.queue, true));
+            let read = world.apply(|ctx| standing(ctx, user, &ending.queue, true));
             (user, read.expect("it is read"))
         };
-        let standings = report.players().map(read).collect();
-        plan(report, &RULES, &standings, now)
+        let standings = ending.players().map(read).collect();
+        plan(ending, &RULES, &standings, now)
     }
 
-    fn take_in(world: &mut World, report: &Report) -> Plan {
-        let plan = planned(world, report);
-        world.apply(|ctx| keep(ctx, report, &plan.result)).expect("it is new");
+    fn take_in(world: &mut World, ending: &Ending) -> Plan {
+        let plan = planned(world, ending);
+        world.apply(|ctx| keep(ctx, ending, &plan.result)).expect("it is new");
         for outcome in &plan.outcomes {
             world.apply(|ctx| apply(ctx, outcome)).expect("nothing has changed");
         }
@@ -368,24 +368,24 @@ mod tests {
     #[test]
     fn a_result_is_taken_in_once_and_another_one_of_the_match_is_refused() {
         let mut world = World::default();
-        let first = report("duel", "one", [1, 2]);
+        let first = ending("duel", "one", [1, 2]);
         let plan = take_in(&mut world, &first);
         assert_eq!(world.apply(|ctx| find(ctx, &first)), Ok(Some(plan.result.clone())));
         let changed = Err(Stop::Refused(Error::Changed));
         assert_eq!(world.apply(|ctx| keep(ctx, &first, &plan.result)), changed);
         assert_eq!(world.apply(|ctx| apply(ctx, &plan.outcomes[0])), changed);
-        let other = report("duel", "one", [2, 1]);
+        let other = ending("duel", "one", [2, 1]);
         assert_eq!(world.apply(|ctx| find(ctx, &other)), Err(Stop::Refused(Error::Differs)));
-        assert_eq!(world.apply(|ctx| find(ctx, &report("arena", "one", [2, 1]))), Ok(None));
+        assert_eq!(world.apply(|ctx| find(ctx, &ending("arena", "one", [2, 1]))), Ok(None));
         assert_eq!(rating_of(&mut world, 1, "duel").rating, 1516.0);
     }
 
     #[test]
     fn statistics_count_wins_draws_losses_and_quits() {
         let mut world = World::default();
-        take_in(&mut world, &report("duel", "one", [1, 2]));
-        take_in(&mut world, &report("duel", "two", [1, 1]));
-        let mut quit = report("duel", "three", [1, 2]);
+        take_in(&mut world, &ending("duel", "one", [1, 2]));
+        take_in(&mut world, &ending("duel", "two", [1, 1]));
+        let mut quit = ending("duel", "three", [1, 2]);
         quit.teams[0].players[0].has_quit = true;
         take_in(&mut world, &quit);
         let QueueRating { games, wins, draws, losses, quits, .. } =
@@ -399,8 +399,8 @@ mod tests {
 
     #[test]
     fn nothing_is_kept_of_players_without_an_account() {
-        let report = report("duel", "one", [1, 2]);
-        let plan = plan(&report, &RULES, &BTreeMap::new(), UnixTime::from_secs(1));
+        let ending = ending("duel", "one", [1, 2]);
+        let plan = plan(&ending, &RULES, &BTreeMap::new(), UnixTime::from_secs(1));
         assert_eq!(plan.outcomes, []);
         assert_eq!(plan.result.teams[0].players[0].after, 1516.0);
     }
@@ -410,7 +410,7 @@ mod tests {
         let mut world = World::default();
         for number in 0..HISTORY_MAX + 5 {
             let queue = if number % 2 == 0 { "duel" } else { "arena" };
-            take_in(&mut world, &report(queue, &number.to_string(), [1, 2]));
+            take_in(&mut world, &ending(queue, &number.to_string(), [1, 2]));
         }
         let (mut before, mut found) = (None, Vec::new());
         loop {
@@ -433,7 +433,7 @@ mod tests {
         let mut world = World::default();
         for number in 0..=RATED_QUEUES_MAX {
             world.now += 1;
-            take_in(&mut world, &report(&format!("queue {number}"), "one", [1, 2]));
+            take_in(&mut world, &ending(&format!("queue {number}"), "one", [1, 2]));
         }
         let of = |world: &mut World, queue: &str| {
             world.apply(|ctx| standing(ctx, user(1), queue, true)).expect("it is read").rating
@@ -447,7 +447,7 @@ mod tests {
     fn all_of_a_player_can_be_forgotten() {
         let mut world = World::default();
         for number in 0..3 {
-            take_in(&mut world, &report("duel", &number.to_string(), [1, 2]));
+            take_in(&mut world, &ending("duel", &number.to_string(), [1, 2]));
         }
         assert_eq!(world.apply(|ctx| forget(ctx, user(1))), Ok(()));
         assert_eq!(world.apply(|ctx| forget(ctx, user(1))), Ok(()));
