@@ -43,7 +43,9 @@ pub use self::backfill::{
     Acknowledged, Backfill, Error as BackfillError, Offer, Opening, Priority, Properties,
 };
 pub use self::check::Answer;
-pub use self::definition::{Attribute, Definition, Rating, Role, Rule, Stage, System, Team};
+pub use self::definition::{
+    Attribute, Definition, Kept, Method, Rating, Role, Rule, Stage, System, Team,
+};
 pub use self::entrant::{Unfit, Why};
 pub use self::explain::{Explanation, Listed};
 pub use self::room::{NO_SESSION, is_held};

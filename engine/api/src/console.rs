@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 
 use base::json::Json;
 use base::limits::{AUDIT_PAGE_DEFAULT, QUEUE_DEFINITION_MAX};
-use base::{ClientAddress, Secret, TicketId, UnixTime};
+use base::{ClientAddress, Secret, TicketId, UnixTime, UserId};
+use domain::compete::result;
 use domain::operator::audit::Wanted;
 use matchmaker::queue::Definition;
+
+use crate::convert::rating::HistoryWish;
 
 /// One call of an operator, decoded but not judged.
 #[derive(Clone, Debug, PartialEq)]
@@ -81,6 +84,14 @@ pub enum Console {
     },
     /// Of a game's own server.
     Server(ServerAct),
+    /// How a match of a queue ended.
+    MatchResultWrite(result::Ending),
+    /// What a player is in a queue.
+    RatingGet {
+        queue: String,
+        user: UserId,
+    },
+    RatingHistory(HistoryWish),
     Report(Report),
 }
 

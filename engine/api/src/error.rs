@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use base::limits::{PARTY_LABEL_MAX, PARTY_SIZE_MAX};
 use base::{Code, json};
+use domain::compete::result;
 use domain::identity::alias::{self, Kind};
 use domain::identity::{account, password, session};
 use domain::operator;
@@ -221,6 +222,16 @@ impl From<operator::queue::Error> for Error {
             }
             Why::TooMany => "There are too many queues.",
             Why::TooLarge => "The definitions of all queues are too large together.",
+        };
+        Error::new(error.code(), message)
+    }
+}
+
+impl From<result::Error> for Error {
+    fn from(error: result::Error) -> Error {
+        let message = match error {
+            result::Error::Differs => "The match has another result already.",
+            result::Error::Changed => "Other results change the ratings of these players.",
         };
         Error::new(error.code(), message)
     }

@@ -1,18 +1,19 @@
 //! The operation table. A row is all that any transport, hook, metric or document knows of an
 //! operation: delete it, and the operation is gone everywhere.
 
+mod lookup;
 mod row;
-
-use std::collections::BTreeMap;
 
 use domain::operator::Role;
 
 use crate::console::{Console, Report};
-use crate::convert::{account, console, identity, matchmaking, party, play, queue, server, status};
+use crate::convert::{
+    account, console, identity, matchmaking, party, play, queue, rating, server, status,
+};
 use crate::error::Error;
-use crate::http::Router;
 use crate::request::Request;
 
+pub use lookup::Operations;
 pub use row::{Auth, Door, Http, Operation, Rate, Realtime};
 
 use row::{http, realtime};
@@ -878,6 +879,30 @@ pub static OPERATIONS: &[Operation] = &[
         realtime: None,
     },
     Operation {
+        name: "console_match_result_write",
+        doc: "Takes in how a match of a queue ended, once: ratings, statistics and histories.",
+        auth: Auth::Operator(Role::Operator),
+        rate: Rate::Write,
+        http: http("POST", "/v2/console/queue/{id}/result", rating::result_write),
+        realtime: None,
+    },
+    Operation {
+        name: "console_rating_get",
+        doc: "Rating and statistics of a player in a queue.",
+        auth: Auth::Operator(Role::Viewer),
+        rate: Rate::Read,
+        http: http("GET", "/v2/console/queue/{id}/rating/{user}", rating::rating_get),
+        realtime: None,
+    },
+    Operation {
+        name: "console_rating_history",
+        doc: "Matches of a player in a queue, newest first.",
+        auth: Auth::Operator(Role::Viewer),
+        rate: Rate::Read,
+        http: http("GET", "/v2/console/queue/{id}/history/{user}", rating::history),
+        realtime: None,
+    },
+    Operation {
         name: "console_backfill_add",
         doc: "A running match looks for players of a queue; a lease that is to be renewed.",
         auth: Auth::Operator(Role::Operator),
@@ -929,52 +954,6 @@ pub static OPERATIONS: &[Operation] = &[
 
 fn report(report: Report) -> Result<Request, Error> {
     Ok(Request::Console(Console::Report(report)))
-}
-
-/// What the transports look up, derived from rows.
-#[derive(Debug)]
-pub struct Operations {
-    pub router: Router,
-    by_field: BTreeMap<&'static str, &'static Operation>,
-    by_name: BTreeMap<&'static str, &'static Operation>,
-}
-
-impl Operations {
-    /// The whole table.
-    pub fn all() -> Operations {
-        Operations::of(OPERATIONS)
-    }
-
-    /// A table of some rows only.
-    pub fn of(rows: impl IntoIterator<Item = &'static Operation>) -> Operations {
-        let rows: Vec<_> = rows.into_iter().collect();
-        let by_field = rows.iter().filter_map(|row| Some((row.realtime.as_ref()?.field, *row)));
-        Operations {
-            by_field: by_field.collect(),
-            by_name: rows.iter().map(|row| (row.name, *row)).collect(),
-            router: Router::new(&rows),
-        }
-    }
-
-    /// The row of an envelope's field, in snake_case.
-    pub fn by_field(&self, field: &str) -> Option<&'static Operation> {
-        self.by_field.get(field).copied()
-    }
-
-    pub fn by_name(&self, name: &str) -> Option<&'static Operation> {
-        self.by_name.get(name).copied()
-    }
-
-    /// Every row, by name.
-    pub fn rows(&self) -> impl Iterator<Item = &'static Operation> {
-        self.by_name.values().copied()
-    }
-
-    /// Names under which server code may register hooks: none on what operators do.
-    pub fn hook_names(&self) -> impl Iterator<Item = String> {
-        let rows = self.rows().filter(|row| row.door() == Door::Clients);
-        rows.flat_map(|row| [row.before_hook(), row.after_hook()])
-    }
 }
 
 #[cfg(test)]

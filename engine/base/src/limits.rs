@@ -136,6 +136,24 @@ pub const MATCHMAKER_PROPERTIES_MAX: usize = 64;
 /// Waiting tickets of one pool; over it, error 0.
 pub const MATCHMAKER_TICKETS_MAX: usize = 2_000_000;
 
+// Results and ratings.
+/// Id of a match in its result.
+pub const RESULT_MATCH_ID_MAX: usize = 128;
+/// Name of a team, and the teams and players of a result; a queue's matches have no more.
+pub const RESULT_TEAM_NAME_MAX: usize = 64;
+pub const RESULT_TEAMS_MAX: usize = 16;
+pub const RESULT_PLAYERS_MAX: usize = 64;
+/// Queues in which a player has a rating; over it, the one that was played longest ago goes.
+pub const RATED_QUEUES_MAX: usize = 64;
+/// Matches in a player's history; the oldest go.
+pub const HISTORY_MAX: u64 = 100;
+pub const HISTORY_PAGE_MAX: usize = 100;
+pub const HISTORY_PAGE_DEFAULT: usize = 20;
+// All ratings of all players, their matches, and the result, are one batch.
+const _: () = assert!(RESULT_PLAYERS_MAX * (RATED_QUEUES_MAX * 128 + 1024) < BATCH_BYTES_MAX);
+/// How often a result, or a ticket, is tried again when its players have changed meanwhile.
+pub const RATING_TRIES_MAX: u32 = 16;
+
 // The core and its queues.
 /// Changes of one handle, encoded.
 pub const BATCH_BYTES_MAX: usize = 1024 * 1024;

@@ -1,8 +1,8 @@
 //! The features: what a game backend knows and decides, free of wire, disk and threads.
 //!
 //! # Purpose
-//! Accounts, sessions, statuses, relayed matches, parties and operators as state machines over a
-//! [`ctx::View`].
+//! Accounts, sessions, statuses, relayed matches, parties, results, ratings and operators as state
+//! machines over a [`ctx::View`].
 //!
 //! # Owns
 //! The rules, the errors they give and the records they keep ([`record`]).
@@ -14,6 +14,7 @@
 //! # Never
 //! Names the wire (`api`), another group's feature, a clock, a file, a socket or a thread.
 
+pub mod compete;
 pub mod ctx;
 pub mod effect;
 pub mod identity;

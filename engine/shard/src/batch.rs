@@ -13,6 +13,7 @@ use crate::Shard;
 use crate::edit::Editing;
 use crate::message::{Answer, Claim, Message, Query, TaskId};
 use crate::operator::Operated;
+use crate::rating::TakenIn;
 use crate::sign_in::Creation;
 use crate::state::State;
 use crate::task::{Step, invalid_token};
@@ -34,6 +35,7 @@ pub(crate) enum Purpose {
     Create(Box<Creation>),
     Edit(Box<Editing>),
     Operate(Box<Operated>),
+    Rate(Box<TakenIn>),
 }
 
 /// Why a claim was not prepared, when that is not the end of it.
@@ -93,6 +95,7 @@ impl Shard {
                 Step::Done(Reply::Empty)
             }
             Purpose::Operate(operated) => self.operated(task, *operated),
+            Purpose::Rate(taken_in) => self.taken_in(&taken_in),
         }
     }
 
@@ -123,6 +126,7 @@ impl Shard {
             Purpose::Create(creation) => self.resolve_creation(task, creation, conflict),
             Purpose::Edit(editing) => self.resolve_edit(task, *editing, conflict),
             Purpose::Operate(operated) => self.resolve_operated(task, *operated, conflict),
+            Purpose::Rate(taken_in) => self.resolve_result(task, *taken_in),
         }
     }
 

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use api::Error;
+use api::convert::rating::HistoryWish;
 use api::reply::{MatchmakerStats, UserView};
 use base::limits::SESSIONS_PER_USER_MAX;
 use base::{Code, Frame, MatchId, NotificationId, SessionId, UserId};
 use bytes::Bytes;
+use domain::compete::result::{self, Standing};
 use domain::ctx::{Applied, Ctx, Stop};
 use domain::effect::{Effect, Event};
 use domain::identity::account::User;
@@ -123,10 +125,19 @@ impl Shard {
                 self.leave_match(*id, *session, depends);
                 Answer::Done
             }
-            Query::TicketAdd { ticket, query } => match self.add_to_pool(ticket, query) {
-                Ok(id) => Answer::Ticket(id),
-                Err(error) => Answer::Refused(error),
-            },
+            Query::TicketAdd { ticket, query, known } => {
+                let again = || {
+                    let (ticket, query) = (ticket.clone(), query.clone());
+                    Query::TicketAdd { ticket, query, known: None }
+                };
+                if let Some(unrated) = self.unrated(ticket, known, again) {
+                    return Some(unrated);
+                }
+                match self.add_to_pool(ticket, query, known) {
+                    Ok(id) => Answer::Ticket(id),
+                    Err(error) => Answer::Refused(error),
+                }
+            }
             Query::TicketRemove { ticket, owner } => match self.remove_ticket_of(*ticket, *owner) {
                 Ok(()) => Answer::Done,
                 Err(error) => Answer::Refused(ticket_error(error)),
@@ -157,6 +168,9 @@ impl Shard {
             | Query::Refresh(_)
             | Query::Guarded { .. }
             | Query::Users(_)
+            | Query::MatchResult(_)
+            | Query::Standing { .. }
+            | Query::History(_)
             | Query::SignedIn { .. }
             | Query::SetDisabled { .. }
             | Query::Operator(_)
@@ -341,6 +355,20 @@ fn answer_durable(
             Ok(Answer::Done)
         }
         Query::Operator(query) => about_operators(ctx, query),
+        Query::MatchResult(ending) => {
+            let found = result::find(ctx, ending).map_err(|stop| stop.map(Into::into))?;
+            Ok(Answer::MatchResult(found.map(Box::new)))
+        }
+        Query::Standing { user, queue } => {
+            let account = account::read(ctx, *user).map_err(Stop::never);
+            let standing = result::standing(ctx, *user, queue, false).map_err(Stop::never);
+            let is_there = account?.is_some();
+            Ok(Answer::Standing(*user, Standing { is_there, ..standing? }))
+        }
+        Query::History(HistoryWish { queue, user, before, limit }) => {
+            let page = result::history(ctx, *user, queue, *before, *limit).map_err(Stop::never)?;
+            Ok(Answer::History(page))
+        }
         Query::Prepare(claim) => prepare(ctx, claim),
         Query::Open { .. }
         | Query::SetStatus { .. }
@@ -434,6 +462,18 @@ fn prepare(ctx: &mut Ctx<'_>, claim: &Claim) -> Applied<Answer, Refusal> {
                     other => other.into(),
                 })
             })?;
+            if *edit == account::Edit::Delete {
+                result::forget(ctx, *user).map_err(Stop::never)?;
+            }
+        }
+        Claim::Result { ending, result } => {
+            result::keep(ctx, ending, result).map_err(result_changed)?;
+        }
+        Claim::Rate(outcome) => {
+            if account::read(ctx, outcome.user).map_err(Stop::never)?.is_none() {
+                return Err(Stop::Refused(Refusal::Changed));
+            }
+            result::apply(ctx, outcome).map_err(result_changed)?;
         }
         Claim::SetDisabled { user, is_disabled } => {
             if !account::set_disabled(ctx, *user, *is_disabled).map_err(Stop::never)? {
@@ -458,6 +498,13 @@ fn prepare(ctx: &mut Ctx<'_>, claim: &Claim) -> Applied<Answer, Refusal> {
         }
     }
     Ok(Answer::Done)
+}
+
+fn result_changed(stop: Stop<result::Error>) -> Stop<Refusal> {
+    stop.map(|error| match error {
+        result::Error::Changed => Refusal::Changed,
+        result::Error::Differs => error.into(),
+    })
 }
 
 /// What is known of operators.

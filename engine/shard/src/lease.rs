@@ -16,7 +16,7 @@ use matchmaker::{Counts, Presence, Ticket};
 
 use crate::Shard;
 use crate::matchmaking::ticket_error;
-use crate::message::Answer;
+use crate::message::{Answer, Known, PoolQuery, Query};
 use crate::output::Output;
 
 /// How long a server can ask how its ticket ended.
@@ -44,10 +44,20 @@ impl Outcomes {
 }
 
 impl Shard {
-    pub(crate) fn answer_server(&mut self, act: &ServerAct) -> Answer {
+    pub(crate) fn answer_server(&mut self, act: &ServerAct, known: &Known) -> Answer {
         self.is_pool_stirred = true;
         let document = match act {
-            ServerAct::TicketAdd { queue, wish } => self.add_leased(queue, wish),
+            ServerAct::TicketAdd { queue, wish } => match self.leased_ticket(queue, wish) {
+                Err(error) => Err(error),
+                Ok(ticket) => {
+                    let again = || Query::Pool(PoolQuery::Server { act: act.clone(), known: None });
+                    if let Some(unrated) = self.unrated(&ticket, known, again) {
+                        return unrated;
+                    }
+                    let added = self.add_to_queue(queue, &ticket, known);
+                    added.map(|()| convert::added("ticket", ticket.id))
+                }
+            },
             ServerAct::Ticket(ticket) => self.leased(*ticket),
             ServerAct::Ready { ticket, accept } => {
                 let answer = match accept {
@@ -94,8 +104,8 @@ impl Shard {
         TicketId::born(self.config.placement.birth(self.id), &mut self.rng)
     }
 
-    /// A server adds a ticket for players who have no session.
-    fn add_leased(&mut self, id: &str, wish: &ServerWish) -> Result<String, Error> {
+    /// The ticket that a server adds for players who have no session.
+    fn leased_ticket(&mut self, id: &str, wish: &ServerWish) -> Result<Ticket, Error> {
         if self.declared.get(id).is_none() {
             return Err(no_queue());
         }
@@ -115,7 +125,7 @@ impl Shard {
         }
         let mut string_properties = string_properties.clone();
         string_properties.insert("queue".into(), id.into());
-        let ticket = Ticket {
+        Ok(Ticket {
             id: self.draw_ticket(),
             entries,
             party: None,
@@ -123,9 +133,7 @@ impl Shard {
             string_properties,
             numeric_properties: numeric_properties.clone(),
             created: self.now.wall,
-        };
-        self.add_to_queue(id, &ticket)?;
-        Ok(convert::added("ticket", ticket.id))
+        })
     }
 
     fn is_leased(&self, id: TicketId) -> bool {

@@ -37,6 +37,7 @@ mod party;
 mod placement;
 mod queue;
 mod rate;
+mod rating;
 mod session;
 mod sign_in;
 mod state;

@@ -179,7 +179,7 @@ impl Shard {
             PoolQuery::ExplainQueued { ticket, so_far } => {
                 self.explain_queued(*ticket, so_far.as_deref())
             }
-            PoolQuery::Server(act) => self.answer_server(act),
+            PoolQuery::Server { act, known } => self.answer_server(act, known),
             PoolQuery::Remove(ticket) => {
                 self.is_pool_stirred = true;
                 let removed = self.pool.expel(*ticket).or_else(|_| self.declared.expel(*ticket));

@@ -1,15 +1,18 @@
 //! What shards tell each other. A message moves as a value; changes in it are frames, shared and
 //! read in place.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::console::ServerAct;
+use api::convert::rating::HistoryWish;
 use api::reply::{ListedParty, MatchmakerStats, UserView};
 use base::{
     BatchId, ClientAddress, ConnectionId, Frame, MatchId, PartyId, Secret, SessionId, ShardId,
     TicketId, UserId,
 };
 use bytes::Bytes;
+use domain::compete::result::{self, Ending, MatchResult, Outcome, Standing};
 use domain::identity::account::{Edit, NewAccount, Plan, SignedIn, User};
 use domain::identity::alias::{Alias, Kind};
 use domain::identity::session::{Bearer, Check};
@@ -213,17 +216,38 @@ pub enum Query {
     TicketAdd {
         ticket: Box<matchmaker::Ticket>,
         query: Arc<matchmaker::Query>,
+        known: Known,
     },
     TicketRemove {
         ticket: TicketId,
         owner: matchmaker::Owner,
     },
     MatchmakerStats,
+    /// The result of a match, if it was taken in.
+    MatchResult(Arc<Ending>),
+    /// What a player is in a queue.
+    Standing {
+        user: UserId,
+        queue: String,
+    },
+    History(HistoryWish),
     Queue(QueueQuery),
     Pool(PoolQuery),
 }
 
-/// What players ask their queue.
+/// What the players of a ticket are in its queue, once somebody has looked.
+pub(crate) type Known = Option<Arc<BTreeMap<UserId, Standing>>>;
+
+/// A ticket that its queue cannot judge before it is known what its players are.
+#[derive(Clone, Debug)]
+pub struct Unrated {
+    pub queue: String,
+    pub users: Vec<UserId>,
+    /// What is asked again then.
+    pub query: Query,
+}
+
+/// What is asked of a queue.
 #[derive(Clone, Debug)]
 pub enum QueueQuery {
     Ready {
@@ -234,6 +258,10 @@ pub enum QueueQuery {
     Wait {
         queue: String,
         rating: Option<f64>,
+    },
+    /// How is it defined?
+    Definition {
+        queue: String,
     },
     /// Why does the ticket of this session wait, and what is known of that so far?
     Explain {
@@ -265,7 +293,10 @@ pub enum PoolQuery {
     Remove(TicketId),
     Pause(bool),
     /// Of a game's own server.
-    Server(ServerAct),
+    Server {
+        act: ServerAct,
+        known: Known,
+    },
     /// These are the operators' queues since a change, which is durable.
     Queues(Arc<Queues>),
 }
@@ -322,6 +353,13 @@ pub enum Claim {
     },
     /// An operator changes something.
     Operate(Box<Operate>),
+    /// The match is to be one that was taken in.
+    Result {
+        ending: Arc<Ending>,
+        result: Box<MatchResult>,
+    },
+    /// What a result does to one player.
+    Rate(Box<Outcome>),
 }
 
 /// The guard, the change if it is one of what lives with operators, and the entry of the audit
@@ -360,6 +398,8 @@ impl Claim {
             Claim::Create(_) | Claim::Edit(_) | Claim::SetDisabled { .. } => 1,
             Claim::Take { .. } | Claim::Release { .. } => 2,
             Claim::Operate(_) => 4,
+            Claim::Rate(_) => 8,
+            Claim::Result { .. } => 10,
         };
         let key = self.key();
         (table != 4, base::id::slot_of(&key), table, key)
@@ -371,6 +411,8 @@ impl Claim {
             Claim::Edit(edit) => edit.user.as_bytes().to_vec(),
             Claim::SetDisabled { user, .. } => user.as_bytes().to_vec(),
             Claim::Operate(_) => domain::record::operator::KEY.to_vec(),
+            Claim::Rate(outcome) => outcome.user.as_bytes().to_vec(),
+            Claim::Result { ending, .. } => ending.key(),
             Claim::Take { alias, .. } | Claim::Release { alias, .. } => alias.key(),
         }
     }
@@ -410,6 +452,8 @@ pub enum Answer {
     PartyRequests(party::Address, Vec<Presence>),
     Parties(Vec<ListedParty>),
     Ticket(TicketId),
+    /// Ask again, with what the players are.
+    Unrated(Box<Unrated>),
     MatchmakerStats(MatchmakerStats),
     Tickets {
         tickets: Vec<Listed>,
@@ -424,6 +468,10 @@ pub enum Answer {
     },
     /// JSON, as whoever asked is told.
     Document(String),
+    MatchResult(Option<Box<MatchResult>>),
+    Standing(UserId, Standing),
+    History(result::Page),
+    Definition(Arc<matchmaker::queue::Definition>),
     QueueWait(Option<matchmaker::queue::Wait>),
     QueueExplanation(Box<matchmaker::queue::Explanation>),
     Operators(Vec<operator::account::Operator>),

@@ -26,6 +26,7 @@ use crate::message::{
     AccountEdit, Answer, Claim, Message, Operate, OperatorEdit, OperatorQuery, PoolQuery, Query,
 };
 use crate::output::{Output, PasswordOutcome, PasswordWork};
+use crate::rating::Asker;
 use crate::sign_in::user_not_found;
 use crate::state::State;
 use crate::task::{Step, too_many_passwords};
@@ -142,7 +143,10 @@ impl Shard {
             | Console::QueueGet { .. }
             | Console::QueueWrite { .. }
             | Console::QueueDelete { .. }
-            | Console::Server(_) => Step::Fail(dead_token()),
+            | Console::Server(_)
+            | Console::MatchResultWrite(_)
+            | Console::RatingGet { .. }
+            | Console::RatingHistory(_) => Step::Fail(dead_token()),
         }
     }
 
@@ -408,7 +412,14 @@ impl Shard {
                 let operated = Operated { pool, ..Operated::replying(Reply::Empty) };
                 self.commit_change(task, &change(String::new()), None, Vec::new(), operated)
             }
-            Console::Server(act) => self.operate_pool(task, PoolQuery::Server(act.clone())),
+            Console::Server(act) => {
+                self.operate_pool(task, PoolQuery::Server { act: act.clone(), known: None })
+            }
+            Console::MatchResultWrite(ending) => self.take_in_result(task, ending.clone()),
+            Console::RatingGet { queue, user } => {
+                self.read_rating(task, queue.clone(), *user, Asker::Operator)
+            }
+            Console::RatingHistory(wish) => self.read_history(task, wish.clone(), Asker::Operator),
             Console::QueuesList => self.ask_queues(task, None),
             Console::QueueGet { id } => self.ask_queues(task, Some(id.clone())),
             Console::QueueWrite { id, definition, version } => {

@@ -20,7 +20,7 @@ use matchmaker::Ticket;
 use matchmaker::query::{self, Document, Value};
 
 use crate::Shard;
-use crate::message::{Answer, Errand, Message, Query, TaskId};
+use crate::message::{Answer, Errand, Known, Message, Query, TaskId};
 use crate::session::{parse_ticket, ticket_entry};
 use crate::state::State;
 use crate::task::{Origin, Step, Task, invalid_token};
@@ -67,6 +67,7 @@ pub enum PartyQuery {
         party: PartyId,
         ticket: Box<Ticket>,
         query: Arc<matchmaker::Query>,
+        known: Known,
     },
     TicketRemove {
         by: SessionId,
@@ -79,6 +80,7 @@ pub enum PartyQuery {
         party: PartyId,
         ticket: Box<Ticket>,
         query: Arc<matchmaker::Query>,
+        known: Known,
     },
     List(Arc<Listing>),
 }
@@ -204,7 +206,9 @@ impl Shard {
                 // Nakama has one code for all that can be wrong with it.
                 let wish = self.wish(add).map_err(|error| Error::invalid(error.message));
                 let ((ticket, query), by) = (wish?, me.session_id);
-                self.ask_party(task, home, PartyQuery::TicketAdd { by, party: id, ticket, query });
+                let (party, known) = (id, None);
+                let add = PartyQuery::TicketAdd { by, party, ticket, query, known };
+                self.ask_party(task, home, add);
                 return Ok(Step::Wait(State::Party(id)));
             }
             PartyAct::MatchmakerRemove { ticket } => {
@@ -218,7 +222,7 @@ impl Shard {
     }
 
     /// Nothing that a session asks of parties overtakes what it has asked before.
-    fn ask_party(&mut self, task: u64, home: ShardId, query: PartyQuery) {
+    pub(crate) fn ask_party(&mut self, task: u64, home: ShardId, query: PartyQuery) {
         if let Some(Task { origin: Origin::Session { session, .. }, depends, .. }) =
             self.tasks.get_mut(&task)
             && let Some(session) = self.sessions.get(session)
@@ -294,13 +298,13 @@ impl Shard {
             PartyQuery::Act { id, by, command } => {
                 self.apply_to_party(Some(task), id, &by, command, depends);
             }
-            PartyQuery::TicketAdd { by, party, mut ticket, query } => {
+            PartyQuery::TicketAdd { by, party, mut ticket, query, known } => {
                 match self.lead_party(by, party, depends) {
                     Err(error) => self.answer(task, Answer::Refused(error.into()), depends),
                     Ok((members, depends)) => {
                         ticket.party = Some(party);
                         ticket.entries = members.into_iter().map(ticket_entry).collect();
-                        let add = PartyQuery::PoolAdd { leader: by, party, ticket, query };
+                        let add = PartyQuery::PoolAdd { leader: by, party, ticket, query, known };
                         self.ask_pool(task, Query::Party(add), &depends);
                     }
                 }
@@ -314,8 +318,16 @@ impl Shard {
                     }
                 }
             }
-            PartyQuery::PoolAdd { leader, party, ticket, query } => {
-                let answer = self.add_to_pool(&ticket, &query).map_or_else(
+            PartyQuery::PoolAdd { leader, party, ticket, query, known } => {
+                // The party's home is asked again: it knows who its members are by then.
+                let again = || {
+                    let (by, ticket, query) = (leader, ticket.clone(), query.clone());
+                    Query::Party(PartyQuery::TicketAdd { by, party, ticket, query, known: None })
+                };
+                if let Some(unrated) = self.unrated(&ticket, &known, again) {
+                    return self.answer(task, unrated, depends);
+                }
+                let answer = self.add_to_pool(&ticket, &query, &known).map_or_else(
                     |error| Answer::Refused(Error::invalid(error.message)),
                     Answer::Ticket,
                 );

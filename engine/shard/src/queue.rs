@@ -1,24 +1,30 @@
 //! The declared queues, on the home of the tickets, and what their players ask of them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use api::Error;
 use api::convert::queue::{self as convert, Call};
+use api::convert::rating::HistoryWish;
 use api::convert::server;
 use api::realtime::Way;
 use api::reply::Reply;
 use base::json::Object;
 use base::limits::MATCHED_BYTES_MAX;
-use base::{NotificationId, SessionId, TicketId};
+use base::{NotificationId, TicketId};
 use bytes::Bytes;
+use domain::compete::rating::Rating;
+use domain::compete::result;
 use domain::effect::Event;
+use domain::presence::Presence;
 use domain::social::notification::{Code, Notification};
 use matchmaker::Ticket;
 use matchmaker::queue::{self, Definition, Explanation, NO_SESSION, Refused};
 
 use crate::lease::no_queue;
 use crate::matchmaking::ticket_error;
-use crate::message::{Answer, Query, QueueQuery};
+use crate::message::{Answer, Known, Query, QueueQuery, Unrated};
+use crate::rating::{self, Asker};
 use crate::state::State;
 use crate::task::Step;
 use crate::view::Depends;
@@ -38,13 +44,23 @@ impl Shard {
     pub(crate) fn call_function(
         &mut self,
         task: u64,
-        session: SessionId,
+        me: &Presence,
         id: String,
         payload: &str,
     ) -> Result<Step, Error> {
+        let session = me.session_id;
         let query = match convert::call(&id, payload)? {
             Call::Ready { ticket, answer } => QueueQuery::Ready { ticket, session, answer },
             Call::Wait { queue, rating } => QueueQuery::Wait { queue, rating },
+            Call::Rating { queue, user } => {
+                let user = user.unwrap_or(me.user_id);
+                return Ok(self.read_rating(task, queue, user, Asker::Function(id)));
+            }
+            Call::History { queue, user, before, limit } => {
+                let user = user.unwrap_or(me.user_id);
+                let wish = HistoryWish { queue, user, before, limit };
+                return Ok(self.read_history(task, wish, Asker::Function(id)));
+            }
             Call::Explain { ticket } => QueueQuery::Explain { ticket, session, so_far: None },
         };
         self.ask(task, self.config.placement.of_tickets(), Query::Queue(query));
@@ -97,6 +113,7 @@ impl Shard {
         &mut self,
         ticket: &Ticket,
         query: &Arc<matchmaker::Query>,
+        known: &Known,
     ) -> Result<TicketId, Error> {
         self.is_pool_stirred = true;
         let named = ticket.string_properties.get("queue");
@@ -105,10 +122,66 @@ impl Shard {
             return added.map(|()| ticket.id).map_err(ticket_error);
         };
         let id = queue.definition().id.clone();
-        self.add_to_queue(&id, ticket).map(|()| ticket.id)
+        self.add_to_queue(&id, ticket, known).map(|()| ticket.id)
     }
 
-    pub(crate) fn add_to_queue(&mut self, id: &str, ticket: &Ticket) -> Result<(), Error> {
+    /// Unless it is known what the players of the ticket are and its queue has to know it: whoever
+    /// adds it is to find that out, and to ask this again.
+    pub(crate) fn unrated(
+        &self,
+        ticket: &Ticket,
+        known: &Known,
+        again: impl FnOnce() -> Query,
+    ) -> Option<Answer> {
+        let queue = self.declared.get(ticket.string_properties.get("queue")?)?;
+        let definition = queue.definition();
+        // A party of the wrong size is refused, whatever its players are.
+        if rating::kept(definition).is_none()
+            || !definition.party_sizes.contains(&ticket.entries.len())
+        {
+            return None;
+        }
+        let users: BTreeSet<_> = ticket.entries.iter().map(|entry| entry.user_id).collect();
+        let is_known = |user| known.as_ref().is_some_and(|known| known.contains_key(user));
+        if users.iter().all(is_known) {
+            return None;
+        }
+        let (queue, users) = (definition.id.clone(), users.into_iter().collect());
+        Some(Answer::Unrated(Box::new(Unrated { queue, users, query: again() })))
+    }
+
+    /// The ticket with what is known of its players, where the queue keeps their ratings.
+    fn rated(&self, definition: &Definition, ticket: &Ticket, known: &Known) -> Option<Ticket> {
+        let rules = rating::kept(definition)?;
+        let mut ticket = ticket.clone();
+        let is_other = |name: &str| {
+            let of = name.split_once('@').map_or(name, |(of, _)| of);
+            of != "rating" && of != "rating_deviation"
+        };
+        ticket.string_properties.retain(|name, _| is_other(name));
+        ticket.numeric_properties.retain(|name, _| is_other(name));
+        let is_party = ticket.entries.len() > 1;
+        for entry in &ticket.entries {
+            let standing = known.as_ref().and_then(|known| known.get(&entry.user_id));
+            let own = standing.and_then(|standing| standing.rating.as_ref());
+            let Rating { rating, deviation, .. } = result::at(&rules, own, self.now.wall);
+            let own = if is_party { format!("@{}", entry.user_id) } else { String::new() };
+            let numbers = &mut ticket.numeric_properties;
+            numbers.insert(format!("rating{own}"), rating);
+            numbers.insert(format!("rating_deviation{own}"), deviation);
+        }
+        Some(ticket)
+    }
+
+    pub(crate) fn add_to_queue(
+        &mut self,
+        id: &str,
+        ticket: &Ticket,
+        known: &Known,
+    ) -> Result<(), Error> {
+        let definition = self.declared.get(id).map(|queue| queue.definition().clone());
+        let rated = definition.and_then(|definition| self.rated(&definition, ticket, known));
+        let ticket = rated.as_ref().unwrap_or(ticket);
         let players = self.declared.get(id).map_or(0, |queue| queue.definition().players());
         if told_bytes(ticket).saturating_mul(players) > MATCHED_BYTES_MAX {
             return Err(Error::invalid("The properties are too long for so many players."));
@@ -131,6 +204,10 @@ impl Shard {
             }
             QueueQuery::Wait { queue, rating } => match self.declared.wait(queue, *rating) {
                 Some(wait) => Answer::QueueWait(wait),
+                None => Answer::Refused(no_queue()),
+            },
+            QueueQuery::Definition { queue } => match self.declared.get(queue) {
+                Some(queue) => Answer::Definition(queue.definition().clone()),
                 None => Answer::Refused(no_queue()),
             },
             QueueQuery::Explain { ticket, session, so_far } => {

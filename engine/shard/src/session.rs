@@ -229,7 +229,7 @@ impl Shard {
             Request::StatusUpdate { status } => self.update_status(task, me, status),
             Request::MatchmakerAdd(add) => self.add_ticket(task, me, add),
             Request::MatchmakerRemove { ticket } => self.remove_ticket(task, id, &ticket),
-            Request::Rpc { id, payload } => self.call_function(task, me.session_id, id, &payload),
+            Request::Rpc { id, payload } => self.call_function(task, &me, id, &payload),
             Request::MatchCreate { name } => self.create_match(task, me, &name),
             Request::MatchJoin { target } => self.join_by(task, me, target),
             Request::MatchLeave { match_id } => self.leave_by_id(task, id, &match_id),
@@ -480,7 +480,11 @@ impl Shard {
         };
         session.has_tickets = true;
         ticket.entries.push(ticket_entry(me));
-        self.ask(task, self.config.placement.of_tickets(), Query::TicketAdd { ticket, query });
+        self.ask(
+            task,
+            self.config.placement.of_tickets(),
+            Query::TicketAdd { ticket, query, known: None },
+        );
         Ok(Step::Wait(State::TicketAdd))
     }
 

@@ -15,6 +15,7 @@ use crate::batch::Batch;
 use crate::edit::{Editing, Then, Wanted};
 use crate::operator::Operating;
 use crate::party::Listing;
+use crate::rating::Rated;
 use crate::sign_in::{Proven, SignIn};
 
 #[derive(Debug)]
@@ -140,6 +141,8 @@ pub(crate) enum State {
     TicketRemove,
     /// A function that was called by this name.
     Rpc(String),
+    /// Results and ratings.
+    Rated(Box<Rated>),
     /// A call of an operator.
     Operator(Operating),
 }
@@ -183,6 +186,7 @@ impl State {
             State::TicketAdd | State::TicketRemove | State::MatchmakerStats | State::Rpc(_) => {
                 "ask matchmaker"
             }
+            State::Rated(_) => "ask ratings",
             State::Operator(_) => "serve operator",
         }
     }

@@ -319,6 +319,8 @@ impl Shard {
         let step = match (state, answer) {
             // A batch that is refused has held something: it has a way of its own to end.
             (State::Batch(batch), answer) => self.batch_step(number, batch, answer),
+            (State::Rated(rated), answer) => self.rated_step(number, rated, answer, is_last),
+            (state, Answer::Unrated(unrated)) => self.find_ratings(number, unrated, state),
             (State::SessionOpen, Answer::Refused(_)) => {
                 self.refuse_session(number, "server is overloaded");
                 Step::Ended(Err(Code::ResourceExhausted))

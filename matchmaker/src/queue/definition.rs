@@ -18,6 +18,8 @@ pub(super) const VALUES_MAX: usize = 64;
 pub(super) const STAGES_MAX: usize = 128;
 /// Sizes that the teams of a match may have.
 pub(super) const SHAPES_MAX: usize = 64;
+/// Games in which ratings may change by larger steps.
+pub(super) const PLACEMENT_GAMES_MAX: usize = 1000;
 /// Bytes of a name: of a queue, team, role, region, attribute.
 pub(super) const NAME_MAX: usize = 64;
 /// No term waits longer than a day.
@@ -91,10 +93,88 @@ pub struct Rating {
 }
 
 /// Where ratings come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum System {
     /// The properties `rating` and `rating_deviation` of the ticket.
     Given,
+    /// What is kept of each player, from results of matches.
+    Kept(Kept),
+}
+
+/// How ratings follow from results. Everything is in rating points.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Kept {
+    pub method: Method,
+    /// Changes are larger in a player's first so many games,
+    pub placement_games: usize,
+    /// by this factor.
+    pub placement_factor: f64,
+    /// What a day without a match adds to the deviation, in squares.
+    pub growth: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Method {
+    Elo { k: f64 },
+    Glicko2 { tau: f64, volatility: f64 },
+    OpenSkill { beta: f64, tau: f64 },
+}
+
+impl Kept {
+    /// As by default.
+    pub fn elo() -> Kept {
+        let method = Method::Elo { k: 32.0 };
+        Kept { method, placement_games: 10, placement_factor: 2.0, growth: 0.0 }
+    }
+
+    /// As by default where newcomers have this deviation: without matches, it takes an experienced
+    /// player about a year to be as uncertain as they are.
+    pub fn glicko2(default_deviation: f64) -> Kept {
+        let method = Method::Glicko2 { tau: 0.5, volatility: 0.06 };
+        let growth = default_deviation / 20.0;
+        Kept { method, placement_games: 0, placement_factor: 2.0, growth }
+    }
+
+    /// OpenSkill's own figures, in which a newcomer's deviation is the measure.
+    pub fn openskill(default_deviation: f64) -> Kept {
+        let (beta, tau) = (default_deviation / 2.0, default_deviation / 100.0);
+        let method = Method::OpenSkill { beta, tau };
+        let growth = default_deviation / 20.0;
+        Kept { method, placement_games: 0, placement_factor: 2.0, growth }
+    }
+
+    /// Its terms by their names in a definition, with the bounds of each.
+    fn terms(&self) -> Vec<(&'static str, f64, f64, f64)> {
+        let mut terms = match self.method {
+            Method::Elo { k } => vec![("k", k, 0.0, 1000.0)],
+            Method::Glicko2 { tau, volatility } => {
+                vec![("tau", tau, 0.1, 5.0), ("volatility", volatility, 0.0001, 1.0)]
+            }
+            Method::OpenSkill { beta, tau } => {
+                vec![("beta", beta, 0.001, DEVIATION_MAX), ("tau", tau, 0.0, DEVIATION_MAX)]
+            }
+        };
+        terms.push(("placement_factor", self.placement_factor, 0.1, 10.0));
+        terms.push(("growth", self.growth, 0.0, DEVIATION_MAX));
+        terms
+    }
+
+    /// What is wrong with it.
+    fn check(&self, default_deviation: f64) -> Vec<String> {
+        let is_out =
+            |(_, value, least, most): &(_, f64, f64, f64)| !(*least..=*most).contains(value);
+        let terms = self.terms().into_iter().filter(is_out);
+        let mut wrong: Vec<_> = terms
+            .map(|(name, _, least, most)| format!("rating.{name}: from {least} to {most}"))
+            .collect();
+        if self.placement_games > PLACEMENT_GAMES_MAX {
+            wrong.push(format!("rating.placement_games: at most {PLACEMENT_GAMES_MAX}"));
+        }
+        if default_deviation < 0.001 {
+            wrong.push("rating.default_deviation: from 0.001 where ratings are kept".into());
+        }
+        wrong
+    }
 }
 
 /// A role, and how many players of each full team have it.
@@ -243,6 +323,9 @@ impl Definition {
             !(0.0..=DEVIATION_MAX).contains(default_deviation),
             format!("rating.default_deviation: from 0 to {DEVIATION_MAX}"),
         );
+        if let System::Kept(kept) = &self.rating.system {
+            kept.check(*default_deviation).into_iter().for_each(|what| say(true, what));
+        }
         say(self.roles.len() > ROLES_MAX, format!("roles: at most {ROLES_MAX}"));
         for role in &self.roles {
             let name = &role.name;

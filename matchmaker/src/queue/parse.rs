@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use base::json::{self, Json};
+use base::json::{self, Json, Object};
 
-use super::definition::{Attribute, Definition, Rating, Role, Rule, System, Team};
+use super::definition::{Attribute, Definition, Kept, Method, Rating, Role, Rule, System, Team};
 use super::steps::Steps;
 
 impl Definition {
@@ -54,6 +54,7 @@ impl Definition {
                     &self.rating;
                 match system {
                     System::Given => o.text("system", "given"),
+                    System::Kept(kept) => kept_text(kept, o),
                 }
                 o.raw("window", &steps_text(window));
                 o.double("uncertainty", *uncertainty);
@@ -78,6 +79,28 @@ impl Definition {
             wait("lease_sec", Some(self.lease));
         })
     }
+}
+
+fn kept_text(kept: &Kept, o: &mut Object<'_>) {
+    match kept.method {
+        Method::Elo { k } => {
+            o.text("system", "elo");
+            o.double("k", k);
+        }
+        Method::Glicko2 { tau, volatility } => {
+            o.text("system", "glicko2");
+            o.double("tau", tau);
+            o.double("volatility", volatility);
+        }
+        Method::OpenSkill { beta, tau } => {
+            o.text("system", "openskill");
+            o.double("beta", beta);
+            o.double("tau", tau);
+        }
+    }
+    o.raw("placement_games", &kept.placement_games.to_string());
+    o.double("placement_factor", kept.placement_factor);
+    o.double("growth", kept.growth);
 }
 
 fn texts(list: &[String]) -> String {
@@ -254,14 +277,26 @@ impl Reader {
     }
 
     fn rating(&mut self, place: &str, json: &Json, rating: &mut Rating) {
-        let known = ["system", "window", "uncertainty", "default", "default_deviation"];
-        for (name, value) in self.object(place, json, &known) {
+        const KNOWN: [&str; 12] = [
+            "system",
+            "window",
+            "uncertainty",
+            "default",
+            "default_deviation",
+            "k",
+            "tau",
+            "volatility",
+            "beta",
+            "placement_games",
+            "placement_factor",
+            "growth",
+        ];
+        let mut system = String::from("given");
+        let members = self.object(place, json, &KNOWN);
+        for (name, value) in members {
             let at = within(place, name);
             match name.as_str() {
-                "system" => match self.text(&at, value).as_str() {
-                    "given" => rating.system = System::Given,
-                    _ => self.say(&at, "has to be \"given\""),
-                },
+                "system" => system = self.text(&at, value),
                 "window" => rating.window = self.steps(&at, value),
                 "uncertainty" => rating.uncertainty = self.number(&at, value),
                 "default" => rating.default = self.number(&at, value),
@@ -269,6 +304,48 @@ impl Reader {
                 _ => {}
             }
         }
+        let kept = match system.as_str() {
+            "given" => None,
+            "elo" => Some(Kept::elo()),
+            "glicko2" => Some(Kept::glicko2(rating.default_deviation)),
+            "openskill" => Some(Kept::openskill(rating.default_deviation)),
+            _ => {
+                let what = "has to be \"given\", \"elo\", \"glicko2\" or \"openskill\"";
+                return self.say(&within(place, "system"), what);
+            }
+        };
+        let terms = members.iter().filter(|(name, _)| KNOWN[5..].contains(&name.as_str()));
+        match kept {
+            None => terms.for_each(|(name, _)| self.other_system(&within(place, name))),
+            Some(mut kept) => {
+                for (name, value) in terms {
+                    self.term(&within(place, name), (name.as_str(), value), &mut kept);
+                }
+                rating.system = System::Kept(kept);
+            }
+        }
+    }
+
+    fn other_system(&mut self, place: &str) {
+        self.say(place, "is not of this system");
+    }
+
+    /// A term of how ratings are kept.
+    fn term(&mut self, place: &str, (name, value): (&str, &Json), kept: &mut Kept) {
+        let field = match (name, &mut kept.method) {
+            ("placement_games", _) => {
+                kept.placement_games = self.count(place, value);
+                return;
+            }
+            ("placement_factor", _) => &mut kept.placement_factor,
+            ("growth", _) => &mut kept.growth,
+            ("k", Method::Elo { k }) => k,
+            ("volatility", Method::Glicko2 { volatility, .. }) => volatility,
+            ("beta", Method::OpenSkill { beta, .. }) => beta,
+            ("tau", Method::Glicko2 { tau, .. } | Method::OpenSkill { tau, .. }) => tau,
+            _ => return self.other_system(place),
+        };
+        *field = self.number(place, value);
     }
 
     /// A number, `[[seconds, number], …]`, or `{"from", "to", "over_sec"}`.
@@ -420,7 +497,8 @@ mod tests {
             &[
                 "id: has to be a text",
                 "rating.windows: is not known; known are system, window, uncertainty, default, \
-                 default_deviation",
+                 default_deviation, k, tau, volatility, beta, placement_games, placement_factor, \
+                 growth",
                 "latency[0]: has to be [seconds, number]",
                 "ready_sec: has to be seconds, 0 or more",
             ],
@@ -441,5 +519,51 @@ mod tests {
                 "ready_sec: 1 to 300",
             ],
         );
+    }
+
+    #[test]
+    fn each_system_of_ratings_has_its_own_terms() {
+        let teams = r#""teams":[{"name":"a","max":1},{"name":"b","max":1}]"#;
+        let text = |rating: &str| format!(r#"{{"id":"a",{teams},"rating":{{{rating}}}}}"#);
+        let read = |rating: &str| parse(&text(rating)).expect(rating);
+        let good = [
+            (r#""system":"elo""#, Kept::elo()),
+            (r#""system":"glicko2""#, Kept::glicko2(350.0)),
+            (r#""system":"openskill""#, Kept::openskill(350.0)),
+            (
+                r#""beta":4,"tau":0,"growth":0,"default_deviation":8,"system":"openskill""#,
+                Kept {
+                    method: Method::OpenSkill { beta: 4.0, tau: 0.0 },
+                    growth: 0.0,
+                    ..Kept::openskill(8.0)
+                },
+            ),
+            (
+                r#""system":"elo","k":20,"placement_games":0"#,
+                Kept { method: Method::Elo { k: 20.0 }, placement_games: 0, ..Kept::elo() },
+            ),
+        ];
+        for (rating, kept) in good {
+            let definition = read(rating);
+            assert_eq!(definition.rating.system, System::Kept(kept), "{rating}");
+            assert_eq!(parse(&definition.text()), Ok(definition), "{rating}");
+        }
+        let bad = [
+            (r#""k":20"#, "rating.k: is not of this system"),
+            (r#""system":"elo","beta":20"#, "rating.beta: is not of this system"),
+            (
+                r#""system":"trueskill""#,
+                "rating.system: has to be \"given\", \"elo\", \"glicko2\" or \"openskill\"",
+            ),
+            (r#""system":"elo","k":2000"#, "rating.k: from 0 to 1000"),
+            (r#""system":"glicko2","tau":0"#, "rating.tau: from 0.1 to 5"),
+            (
+                r#""system":"glicko2","default_deviation":0"#,
+                "rating.default_deviation: from 0.001 where ratings are kept",
+            ),
+        ];
+        for (rating, expected) in bad {
+            assert_eq!(parse(&text(rating)).expect_err(rating), [expected], "{rating}");
+        }
     }
 }

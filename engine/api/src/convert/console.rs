@@ -73,13 +73,13 @@ pub(crate) fn audit_list(call: &Call<'_>) -> Result<Request, Error> {
     Ok(Request::Console(Console::AuditList(wanted)))
 }
 
-fn number(call: &Call<'_>, name: &str) -> Result<Option<u64>, Error> {
+pub(super) fn number(call: &Call<'_>, name: &str) -> Result<Option<u64>, Error> {
     let Some(text) = call.query.text(name)? else { return Ok(None) };
     let number = text.parse();
     number.map(Some).map_err(|_| Error::invalid(format!("Parameter {name} is no number.")))
 }
 
-fn limit(call: &Call<'_>, default: usize, most: usize) -> Result<usize, Error> {
+pub(super) fn limit(call: &Call<'_>, default: usize, most: usize) -> Result<usize, Error> {
     let limit = number(call, "limit")?.map_or(Ok(default), usize::try_from);
     let limit = limit.ok().filter(|limit| (1..=most).contains(limit));
     limit.ok_or_else(|| Error::invalid(format!("Parameter limit has to be 1 to {most}.")))
@@ -277,6 +277,9 @@ pub fn detail(request: &Console) -> String {
         | Console::QueueGet { .. }
         | Console::QueueDelete { .. }
         | Console::Server(_)
+        | Console::MatchResultWrite(_)
+        | Console::RatingGet { .. }
+        | Console::RatingHistory(_)
         | Console::Report(_) => {}
     })
 }

@@ -7,5 +7,6 @@ pub mod matchmaking;
 pub mod party;
 pub mod play;
 pub mod queue;
+pub mod rating;
 pub mod server;
 pub mod status;

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use base::TicketId;
 use base::json::{self, Json, Object};
+use base::{TicketId, UserId};
 use matchmaker::queue::{Answer, Dropped, Explanation, Lineup, Listed, Seat, Wait};
 use matchmaker::{Presence, Ticket};
 
-use super::matchmaking;
+use super::{matchmaking, rating};
 use crate::error::Error;
 use crate::json::{Malformed, Message, Unknown};
 use crate::request::Request;
@@ -28,6 +28,10 @@ pub enum Call {
     Wait { queue: String, rating: Option<f64> },
     /// `queue_explain`: why does the own ticket wait?
     Explain { ticket: TicketId },
+    /// `rating_get`: what is a player in a queue? The caller, if none is named.
+    Rating { queue: String, user: Option<UserId> },
+    /// `rating_history`: which matches has a player played there? From this one on, so many.
+    History { queue: String, user: Option<UserId>, before: Option<u64>, limit: usize },
 }
 
 /// Reads a call. Ids are compared in lower case, as in Nakama.
@@ -40,6 +44,8 @@ pub fn call(id: &str, payload: &str) -> Result<Call, Error> {
         "queue_ready" => ready,
         "queue_wait" => wait_call,
         "queue_explain" => |message| Ok(ticket(message)?.map(|ticket| Call::Explain { ticket })),
+        "rating_get" => rating_call,
+        "rating_history" => history_call,
         _ => return Err(Error::no_function()),
     };
     let malformed = |what: String| Error::invalid(format!("The payload is malformed: {what}"));
@@ -74,6 +80,18 @@ fn wait_call(message: &mut Message) -> Result<Result<Call, Error>, Malformed> {
         Some(_) => return Err(Malformed("rating is no number".into())),
     };
     Ok(Ok(Call::Wait { queue, rating }))
+}
+
+fn rating_call(message: &mut Message) -> Result<Result<Call, Error>, Malformed> {
+    let queue = message.text("queue")?;
+    Ok(rating::named_user(message)?.map(|user| Call::Rating { queue, user }))
+}
+
+fn history_call(message: &mut Message) -> Result<Result<Call, Error>, Malformed> {
+    let queue = message.text("queue")?;
+    let (user, page) = (rating::named_user(message)?, rating::page(message)?);
+    let call = |(user, (limit, before))| Call::History { queue, user, before, limit };
+    Ok(user.and_then(|user| Ok(call((user, page?)))))
 }
 
 fn ticket(message: &mut Message) -> Result<Result<TicketId, Error>, Malformed> {
@@ -229,6 +247,16 @@ mod tests {
             Call::Explain { ticket }
         );
 
+        let user = UserId::parse(id);
+        assert_eq!(
+            ok("rating_get", r#"{"queue":"duel"}"#),
+            Call::Rating { queue: "duel".into(), user: None }
+        );
+        assert_eq!(
+            ok("rating_history", &format!(r#"{{"queue":"duel","user_id":"{id}","cursor":"7"}}"#)),
+            Call::History { queue: "duel".into(), user, before: Some(7), limit: 20 }
+        );
+
         // Row 10 of the reference: 3 without an id, 6 for an unknown one, 7 where it fails.
         let fails = |name: &str, payload: &str, code: i32, text: &str| {
             let error = call(name, payload).expect_err(payload);
@@ -237,6 +265,10 @@ mod tests {
         fails("", "", 3, "RPC ID must be set");
         fails("nonsense", "{}", 6, "RPC function not found");
         fails("queue_ready", r#"{"ticket":"x","accept":true}"#, 7, "The ticket is not a UUID.");
+        let cursor = "The cursor is not of this list.";
+        fails("rating_history", r#"{"queue":"duel","cursor":"x"}"#, 7, cursor);
+        fails("rating_history", r#"{"limit":101}"#, 7, "limit has to be 1 to 100.");
+        fails("rating_get", r#"{"user_id":"x"}"#, 7, "user_id is not a UUID.");
         let missing = "accept is missing: true or false.";
         fails("queue_ready", &format!(r#"{{"ticket":"{id}"}}"#), 7, missing);
         for payload in ["", "[]", "{", r#"{"rating":"x"}"#, r#"{"queue":1}"#, r#"{"x":1}"#] {

@@ -7,6 +7,7 @@ pub mod alias;
 pub mod audit;
 pub mod operator;
 pub mod queue;
+pub mod rating;
 pub mod revocation;
 pub mod user;
 

@@ -7,6 +7,7 @@ use base::json::Json;
 use base::{MatchId, SessionId, TicketId};
 
 use crate::client::{Connection, member};
+use crate::operators::machine_token;
 use crate::process::{Process, Server};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
@@ -109,6 +110,17 @@ fn queues_match_by_their_definitions_with_the_stock_sdk() {
         [[queues]]\nid = \"wide\"\nrating = { window = [[0, 100], [1, 500]] }\n\
         teams = [{ name = \"red\", max = 1 }, { name = \"blue\", max = 1 }]\n";
     run("engine/server/tests/queues.mjs", &Server::start_with(2, config));
+}
+
+#[test]
+fn players_read_what_results_made_of_them_with_the_stock_sdk() {
+    let config = "[placement]\nsessions = \"spread\"\nqueue = 1\n\
+        [[queues]]\nid = \"duel\"\n\
+        rating = { system = \"elo\", k = 20, placement_games = 0 }\n\
+        teams = [{ name = \"red\", max = 1 }, { name = \"blue\", max = 1 }]\n";
+    let server = Server::start_with(2, config);
+    let (port, token) = (server.operators.port().to_string(), machine_token(&server, "operator"));
+    run_with("engine/server/tests/ratings.mjs", &server, &[&port, &token]);
 }
 
 /// Rows 301, 364, 384 to 394, 396, 397, 399, 401 and 403.

@@ -1,0 +1,4 @@
+//! What players win and lose: results of matches and ratings.
+
+pub mod rating;
+pub mod result;
