@@ -248,8 +248,13 @@ fn secrets() -> Vec<(&'static str, bool)> {
 fn no_secret_is_shown_by_any_command_or_log() {
     let mut planted = String::new();
     for (number, (name, is_list)) in secrets().into_iter().enumerate() {
-        let before = if name == "traces.endpoint" { "http://127.0.0.1:1/" } else { "Name=" };
-        let value = format!("\"{before}CANARY-{number}\"");
+        let value = match name.as_str() {
+            "traces.endpoint" | "matchmaker.webhook_url" => {
+                format!("\"http://127.0.0.1:1/CANARY-{number}\"")
+            }
+            "matchmaker.webhook_secret" => format!("\"CANARY{}\"", "A".repeat(26)),
+            _ => format!("\"Name=CANARY-{number}\""),
+        };
         let value = if is_list { format!("[{value}]") } else { value };
         planted.push_str(&format!("{name} = {value}\n"));
     }
