@@ -15,7 +15,7 @@ use std::time::Duration;
 use api::http::Request;
 use api::reply::Reply;
 use base::limits::TASK_DEADLINE;
-use base::{Code, ConnectionId, Rng, ShardId, UserId};
+use base::{Code, ConnectionId, Instant, Rng, ShardId, UserId};
 use domain::identity::alias::Alias;
 use matchmaker::Mode;
 use shard::{Disk, Hooks, Input, Rates};
@@ -618,7 +618,11 @@ impl Workload {
         if let Some(socket) = self.sockets.get_mut(&connection) {
             return match heard {
                 Heard::Text(text) => {
-                    socket.hear(&text, &mut self.tickets, self.cluster.now.monotonic);
+                    // After a crash, time began again: nobody knows how long they waited.
+                    let is_over = self.cluster.faults.crashes != self.seen_crashes;
+                    let now = self.cluster.now.monotonic;
+                    let now = if is_over { Instant(u64::MAX) } else { now };
+                    socket.hear(&text, &mut self.tickets, now);
                     self.matches.extend(text_of(&text, "match/match_id"));
                     self.parties.extend(text_of(&text, "party/party_id"));
                 }
