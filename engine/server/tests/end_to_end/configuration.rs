@@ -248,7 +248,7 @@ fn secrets() -> Vec<(&'static str, bool)> {
 fn no_secret_is_shown_by_any_command_or_log() {
     let mut planted = String::new();
     for (number, (name, is_list)) in secrets().into_iter().enumerate() {
-        let value = match name.as_str() {
+        let value = match name {
             "traces.endpoint" | "matchmaker.webhook_url" => {
                 format!("\"http://127.0.0.1:1/CANARY-{number}\"")
             }
