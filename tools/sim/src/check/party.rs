@@ -85,8 +85,8 @@ impl Parties {
         self.known.remove(id);
     }
 
-    /// A leave is answered before an older one, as it found nothing to do: what waits for a batch
-    /// is told later.
+    /// A leave that found nothing to do is answered before what was asked earlier: what waits for
+    /// a batch is told later.
     pub fn leave_early(&mut self, id: &str) {
         self.known.remove(id);
         self.fading.insert(id.to_owned());

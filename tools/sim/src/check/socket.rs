@@ -238,11 +238,10 @@ impl Socket {
             }
             Question::PartyCreate | Question::PartyJoin | Question::PartyAct => {}
             Question::PartyLeave { id } => {
-                let is_same = |other: &Question| match other {
-                    Question::PartyLeave { id: same } => *same == id,
-                    _ => false,
+                let is_of_parties = |other: &Question| {
+                    matches!(other, Question::PartyLeave { .. } | Question::PartyAct)
                 };
-                match self.waiting.values().any(is_same) {
+                match self.waiting.values().any(is_of_parties) {
                     true => self.parties.leave_early(&id),
                     false => self.parties.leave(&id),
                 }
