@@ -478,6 +478,9 @@ impl Queue {
 
     /// A ticket of the queue, if it is there.
     pub fn ticket(&self, id: TicketId) -> Option<Ticket> {
+        if self.backfills.is_running(id) {
+            return None; // no ticket, though it has a place in the room
+        }
         let rooms = self.earlier.iter().chain([&self.room]);
         let ticket_of =
             |room: &Room| room.find(id).map(|slot| room.waiting(slot).ticket(&room.names));
@@ -687,7 +690,7 @@ impl Queue {
                 return true;
             }
             let is_begin = attempt.search.is_none();
-            if is_begin && self.offer_to_any(attempt.slot, Priority::High, now) {
+            if is_begin && self.offer_to_any(attempt.slot, Priority::High, left, now) {
                 return true;
             }
             let anchor = self.room.hot(attempt.slot);
@@ -700,7 +703,7 @@ impl Queue {
                     let farness = &self.room.waiting(attempt.slot).farness;
                     let near = |region: &usize| farness.get(*region);
                     let Some(region) = bits(left_over).min_by_key(near) else {
-                        self.offer_to_any(attempt.slot, Priority::Low, now);
+                        self.offer_to_any(attempt.slot, Priority::Low, left, now);
                         return true;
                     };
                     let left_over = left_over & !(1 << region);

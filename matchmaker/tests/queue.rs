@@ -721,6 +721,8 @@ fn a_running_match_takes_exactly_whom_it_acknowledges() {
         (open, offers.into_iter().map(|offer| (offer.ticket.id, offer.team)).collect::<Vec<_>>())
     };
     assert_eq!(offers(&mut world), (1, vec![]), "it lacks no tank");
+    assert_eq!(world.queue.ticket(wanted.id), None, "it is no ticket");
+    assert!(world.queue.explain(wanted.id, None, world.now).is_err());
     let (ann, ben) = (with_role(&mut world, "healer"), with_role(&mut world, "healer"));
     for healer in [&ann, &ben] {
         world.add(healer.clone());

@@ -23,6 +23,8 @@ use crate::output::Output;
 const OUTCOME_LIFE: Duration = Duration::from_secs(300);
 /// Outcomes that are kept; the oldest go first.
 const OUTCOMES_MAX: usize = 100_000;
+/// Outcomes that are forgotten, where their time has come, with each that is noted.
+const FORGOTTEN: usize = 4;
 
 /// How tickets of servers ended, as their servers are told.
 #[derive(Debug, Default)]
@@ -34,9 +36,13 @@ pub(crate) struct Outcomes {
 impl Outcomes {
     pub(crate) fn note(&mut self, ticket: TicketId, outcome: String, now: Instant) {
         let is_over = |(at, _): &(Instant, TicketId)| now.since(*at) > OUTCOME_LIFE;
-        while self.order.len() >= OUTCOMES_MAX || self.order.front().is_some_and(is_over) {
-            let Some((_, ticket)) = self.order.pop_front() else { break };
-            self.told.remove(&ticket);
+        // More than come, and no more than a handle can take.
+        for _ in 0..FORGOTTEN {
+            let is_due =
+                self.order.len() >= OUTCOMES_MAX || self.order.front().is_some_and(is_over);
+            if is_due && let Some((_, ticket)) = self.order.pop_front() {
+                self.told.remove(&ticket);
+            }
         }
         self.told.insert(ticket, outcome);
         self.order.push_back((now, ticket));

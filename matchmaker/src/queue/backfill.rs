@@ -407,9 +407,16 @@ impl Queue {
 
     /// Offers a ticket to the running matches of this priority that it fits, and says whether one
     /// of them may have it.
-    pub(super) fn offer_to_any(&mut self, slot: Slot, priority: Priority, now: Instant) -> bool {
+    pub(super) fn offer_to_any(
+        &mut self,
+        slot: Slot,
+        priority: Priority,
+        left: &mut usize,
+        now: Instant,
+    ) -> bool {
         let group = self.room.hot(slot).group;
         let guests: Vec<_> = self.room.guests(group, priority).take(TRIED).collect();
+        *left = left.saturating_sub(guests.len());
         guests.into_iter().any(|guest| self.room.fits(guest, slot) && self.offer(guest, slot, now))
     }
 

@@ -90,7 +90,8 @@ impl Queue {
         so_far: Option<Explanation>,
         now: Instant,
     ) -> Result<Explanation, Error> {
-        let slot = self.room.find(id).ok_or(Error::NotFound)?;
+        let found = self.room.find(id).filter(|slot| self.room.hot(*slot).size > 0);
+        let slot = found.ok_or(Error::NotFound)?;
         let (hot, waiting) = (*self.room.hot(slot), self.room.waiting(slot));
         let mut so_far = so_far.unwrap_or_else(|| Explanation {
             ticket: waiting.ticket(&self.room.names),
