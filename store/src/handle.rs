@@ -19,10 +19,10 @@ use crate::error::Error;
 use crate::log::Log;
 use crate::log::keep::Keeper;
 use crate::log::shelf::Shelf;
-use crate::read::{Reader, Snapshots};
+use crate::read::{Reader, Snapshots, Wish};
 use crate::stats::Stats;
 use crate::tables::Tables;
-use crate::{Commit, Load, Pressure, Settings, Sink};
+use crate::{Commit, Load, Pressure, Scan, Settings, Sink};
 
 pub(crate) type OnFault = Box<dyn FnOnce(Error) + Send>;
 
@@ -33,7 +33,8 @@ pub(crate) type OnFault = Box<dyn FnOnce(Error) + Send>;
 #[derive(Clone)]
 pub struct Handle {
     commits: Sender<Queued<Commit>>,
-    loads: Sender<Queued<Load>>,
+    /// Scans, too.
+    loads: Sender<Queued<Wish>>,
     stats: Arc<Stats>,
     shelf: Arc<Shelf>,
     source: Arc<Source>,
@@ -50,6 +51,15 @@ pub enum Refused<T> {
     Stopped(T),
 }
 
+impl<T> Refused<T> {
+    fn map<U>(self, map: impl FnOnce(T) -> U) -> Refused<U> {
+        match self {
+            Refused::Full(item) => Refused::Full(map(item)),
+            Refused::Stopped(item) => Refused::Stopped(map(item)),
+        }
+    }
+}
+
 impl Handle {
     /// Queues a batch. Never blocks.
     pub fn commit(&self, commit: Commit) -> Result<(), Refused<Commit>> {
@@ -57,8 +67,13 @@ impl Handle {
     }
 
     /// Queues a load. Never blocks. Loads overtake commits: an answer may lack what is queued.
-    pub fn load(&self, load: Load) -> Result<(), Refused<Load>> {
-        push(&self.loads, load, self.limit)
+    pub fn load(&self, load: Load) -> Result<(), Refused<()>> {
+        push(&self.loads, Wish::Load(load), self.limit).map_err(|refused| refused.map(drop))
+    }
+
+    /// Queues a scan, as a load.
+    pub fn scan(&self, scan: Scan) -> Result<(), Refused<()>> {
+        push(&self.loads, Wish::Scan(scan), self.limit).map_err(|refused| refused.map(drop))
     }
 
     /// Commits that wait.

@@ -40,7 +40,7 @@ mod tables;
 
 use std::sync::Arc;
 
-use base::{BatchId, Frame, Offset, ShardId, Table};
+use base::{BatchId, Frame, Offset, Range, ShardId, Table};
 use bytes::Bytes;
 
 pub use backup::{
@@ -145,6 +145,15 @@ pub struct Load {
     pub at_least: Offset,
 }
 
+/// A wish for the first rows of a range.
+#[derive(Clone, Debug)]
+pub struct Scan {
+    pub shard: ShardId,
+    pub range: Range,
+    /// As that of a [`Load`].
+    pub at_least: Offset,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The batch survives a crash.
@@ -160,6 +169,16 @@ pub enum Event {
         key: Bytes,
         value: Option<Bytes>,
         /// Newest offset in the snapshot that the value was read from.
+        applied: Offset,
+    },
+    /// The answer to a scan.
+    Scanned {
+        range: Range,
+        /// As many as were wanted and there are, unless those are more than
+        /// [`base::limits::SCAN_BYTES_MAX`] bytes.
+        rows: Vec<(Bytes, Bytes)>,
+        /// Whether the range has no more rows.
+        is_end: bool,
         applied: Offset,
     },
 }

@@ -1,18 +1,20 @@
 //! A reader thread: answers loads from a snapshot that it keeps for a short while.
 
+use std::cmp::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use base::{Offset, Table};
+use base::limits::SCAN_BYTES_MAX;
+use base::{Offset, Range, Table};
 use bytes::Bytes;
-use redb::{ReadOnlyTable, ReadableDatabase};
+use redb::{AccessGuard, ReadOnlyTable, ReadableDatabase, StorageError};
 
 use crate::error::Error;
 use crate::handle::{Fate, Queue, Queued, Waited};
 use crate::log::tail::Tail;
 use crate::stats::Stats;
 use crate::tables::{self, META, Meta, ROWS, Tables};
-use crate::{Event, Load, Sink};
+use crate::{Event, Load, Scan, Sink};
 
 /// Longest life of a snapshot: as long as one lives, redb cannot use the pages freed after it.
 const SNAPSHOT_LIFE: Duration = Duration::from_secs(1);
@@ -29,10 +31,17 @@ pub(crate) struct Snapshots {
     pub(crate) snapshot: Option<Arc<Snapshot>>,
 }
 
+/// What readers are asked for.
+#[derive(Debug)]
+pub(crate) enum Wish {
+    Load(Load),
+    Scan(Scan),
+}
+
 /// Owned by one thread `store-read-N`.
 pub(crate) struct Reader {
     pub(crate) snapshots: Snapshots,
-    pub(crate) queue: Queue<Load>,
+    pub(crate) queue: Queue<Wish>,
     pub(crate) fate: Arc<Fate>,
     pub(crate) sink: Sink,
     pub(crate) stats: Arc<Stats>,
@@ -79,12 +88,14 @@ impl Recent {
 
 impl Reader {
     pub(crate) fn run(mut self) -> Result<(), Error> {
-        while let Some(Queued { item: load, since }) = self.next_load() {
+        while let Some(Queued { item: wish, since }) = self.next_wish() {
             if self.fate.is_poisoned() {
                 break;
             }
-            let shard = load.shard;
-            let event = self.snapshots.answer(load, Instant::now())?;
+            let (shard, event) = match wish {
+                Wish::Load(load) => (load.shard, self.snapshots.answer(load, Instant::now())?),
+                Wish::Scan(scan) => (scan.shard, self.snapshots.scan(scan, Instant::now())?),
+            };
             self.stats.loaded(self.number, since, Instant::now());
             if self.fate.is_poisoned() {
                 break;
@@ -94,12 +105,12 @@ impl Reader {
         Ok(())
     }
 
-    /// Waits for a load, and gives up the snapshot when it is old, even if no load comes.
-    fn next_load(&mut self) -> Option<Queued<Load>> {
+    /// Waits for a wish, and gives up the snapshot when it is old, even if none comes.
+    fn next_wish(&mut self) -> Option<Queued<Wish>> {
         if let Some(snapshot) = &self.snapshots.snapshot {
             let left = SNAPSHOT_LIFE.saturating_sub(snapshot.born.elapsed());
             match self.queue.wait_for(left) {
-                Waited::Item(load) => return Some(load),
+                Waited::Item(wish) => return Some(wish),
                 Waited::End => return None,
                 Waited::Nothing => self.snapshots.snapshot = None,
             }
@@ -114,6 +125,14 @@ impl Snapshots {
         let snapshot = self.snapshot(load.at_least, now)?;
         let value = snapshot.get(&tables, load.table, &load.key)?;
         Ok(Event::Loaded { table: load.table, key: load.key, value, applied: snapshot.applied })
+    }
+
+    pub(crate) fn scan(&mut self, scan: Scan, now: Instant) -> Result<Event, Error> {
+        let Scan { range, at_least, .. } = scan;
+        let tables = Arc::clone(&self.tables);
+        let snapshot = self.snapshot(at_least, now)?;
+        let (rows, is_end) = snapshot.scan(&tables, &range)?;
+        Ok(Event::Scanned { range, rows, is_end, applied: snapshot.applied })
     }
 
     /// The snapshot at hand, or a new one if that is too old for the clock or for the load.
@@ -142,20 +161,38 @@ impl Snapshot {
         table: Table,
         key: &[u8],
     ) -> Result<Option<Bytes>, Error> {
-        if let Some(tail) = &self.tail {
-            let found = tail.get(table, key);
-            let found = found.map_err(|(name, source)| Error::Io {
-                path: tables.path.with_file_name(name),
-                source,
-            })?;
-            if let Some(value) = found {
-                return Ok(value);
-            }
+        if let Some(tail) = &self.tail
+            && let Some(value) = from_tail(tail, tables, table, key)?
+        {
+            return Ok(value);
         }
         let mut row = Vec::with_capacity(key.len() + 1);
         tables::row_key(&mut row, table, key);
         let found = self.rows.get(row.as_slice()).map_err(|e| tables.read_error(e))?;
         Ok(found.map(|guard| Bytes::copy_from_slice(guard.value())))
+    }
+
+    /// The first rows of a range, and whether those are all.
+    fn scan(&self, tables: &Tables, range: &Range) -> Result<(Vec<(Bytes, Bytes)>, bool), Error> {
+        let (mut from, mut to) = (Vec::new(), Vec::new());
+        tables::row_key(&mut from, range.table, &range.from);
+        match range.to.is_empty() {
+            true => to.push(range.table.0.saturating_add(1)),
+            false => tables::row_key(&mut to, range.table, &range.to),
+        }
+        if from >= to {
+            return Ok((Vec::new(), true));
+        }
+        let found = self.rows.range(from.as_slice()..to.as_slice());
+        let found = found.map_err(|e| tables.read_error(e))?;
+        let recent = self.tail.as_ref().map(|tail| tail.keys(range)).into_iter().flatten();
+        let mut rows =
+            Rows { snapshot: self, tables, table: range.table, read: Vec::new(), bytes: 0 };
+        let is_end = match range.is_descending {
+            false => rows.take(found, recent, range.limit, Ordering::Less),
+            true => rows.take(found.rev(), recent.rev(), range.limit, Ordering::Greater),
+        };
+        Ok((rows.read, is_end?))
     }
 
     pub(crate) fn take(tables: &Tables, recent: &Recent, born: Instant) -> Result<Snapshot, Error> {
@@ -168,6 +205,77 @@ impl Snapshot {
         let tail = tail.filter(|tail| applied < tail.end);
         let applied = tail.as_ref().map_or(applied, |tail| tail.end);
         Ok(Snapshot { rows, tail, applied, born })
+    }
+}
+
+/// A row's value as the tail has it; `None` where it says nothing of the row.
+fn from_tail(
+    tail: &Tail,
+    tables: &Tables,
+    table: Table,
+    key: &[u8],
+) -> Result<Option<Option<Bytes>>, Error> {
+    let path = |name| tables.path.with_file_name(name);
+    tail.get(table, key).map_err(|(name, source)| Error::Io { path: path(name), source })
+}
+
+type Found<'a> =
+    Result<(AccessGuard<'a, &'static [u8]>, AccessGuard<'a, &'static [u8]>), StorageError>;
+
+/// Rows of a range, as they are read.
+struct Rows<'a> {
+    snapshot: &'a Snapshot,
+    tables: &'a Tables,
+    table: Table,
+    read: Vec<(Bytes, Bytes)>,
+    bytes: usize,
+}
+
+impl Rows<'_> {
+    /// Merges the state's rows with those of the tail, whose values are the newer ones. Whether
+    /// nothing is left; `first` is how a key compares with those behind it.
+    fn take<'a, 'b>(
+        &mut self,
+        state: impl Iterator<Item = Found<'a>>,
+        recent: impl Iterator<Item = &'b [u8]>,
+        limit: usize,
+        first: Ordering,
+    ) -> Result<bool, Error> {
+        let (mut state, mut recent) = (state.peekable(), recent.peekable());
+        loop {
+            if self.read.len() >= limit || self.bytes >= SCAN_BYTES_MAX {
+                return Ok(state.peek().is_none() && recent.peek().is_none());
+            }
+            let order = match (state.peek(), recent.peek()) {
+                (None, None) => return Ok(true),
+                (None, Some(_)) => Ordering::Greater,
+                (Some(_), None) | (Some(Err(_)), Some(_)) => Ordering::Less,
+                (Some(Ok((key, _))), Some(newer)) => match key.value()[1..].cmp(newer) {
+                    Ordering::Equal => Ordering::Equal,
+                    order if order == first => Ordering::Less,
+                    _ => Ordering::Greater,
+                },
+            };
+            if order == Ordering::Less {
+                let found = state.next().expect("it was peeked at");
+                let (key, value) = found.map_err(|e| self.tables.read_error(e))?;
+                self.push(&key.value()[1..], Bytes::copy_from_slice(value.value()));
+                continue;
+            }
+            if order == Ordering::Equal {
+                drop(state.next());
+            }
+            let key = recent.next().expect("it was peeked at");
+            let tail = self.snapshot.tail.as_ref().expect("its keys are read");
+            if let Some(Some(value)) = from_tail(tail, self.tables, self.table, key)? {
+                self.push(key, value);
+            }
+        }
+    }
+
+    fn push(&mut self, key: &[u8], value: Bytes) {
+        self.bytes += key.len() + value.len();
+        self.read.push((Bytes::copy_from_slice(key), value));
     }
 }
 

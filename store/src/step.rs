@@ -14,7 +14,7 @@ use crate::log::Log;
 use crate::log::entry;
 use crate::log::keep::Keeper;
 use crate::read::Snapshots;
-use crate::{Commit, Event, Load, Store};
+use crate::{Commit, Event, Load, Scan, Store};
 
 /// A store that does one step at each call, with the code of the threads.
 #[derive(Debug)]
@@ -101,6 +101,11 @@ impl Steps {
     /// Answers a load, from the snapshot of an earlier load as long as that is new enough for it.
     pub fn load(&mut self, load: Load) -> Result<Event, Error> {
         self.snapshots.answer(load, self.opened)
+    }
+
+    /// Answers a scan, as a load.
+    pub fn scan(&mut self, scan: Scan) -> Result<Event, Error> {
+        self.snapshots.scan(scan, self.opened)
     }
 
     /// Gives up the snapshot, as a reader does after a second.

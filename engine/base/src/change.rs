@@ -13,6 +13,55 @@ use crate::id::ShardId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Table(pub u8);
 
+impl Table {
+    /// Whether ranges of its keys are read: that costs memory for keys on their way to the state.
+    /// Part of the format: a table's number tells.
+    pub const fn is_ranged(self) -> bool {
+        self.0 >= 16
+    }
+}
+
+/// Keys of one table: `from` is one of them, `to` is not. An empty `to` is the end of the table.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Range {
+    pub table: Table,
+    pub from: Bytes,
+    pub to: Bytes,
+    /// From the last key down to the first.
+    pub is_descending: bool,
+    /// Most rows that are wanted.
+    pub limit: usize,
+}
+
+impl Range {
+    /// All keys that begin like this, in ascending order.
+    pub fn prefix(table: Table, prefix: &[u8], limit: usize) -> Range {
+        let from = Bytes::copy_from_slice(prefix);
+        Range { table, from, to: after_prefix(prefix), is_descending: false, limit }
+    }
+
+    /// Those behind this key, as the range goes.
+    pub fn behind(mut self, key: &[u8]) -> Range {
+        match self.is_descending {
+            true => self.to = Bytes::copy_from_slice(key),
+            false => self.from = [key, &[0]].concat().into(),
+        }
+        self
+    }
+
+    pub fn contains(&self, key: &[u8]) -> bool {
+        *self.from <= *key && (self.to.is_empty() || *key < *self.to)
+    }
+}
+
+/// The first key behind all that begin like this; empty where that is the end of the table.
+fn after_prefix(prefix: &[u8]) -> Bytes {
+    let Some(last) = prefix.iter().rposition(|byte| *byte < u8::MAX) else { return Bytes::new() };
+    let mut after = prefix[..=last].to_vec();
+    after[last] += 1;
+    after.into()
+}
+
 /// Place of a batch in the order in which the store made batches durable. The first is 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Offset(pub u64);

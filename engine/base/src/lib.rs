@@ -23,7 +23,7 @@ pub mod secret;
 pub mod time;
 pub mod timer;
 
-pub use change::{BatchId, Change, ChangeRef, Frame, Offset, Table};
+pub use change::{BatchId, Change, ChangeRef, Frame, Offset, Range, Table};
 pub use code::Code;
 pub use id::{
     ClientAddress, ConnectionId, MatchId, NotificationId, PartyId, SessionId, ShardId, TicketId,

@@ -177,6 +177,10 @@ pub const UNDURABLE_BATCHES_MAX: usize = 16_384;
 pub const CACHE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// By how much it may; over it writes are refused with code 8.
 pub const OVERLAY_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// Bytes of the rows that answer one scan: more of its range are another scan.
+pub const SCAN_BYTES_MAX: usize = 256 * 1024;
+/// Scans that a shard has asked for, or whose rows it keeps for a question; over it, code 8.
+pub const SCANS_MAX: usize = 256;
 /// Messages waiting in one mailbox, from one core to another.
 pub const MAILBOX_MAX: usize = 65_536;
 /// Open connections of one core; over it new ones are closed at once.

@@ -1,6 +1,6 @@
 //! All that a feature may touch.
 
-use base::{Change, Now, Rng, Table};
+use base::{Change, Now, Range, Rng, Table};
 use bytes::Bytes;
 
 use crate::effect::Effect;
@@ -9,7 +9,17 @@ use crate::effect::Effect;
 pub trait View {
     /// The value of a key; `None` when there is none.
     fn get(&mut self, table: Table, key: &[u8]) -> Result<Option<Bytes>, Unavailable>;
+
+    /// The first rows of a range, as many as it wants if there are so many. Its table has to be one
+    /// of which ranges are read.
+    ///
+    /// Rows of this shard are as its newest change left them. Those of others may be a moment old:
+    /// whoever reads a range that is not of one home keeps to its own.
+    fn range(&mut self, range: &Range) -> Result<Vec<Row>, Unavailable>;
 }
+
+/// A key and its value.
+pub type Row = (Bytes, Bytes);
 
 /// The key is not here yet: the command is parked and applied again, from the start, when it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,6 +123,34 @@ pub(crate) mod world {
     impl View for BTreeMap<(Table, Vec<u8>), Bytes> {
         fn get(&mut self, table: Table, key: &[u8]) -> Result<Option<Bytes>, Unavailable> {
             Ok(BTreeMap::get(self, &(table, key.to_vec())).cloned())
+        }
+
+        fn range(&mut self, range: &Range) -> Result<Vec<Row>, Unavailable> {
+            assert!(range.table.is_ranged());
+            let is_in =
+                |(table, key): &(Table, Vec<u8>)| *table == range.table && range.contains(key);
+            let rows = self.iter().filter(|(key, _)| is_in(key));
+            let mut rows: Vec<_> = rows
+                .map(|((_, key), value)| (Bytes::copy_from_slice(key), value.clone()))
+                .collect();
+            if range.is_descending {
+                rows.reverse();
+            }
+            rows.truncate(range.limit);
+            Ok(rows)
+        }
+    }
+
+    /// A view of a world in which nothing was written.
+    pub(crate) struct Nothing;
+
+    impl View for Nothing {
+        fn get(&mut self, _: Table, _: &[u8]) -> Result<Option<Bytes>, Unavailable> {
+            Ok(None)
+        }
+
+        fn range(&mut self, _: &Range) -> Result<Vec<Row>, Unavailable> {
+            Ok(Vec::new())
         }
     }
 

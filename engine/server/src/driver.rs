@@ -329,6 +329,12 @@ impl Driver {
                     report_store("a load", matches!(refused, store::Refused::Full(_)));
                 }
             }
+            Output::Scan { range, at_least } => {
+                let scan = store::Scan { shard: self.id, range, at_least };
+                if let Err(refused) = self.shared.store.scan(scan) {
+                    report_store("a scan", matches!(refused, store::Refused::Full(_)));
+                }
+            }
             Output::Hook(call) => {
                 // No hook is registered, so no shard asks for one.
                 tracing::error!(operation = call.operation, "a hook without a script");

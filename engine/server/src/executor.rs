@@ -138,6 +138,9 @@ fn from_store(event: store::Event) -> shard::Input {
         store::Event::Loaded { table, key, value, applied } => {
             shard::Input::Loaded { table, key, value, applied }
         }
+        store::Event::Scanned { range, rows, is_end, applied } => {
+            shard::Input::Scanned { range, rows, is_end, applied }
+        }
     }
 }
 

@@ -6,14 +6,15 @@ use api::Error;
 use base::limits::{
     BATCH_BYTES_MAX, HOLD_QUEUE_MAX, OPERATOR_QUEUE_MAX, TASKS_MAX, UNDURABLE_BATCHES_MAX,
 };
-use base::{BatchId, Frame, Offset, SessionId, ShardId, Table};
+use base::{BatchId, Frame, Offset, Range, SessionId, ShardId, Table};
 use bytes::Bytes;
+use domain::ctx::Row;
 
 use crate::Shard;
 use crate::input::Disk;
 use crate::message::{Claim, Message, Query, TaskId};
 use crate::output::Output;
-use crate::view::{Blocked, Depends, Key, View};
+use crate::view::{Blocked, Depends, Key, Pins, View};
 
 /// What waits for a batch.
 #[derive(Debug)]
@@ -62,12 +63,13 @@ pub(crate) struct Holds(BTreeMap<TaskId, Vec<(Vec<Key>, Frame)>>);
 
 /// Questions that wait for a key: to be loaded, or to be held no longer.
 ///
-/// Invariant: a parked question stands in exactly one of `for_load` and `for_hold`.
+/// Invariant: a parked question stands in exactly one of `for_load`, `for_scan` and `for_hold`.
 #[derive(Debug, Default)]
 pub(crate) struct Parked {
     questions: BTreeMap<u64, Question>,
     next: u64,
     for_load: BTreeMap<Key, VecDeque<u64>>,
+    for_scan: BTreeMap<Range, VecDeque<u64>>,
     for_hold: BTreeMap<Key, VecDeque<u64>>,
 }
 
@@ -76,7 +78,7 @@ struct Question {
     task: TaskId,
     query: Query,
     depends: Depends,
-    pins: Vec<Key>,
+    pins: Pins,
 }
 
 impl Parked {
@@ -175,19 +177,32 @@ impl Shard {
         query: Query,
         depends: Depends,
     ) -> Result<(), &'static str> {
-        let (blocked, pins) = self.view.park();
+        let (blocked, mut pins) = self.view.park();
         // All missing keys are loaded at once; the question is asked again when the last is there.
         let mut waits_for = None;
+        let mut too_many_scans = false;
         for blocked in blocked {
             if let Blocked::Load(key) = &blocked
                 && let Some((table, key, at_least)) = self.view.load(key)
             {
                 self.outputs.push_back(Output::Load { table, key, at_least });
             }
+            if let Blocked::Scan(range) = &blocked {
+                match self.view.scan(range) {
+                    Ok(None) => {}
+                    Ok(Some(at_least)) => {
+                        let range = range.clone();
+                        self.outputs.push_back(Output::Scan { range, at_least });
+                    }
+                    Err(()) => too_many_scans = true,
+                }
+                self.view.pin_scan(range, &mut pins);
+            }
             waits_for = Some(blocked);
         }
         let refused = match &waits_for {
             None => Some("The request could not go on."),
+            Some(_) if too_many_scans => Some("Too many lists are being read."),
             Some(_) if self.parked.questions.len() >= TASKS_MAX => Some("Too many requests wait."),
             Some(Blocked::Held(key)) => {
                 let waiting = self.parked.for_hold.get(key).map_or(0, VecDeque::len);
@@ -197,7 +212,7 @@ impl Shard {
                 };
                 (waiting >= most).then_some("Too many requests wait for the same record.")
             }
-            Some(Blocked::Load(_)) => None,
+            Some(Blocked::Load(_) | Blocked::Scan(_)) => None,
         };
         if let Some(refused) = refused {
             self.view.unpin(&pins);
@@ -214,6 +229,9 @@ impl Shard {
             Some(Blocked::Load(key)) => {
                 self.parked.for_load.entry(key).or_default().push_back(number);
             }
+            Some(Blocked::Scan(range)) => {
+                self.parked.for_scan.entry(range).or_default().push_back(number);
+            }
         }
         Ok(())
     }
@@ -229,6 +247,22 @@ impl Shard {
             Err(at_least) => self.outputs.push_back(Output::Load { table, key, at_least }),
             Ok(full_key) => {
                 let waiting = self.parked.for_load.remove(&full_key).unwrap_or_default();
+                self.unpark(waiting);
+            }
+        }
+    }
+
+    pub(crate) fn handle_scanned(
+        &mut self,
+        range: Range,
+        rows: Vec<Row>,
+        is_end: bool,
+        applied: Offset,
+    ) {
+        match self.view.scanned(&range, rows, is_end, applied) {
+            Err(at_least) => self.outputs.push_back(Output::Scan { range, at_least }),
+            Ok(()) => {
+                let waiting = self.parked.for_scan.remove(&range).unwrap_or_default();
                 self.unpark(waiting);
             }
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use api::http;
 use api::reply::Reply;
 use api::request::Request;
-use base::{BatchId, Offset, ShardId, Table};
+use base::{BatchId, Offset, Range, ShardId, Table};
 use bytes::Bytes;
 
 use domain::identity::provider::{Profile, Refusal};
@@ -41,6 +41,9 @@ pub enum Input {
     /// The answer to [`crate::Output::Load`], read from a snapshot that holds everything up to
     /// `applied`.
     Loaded { table: Table, key: Bytes, value: Option<Bytes>, applied: Offset },
+    /// The answer to [`crate::Output::Scan`]: as many rows as were wanted, or as fit into one
+    /// answer, and whether the range has no more.
+    Scanned { range: Range, rows: Vec<(Bytes, Bytes)>, is_end: bool, applied: Offset },
     /// How the disk is from here on.
     Disk { disk: Disk },
     /// What a hook said.

@@ -311,6 +311,9 @@ impl Shard {
             Input::Loaded { table, key, value, applied } => {
                 self.handle_loaded(table, key, value, applied);
             }
+            Input::Scanned { range, rows, is_end, applied } => {
+                self.handle_scanned(range, rows, is_end, applied);
+            }
             Input::Disk { disk } => self.disk = disk,
             Input::Hooked { call, verdict } => self.handle_hooked(call, verdict),
             Input::Password { call, outcome } => self.handle_password(call, outcome),

@@ -4,7 +4,7 @@ use api::console::Report;
 use api::http;
 use api::ops::{Door, Operation};
 use api::reply::Reply;
-use base::{BatchId, Code, Frame, Instant, MatchId, Offset, ShardId, Table};
+use base::{BatchId, Code, Frame, Instant, MatchId, Offset, Range, ShardId, Table};
 use bytes::Bytes;
 use domain::identity::password::Password;
 use domain::identity::provider::Proof;
@@ -34,6 +34,8 @@ pub enum Output {
     Commit { batch: BatchId, frames: Vec<Frame>, holders: Vec<ShardId> },
     /// Load a key from a snapshot that holds at least everything up to `at_least`.
     Load { table: Table, key: Bytes, at_least: Offset },
+    /// The same of the first rows of a range.
+    Scan { range: Range, at_least: Offset },
     /// Run a hook.
     Hook(HookCall),
     /// Hash or compare a password, which takes long.

@@ -1,14 +1,18 @@
 //! The keys of one shard: what is loaded, what was written and is not durable or not applied yet,
 //! and which keys a batch of several shards holds.
 
+mod range;
+
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 
 use base::collections::{KeyHash, KeyMap};
 use base::limits::{CACHE_BYTES_MAX, OVERLAY_BYTES_MAX};
-use base::{BatchId, Frame, Offset, ShardId, Table};
+use base::{BatchId, Frame, Offset, Range, ShardId, Table};
 use bytes::Bytes;
-use domain::ctx::Unavailable;
+use domain::ctx::{Row, Unavailable};
+
+use range::Ranges;
 
 /// A table's number followed by the key.
 pub(crate) type Key = Bytes;
@@ -59,6 +63,15 @@ pub(crate) enum Blocked {
     Load(Key),
     /// A batch of several shards holds the key.
     Held(Key),
+    /// The range has to be scanned.
+    Scan(Range),
+}
+
+/// What a parked command has read, kept in memory until it is tried again.
+#[derive(Debug, Default)]
+pub(crate) struct Pins {
+    keys: Vec<Key>,
+    ranges: Vec<Range>,
 }
 
 /// What there is to know of a shard's records in memory.
@@ -87,6 +100,7 @@ pub(crate) struct View {
     misses: u64,
     loading: KeyMap<Offset>,
     holds: KeyMap<u32>,
+    ranges: Ranges,
     undurable: BTreeMap<BatchId, Vec<Key>>,
     /// Newest durable batch of each shard that told us, and the newest durable offset.
     durable: BTreeMap<ShardId, u64>,
@@ -97,6 +111,7 @@ pub(crate) struct View {
     // Of the command under way.
     depends: Depends,
     read: Vec<Key>,
+    read_ranges: Vec<Range>,
     blocked: Vec<Blocked>,
     scratch: Vec<u8>,
 }
@@ -117,6 +132,7 @@ impl View {
     pub(crate) fn begin(&mut self, depends: Depends) {
         self.depends = depends;
         self.read.clear();
+        self.read_ranges.clear();
         self.blocked.clear();
     }
 
@@ -125,23 +141,32 @@ impl View {
         std::mem::take(&mut self.depends)
     }
 
-    /// Why the command under way was stopped, and the keys it had read, which are pinned.
-    pub(crate) fn park(&mut self) -> (Vec<Blocked>, Vec<Key>) {
-        let pins = std::mem::take(&mut self.read);
-        for key in &pins {
+    /// Why the command under way was stopped, and what it had read, which is pinned.
+    pub(crate) fn park(&mut self) -> (Vec<Blocked>, Pins) {
+        let keys = std::mem::take(&mut self.read);
+        for key in &keys {
             if let Some(entry) = self.entries.get_mut(key) {
                 entry.pins += 1;
             }
         }
-        (std::mem::take(&mut self.blocked), pins)
+        let ranges = std::mem::take(&mut self.read_ranges);
+        ranges.iter().for_each(|range| self.pin_range(range));
+        (std::mem::take(&mut self.blocked), Pins { keys, ranges })
     }
 
-    pub(crate) fn unpin(&mut self, keys: &[Key]) {
-        for key in keys {
+    /// Pins what a parked command waits for, too.
+    pub(crate) fn pin_scan(&mut self, range: &Range, pins: &mut Pins) {
+        self.pin_range(range);
+        pins.ranges.push(range.clone());
+    }
+
+    pub(crate) fn unpin(&mut self, pins: &Pins) {
+        for key in &pins.keys {
             if let Some(entry) = self.entries.get_mut(key) {
                 entry.pins = entry.pins.saturating_sub(1);
             }
         }
+        self.ranges.unpin(&pins.ranges);
     }
 
     /// Notes that a key is wanted; the load to ask for, unless it is under way.
@@ -186,6 +211,12 @@ impl View {
             // know, but not above the newest durable one.
             let offset = if is_durable { self.durable_offset } else { Offset(0) };
             self.insert(key.clone(), value, (!is_durable).then_some(batch), offset);
+            if change.table.is_ranged() {
+                self.ranges.written(&key);
+                if is_durable {
+                    self.ranges.durable(offset, key.clone());
+                }
+            }
             if !is_durable {
                 self.undurable.entry(batch).or_default().push(key);
             }
@@ -205,6 +236,9 @@ impl View {
             entry.offset = entry.offset.max(offset);
             if entry.pending == Some(batch) {
                 entry.pending = None;
+            }
+            if Table(key[0]).is_ranged() {
+                self.ranges.durable(offset, key);
             }
         }
     }
@@ -248,8 +282,15 @@ impl View {
         self.bytes > CACHE_BYTES_MAX + OVERLAY_BYTES_MAX
     }
 
+    /// What is written at or below this offset, every snapshot has that rows are read from.
+    fn floor(&self) -> Offset {
+        self.ranges.oldest().map_or(self.applied, |oldest| oldest.min(self.applied))
+    }
+
     /// Brings the memory back under its limit. Called between handles, never within one.
     pub(crate) fn evict(&mut self) {
+        self.prune_ranges();
+        let floor = self.floor();
         let mut tries = self.clock.len().min(64); // a bounded step; the next handle goes on
         while self.bytes > CACHE_BYTES_MAX && tries > 0 {
             tries -= 1;
@@ -259,7 +300,7 @@ impl View {
             let Some(entry) = self.entries.get_mut(&key) else {
                 continue;
             };
-            let needed = entry.pending.is_some() || entry.offset > self.applied || entry.pins > 0;
+            let needed = entry.pending.is_some() || entry.offset > floor || entry.pins > 0;
             if needed || entry.referenced.get() || self.loading.contains_key(&key) {
                 entry.referenced.set(false);
                 self.clock.push_back(key);
@@ -322,6 +363,10 @@ impl domain::ctx::View for View {
         self.read.push(key.clone());
         entry.referenced.set(true);
         Ok(entry.value.clone())
+    }
+
+    fn range(&mut self, range: &Range) -> Result<Vec<Row>, Unavailable> {
+        self.read_range(range)
     }
 }
 

@@ -1,10 +1,10 @@
 //! The rows that the log has and the state has not yet, at a start: what readers look into first.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::sync::Arc;
 
-use base::{ChangeRef, Offset, Table};
+use base::{ChangeRef, Offset, Range, Table};
 use bytes::Bytes;
 use rustc_hash::FxBuildHasher;
 use xxhash_rust::xxh3::Xxh3;
@@ -22,6 +22,8 @@ pub(crate) struct Tail {
     pub(crate) end: Offset,
     id: StoreId,
     rows: HashMap<u128, Place, FxBuildHasher>,
+    /// The keys of tables of which ranges are read, each behind its table.
+    ranged: BTreeSet<(Table, Box<[u8]>)>,
     /// Held, so that they are not used again.
     segments: Vec<Arc<Segment>>,
 }
@@ -39,7 +41,8 @@ const DELETED: u32 = u32::MAX;
 
 impl Tail {
     pub(crate) fn new(id: StoreId) -> Tail {
-        Tail { end: Offset(0), id, rows: HashMap::default(), segments: Vec::new() }
+        let (rows, ranged) = (HashMap::default(), BTreeSet::new());
+        Tail { end: Offset(0), id, rows, ranged, segments: Vec::new() }
     }
 
     /// What is taken in from here on stands in this segment.
@@ -57,6 +60,23 @@ impl Tail {
             len: change.value.map_or(DELETED, |value| narrow(value.len() as u64)),
         };
         self.rows.insert(self.hash(change.table, change.key), place);
+        if change.table.is_ranged() {
+            self.ranged.insert((change.table, change.key.into()));
+        }
+    }
+
+    /// The keys of a range that it has rows of, or knows to be gone, in ascending order.
+    pub(crate) fn keys<'a>(
+        &'a self,
+        range: &'a Range,
+    ) -> impl DoubleEndedIterator<Item = &'a [u8]> {
+        let from = (range.table, Box::from(&*range.from));
+        let to = match range.to.is_empty() {
+            true => (Table(range.table.0.saturating_add(1)), Box::default()),
+            false => (range.table, Box::from(&*range.to)),
+        };
+        let keys = (from < to).then(|| self.ranged.range(from..to));
+        keys.into_iter().flatten().map(|(_, key)| &**key)
     }
 
     pub(crate) fn is_empty(&self) -> bool {

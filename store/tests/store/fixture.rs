@@ -12,7 +12,8 @@ use store::{Commit, Disk, Error, Event, Handle, Load, Opened, Running, Settings,
 
 pub const HOME: ShardId = ShardId(0);
 pub const OTHER: ShardId = ShardId(1);
-pub const TABLE: Table = Table(7);
+/// One of which ranges are read.
+pub const TABLE: Table = Table(16);
 
 /// Small, so that a test sees many segments.
 pub const SETTINGS: Settings = Settings {
@@ -116,8 +117,12 @@ impl Rig {
 }
 
 pub fn frame(changes: &[(&[u8], Option<&[u8]>)]) -> Frame {
+    frame_of(TABLE, changes)
+}
+
+pub fn frame_of(table: Table, changes: &[(&[u8], Option<&[u8]>)]) -> Frame {
     let changes = changes.iter().map(|(key, value)| Change {
-        table: TABLE.0,
+        table: table.0,
         key: key.to_vec(),
         value: value.map(<[u8]>::to_vec),
     });

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 
-use base::Offset;
+use base::{Offset, Table};
 use faultdisk::{Fate, FaultDisk};
 use flate2::Compression;
 use flate2::read::GzDecoder;
@@ -18,7 +18,7 @@ use crate::model::{Model, TINY, changes};
 fn make() -> (FaultDisk, Model) {
     let disk = FaultDisk::default();
     let mut steps = Store::open_on(disk.boot(), TINY).unwrap().store.into_steps();
-    let mut model = Model::default();
+    let mut model = Model { table: Table(7), ..Model::default() };
     for group in [&[1, 2][..], &[3], &[4, 5], &[6], &[7, 8], &[9]] {
         let size = |number: u64| if number > 4 { 900 } else { 30 };
         let group = group.iter().map(|number| changes(*number, size(*number)));

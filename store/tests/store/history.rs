@@ -1,10 +1,11 @@
 //! Long random lives of a store, compared with a plain map.
 
-use base::{Offset, Rng};
+use base::{Offset, Range, Rng};
+use bytes::Bytes;
 use faultdisk::{FaultDisk, Kind};
-use store::{Error, Event, Load, Settings, Steps, Store};
+use store::{Error, Event, Load, Scan, Settings, Steps, Store};
 
-use crate::fixture::load;
+use crate::fixture::{HOME, TABLE, load};
 use crate::model::{Model, TINY, changes, rng};
 
 const SEEDS: u32 = 300;
@@ -132,7 +133,7 @@ impl Life {
         self.model.announce_all();
         let offsets = events.iter().map(|(_, event)| match event {
             Event::Durable { offset, .. } => offset.0,
-            Event::Loaded { .. } => panic!("nothing was asked for"),
+            Event::Loaded { .. } | Event::Scanned { .. } => panic!("nothing was asked for"),
         });
         assert!(offsets.eq(first..=self.model.announced));
         Ok(())
@@ -154,11 +155,43 @@ impl Life {
             panic!("a load was asked for")
         };
         assert!(applied >= at_least && applied.0 <= self.model.announced);
-        let past = self.model.batches[..usize::try_from(applied.0).unwrap()].to_vec();
-        let past = Model { batches: past, ..Model::default() };
+        let past = self.past(applied);
         let expected = past.rows().get(key.as_slice()).copied().flatten();
         assert!(value.as_deref() == expected, "{} at {applied:?}", String::from_utf8_lossy(&key));
+        self.compare_range(steps, key)
+    }
+
+    /// The same of a range that ends or begins at the key.
+    fn compare_range(&mut self, steps: &mut Steps, key: Vec<u8>) -> Result<(), Error> {
+        let (key, none) = (Bytes::from(key), Bytes::new());
+        let (from, to) = if self.rng.below(2) == 0 { (key, none) } else { (none, key) };
+        let (is_descending, limit) = (self.rng.below(2) == 0, self.rng.below(8) as usize);
+        let range = Range { table: TABLE, from, to, is_descending, limit };
+        let scan = Scan { shard: HOME, range: range.clone(), at_least: steps.applied() };
+        let Event::Scanned { range: answered, rows, is_end, applied } = steps.scan(scan)? else {
+            panic!("a scan was asked for")
+        };
+        assert_eq!(answered, range);
+        let past = self.past(applied);
+        let rows_then = past.rows();
+        let is_in = |key: &[u8]| range.contains(key);
+        let mut expected: Vec<_> = rows_then
+            .iter()
+            .filter_map(|(key, value)| is_in(key).then_some((&key[..], (*value)?)))
+            .collect();
+        expected.sort_unstable();
+        if is_descending {
+            expected.reverse();
+        }
+        assert_eq!(is_end, expected.len() <= limit, "{range:?} at {applied:?}");
+        expected.truncate(limit);
+        assert!(rows.iter().map(|(key, value)| (&key[..], &value[..])).eq(expected), "{range:?}");
         Ok(())
+    }
+
+    fn past(&self, applied: Offset) -> Model {
+        let batches = self.model.batches[..usize::try_from(applied.0).unwrap()].to_vec();
+        Model { batches, ..Model::default() }
     }
 
     /// What is not in the folder any more is in the archive, whatever happens to that.

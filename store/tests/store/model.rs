@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use base::{Offset, Rng};
+use base::{Offset, Rng, Table};
 use store::{Commit, Opened, Settings, Store};
 
-use crate::fixture::{HOME, TABLE, commit};
+use crate::fixture::{TABLE, commit, frame_of};
 
 /// The smallest segments that a test can want: two or three entries fill one.
 pub const TINY: Settings = Settings {
@@ -37,15 +37,17 @@ pub fn changes(number: u64, size: usize) -> Changes {
     changes
 }
 
-pub fn batch(number: u64, changes: &Changes) -> Commit {
+fn batch(table: Table, number: u64, changes: &Changes) -> Commit {
     let pairs = changes.iter();
     let pairs: Vec<_> = pairs.map(|(key, value)| (key.as_slice(), value.as_deref())).collect();
-    Commit { holders: vec![HOME], ..commit(number, &pairs) }
+    Commit { frames: vec![frame_of(table, &pairs)], ..commit(number, &[]) }
 }
 
 /// All batches that were given to a store, in order: the offset of the first is 1.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Model {
+    /// Which they write to.
+    pub table: Table,
     pub batches: Vec<Changes>,
     /// Behind each group of batches that was given at once, how many there were.
     pub groups: BTreeSet<u64>,
@@ -53,11 +55,18 @@ pub struct Model {
     pub announced: u64,
 }
 
+impl Default for Model {
+    fn default() -> Model {
+        Model { table: TABLE, batches: Vec::new(), groups: BTreeSet::new(), announced: 0 }
+    }
+}
+
 impl Model {
     /// Notes a group that is about to be given, and gives it in the store's form.
     pub fn offer(&mut self, group: Vec<Changes>) -> Vec<Commit> {
         let first = self.batches.len() as u64 + 1;
-        let commits = (first..).zip(&group).map(|(number, changes)| batch(number, changes));
+        let commits =
+            (first..).zip(&group).map(|(number, changes)| batch(self.table, number, changes));
         let commits = commits.collect();
         self.batches.extend(group);
         self.groups.insert(self.batches.len() as u64);
@@ -83,7 +92,7 @@ impl Model {
         for (key, _) in lost.iter().flatten() {
             rows.entry(key).or_default();
         }
-        check_rows(&opened.store, &rows);
+        check_rows(&opened.store, self.table, &rows);
     }
 
     /// Every key that was ever written, with its newest value.
@@ -93,9 +102,9 @@ impl Model {
     }
 }
 
-fn check_rows(store: &Store, rows: &BTreeMap<&[u8], Option<&[u8]>>) {
+fn check_rows(store: &Store, table: Table, rows: &BTreeMap<&[u8], Option<&[u8]>>) {
     for (key, expected) in rows {
-        let found = store.read(TABLE, key).unwrap();
+        let found = store.read(table, key).unwrap();
         let key = String::from_utf8_lossy(key);
         assert!(found.as_deref() == *expected, "{key}: {:?}", found.map(|value| value.len()));
     }

@@ -489,10 +489,10 @@ fn presences(guests: &[Guest]) -> Vec<Presence> {
 
 #[cfg(test)]
 mod tests {
-    use base::{Now, Rng, Table, UserId};
+    use base::{Now, Rng, UserId};
 
     use super::*;
-    use crate::ctx::{Unavailable, View as Reads};
+    use crate::ctx::world::Nothing;
 
     /// Rows 404, 405, 408, 409 and 410.
     #[test]
@@ -702,14 +702,6 @@ mod tests {
     fn presence(n: u8) -> Presence {
         let user_id = UserId::from_bytes([n; 16]);
         Presence { user_id, session_id: session(n), username: "someone".into() }
-    }
-
-    struct Nothing;
-
-    impl Reads for Nothing {
-        fn get(&mut self, _: Table, _: &[u8]) -> Result<Option<Bytes>, Unavailable> {
-            Ok(None)
-        }
     }
 
     fn apply<T>(f: impl FnOnce(&mut Ctx<'_>) -> T) -> (T, Vec<String>) {

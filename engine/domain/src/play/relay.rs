@@ -121,10 +121,10 @@ impl Relay {
 
 #[cfg(test)]
 mod tests {
-    use base::{Now, Rng, Table, UserId};
+    use base::{Now, Rng, UserId};
 
     use super::*;
-    use crate::ctx::{Unavailable, View};
+    use crate::ctx::world::Nothing;
 
     /// Rows 328, 360, 362 and 366.
     #[test]
@@ -200,14 +200,6 @@ mod tests {
     fn event(to: &[u8], joins: Vec<Presence>, leaves: Vec<Presence>) -> Effect {
         let to = to.iter().map(|n| session(*n)).collect();
         Effect::Push { to, event: Event::MatchPresence { match_id: MATCH, joins, leaves } }
-    }
-
-    struct Nothing;
-
-    impl View for Nothing {
-        fn get(&mut self, _: Table, _: &[u8]) -> Result<Option<Bytes>, Unavailable> {
-            Ok(None)
-        }
     }
 
     fn apply<T>(f: impl FnOnce(&mut Ctx<'_>) -> T) -> (T, Vec<Effect>) {

@@ -119,11 +119,10 @@ impl Status {
 
 #[cfg(test)]
 mod tests {
-    use base::{Now, Rng, Table, UserId};
-    use bytes::Bytes;
+    use base::{Now, Rng, UserId};
 
     use super::*;
-    use crate::ctx::{Unavailable, View};
+    use crate::ctx::world::Nothing;
 
     /// Rows 333, 334 and 338.
     #[test]
@@ -174,14 +173,6 @@ mod tests {
             user_id: UserId::from_bytes([n; 16]),
             session_id: session(n),
             username: "bob".into(),
-        }
-    }
-
-    struct Nothing;
-
-    impl View for Nothing {
-        fn get(&mut self, _: Table, _: &[u8]) -> Result<Option<Bytes>, Unavailable> {
-            Ok(None)
         }
     }
 

@@ -34,7 +34,7 @@ use shard::{
     Placement, Providers, QueueInForce, Rates, Sampling, Shard, Stage, Verdict,
 };
 
-use ::store::Load;
+use ::store::{Load, Scan};
 
 use client::Client;
 use store::Store;
@@ -153,6 +153,7 @@ enum Link {
     State,
     Announced(ShardId),
     Load(usize),
+    Scan(usize),
     Timeout(ShardId),
     Hook(usize),
     Helper(usize),
@@ -405,6 +406,10 @@ impl Cluster {
         };
         let loads = self.store.loads.iter().enumerate().filter(|(_, load)| !is_halted(load));
         links.extend(loads.map(|(index, _)| Link::Load(index)));
+        let is_halted =
+            |scan: &Scan| self.halted.loads || self.halted.tables.contains(&scan.range.table);
+        let scans = self.store.scans.iter().enumerate().filter(|(_, scan)| !is_halted(scan));
+        links.extend(scans.map(|(index, _)| Link::Scan(index)));
         let due = |shard: &Shard| shard.poll_timeout().is_some_and(|at| at <= self.now.monotonic);
         let due = ShardId::all(self.shards.len()).filter(|id| due(&self.shards[id.index()]));
         links.extend(due.map(Link::Timeout));
@@ -452,6 +457,15 @@ impl Cluster {
                     self.store.forget_snapshot();
                 }
                 let (shard, input, was_stale) = self.store.answer(index, stale);
+                self.faults.stale_loads += u64::from(was_stale);
+                (shard, Some(input))
+            }
+            Link::Scan(index) => {
+                let stale = self.disk_rng.below(100) < self.options.stale_loads;
+                if self.disk_rng.below(3) == 0 {
+                    self.store.forget_snapshot();
+                }
+                let (shard, input, was_stale) = self.store.answer_scan(index, stale);
                 self.faults.stale_loads += u64::from(was_stale);
                 (shard, Some(input))
             }
@@ -585,6 +599,9 @@ impl Cluster {
             Output::Load { table, key, at_least } => {
                 self.store.loads.push(Load { shard: id, table, key, at_least });
             }
+            Output::Scan { range, at_least } => {
+                self.store.scans.push(Scan { shard: id, range, at_least });
+            }
             Output::Hook(call) => self.hooks.push_back((id, call)),
             Output::Password { call, work, .. } => {
                 self.helpers.push((id, call, Help::Password(work)));
@@ -633,6 +650,7 @@ impl Cluster {
             | Output::Flow { .. }
             | Output::Commit { .. }
             | Output::Load { .. }
+            | Output::Scan { .. }
             | Output::Password { .. }
             | Output::Proof { .. }
             | Output::Done(_)

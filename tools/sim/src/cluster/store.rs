@@ -5,11 +5,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use base::{BatchId, Change, Frame, Offset, Rng, ShardId, Table};
+use base::{BatchId, Change, Frame, Offset, Range, Rng, ShardId, Table};
 use bytes::Bytes;
 use faultdisk::{FaultDisk, Losses};
 use shard::Input;
-use store::{Commit, Event, Load, Opened, Settings, Steps};
+use store::{Commit, Event, Load, Opened, Scan, Settings, Steps};
 
 use domain::identity::alias::Kind;
 
@@ -51,6 +51,7 @@ pub struct Store {
     /// Events for each shard.
     pub announced: BTreeMap<ShardId, VecDeque<Input>>,
     pub loads: Vec<Load>,
+    pub scans: Vec<Scan>,
     /// The newest batch of each shard.
     newest: BTreeMap<ShardId, u64>,
     pub incarnation: u32,
@@ -78,6 +79,18 @@ impl Rows {
         }
     }
 
+    fn range(&self, range: &Range, offset: Offset) -> Vec<(&Bytes, &Bytes)> {
+        let behind = self.versions.range((range.table, range.from.clone())..);
+        let keys = behind.map(|((table, key), _)| (table, key));
+        let keys = keys.take_while(|(table, key)| **table == range.table && range.contains(key));
+        let mut rows: Vec<_> =
+            keys.filter_map(|(table, key)| Some((key, self.at(*table, key, offset)?))).collect();
+        if range.is_descending {
+            rows.reverse();
+        }
+        rows
+    }
+
     fn at(&self, table: Table, key: &[u8], offset: Offset) -> Option<&Bytes> {
         let versions = self.versions.get(&(table, Bytes::copy_from_slice(key)))?;
         let newest = versions.iter().rev().find(|(written, _)| *written <= offset)?;
@@ -99,6 +112,7 @@ impl Default for Store {
             expected: Rows::default(),
             announced: BTreeMap::new(),
             loads: Vec::new(),
+            scans: Vec::new(),
             newest: BTreeMap::new(),
             incarnation,
         }
@@ -201,6 +215,27 @@ impl Store {
         (shard, Input::Loaded { table, key, value, applied }, applied < at_least)
     }
 
+    /// The same of a scan.
+    pub fn answer_scan(&mut self, index: usize, stale: bool) -> (ShardId, Input, bool) {
+        let mut scan = self.scans.remove(index);
+        let (shard, at_least) = (scan.shard, scan.at_least);
+        if stale {
+            scan.at_least = Offset(0);
+        }
+        let steps = self.steps.as_mut().expect("only an open store is asked to scan");
+        let event = steps.scan(scan).expect("the disk reads");
+        let Event::Scanned { range, rows, is_end, applied } = event else {
+            panic!("a scan is answered by its rows: {event:?}");
+        };
+        assert!(stale || applied >= at_least, "a snapshot is as new as the scan demands");
+        let expected = self.expected.range(&range, applied);
+        assert!(rows.len() == expected.len().min(range.limit) || !is_end, "an end has every row");
+        let is_first =
+            rows.iter().map(|(key, value)| (key, value)).eq(expected.into_iter().take(rows.len()));
+        assert!(is_first, "a snapshot holds what was durable at its offset");
+        (shard, Input::Scanned { range, rows, is_end, applied }, applied < at_least)
+    }
+
     pub fn forget_snapshot(&mut self) {
         if let Some(steps) = &mut self.steps {
             steps.forget_snapshot();
@@ -222,6 +257,7 @@ impl Store {
         self.queue.clear();
         self.announced.clear();
         self.loads.clear();
+        self.scans.clear();
         self.newest.clear();
         let opened = store::Store::open_on(self.disk.boot(), SETTINGS);
         let Opened { store, incarnation, durable, .. } = opened.expect("a crash damages no store");
