@@ -154,6 +154,19 @@ const _: () = assert!(RESULT_PLAYERS_MAX * (RATED_QUEUES_MAX * 128 + 1024) < BAT
 /// How often a result, or a ticket, is tried again when its players have changed meanwhile.
 pub const RATING_TRIES_MAX: u32 = 16;
 
+// Storage objects.
+/// Names of a collection and of a key, in characters.
+pub const OBJECT_NAME_MAX: usize = 128;
+/// Objects of one request; over it, code 3.
+pub const OBJECTS_MAX: usize = 1000;
+/// What one request writes, lists included; over it, code 8.
+pub const OBJECTS_BYTES_MAX: usize = 768 * 1024;
+const _: () = assert!(OBJECTS_BYTES_MAX < BATCH_BYTES_MAX);
+/// Objects of one page, and bytes of their values: a page ends where they are reached, and a read
+/// of more is refused with code 8.
+pub const OBJECTS_PAGE_MAX: usize = 100;
+pub const OBJECTS_PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 // The core and its queues.
 /// Changes of one handle, encoded.
 pub const BATCH_BYTES_MAX: usize = 1024 * 1024;
