@@ -10,6 +10,7 @@ use domain::operator::audit::Wanted;
 use matchmaker::queue::Definition;
 
 use crate::convert::rating::HistoryWish;
+use crate::request::{ObjectChange, ObjectList};
 
 /// One call of an operator, decoded but not judged.
 #[derive(Clone, Debug, PartialEq)]
@@ -92,7 +93,47 @@ pub enum Console {
         user: UserId,
     },
     RatingHistory(HistoryWish),
+    Belongings(BelongingsAct),
     Report(Report),
+}
+
+/// What server code and operators ask of storage objects and wallets.
+#[derive(Clone, Debug, PartialEq)]
+pub enum BelongingsAct {
+    /// Of a collection, or without one, of an owner.
+    ObjectList(ObjectList),
+    ObjectGet(ObjectChange),
+    ObjectWrite(ObjectChange),
+    ObjectDelete(ObjectChange),
+    /// The ledger of a wallet, newest entries first.
+    Ledger {
+        user: String,
+        limit: usize,
+        cursor: String,
+    },
+    LedgerDelete {
+        user: String,
+        entry: String,
+    },
+    /// Objects and wallets of several owners, all of it or nothing.
+    Update(MultiUpdate),
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MultiUpdate {
+    pub writes: Vec<ObjectChange>,
+    pub deletes: Vec<ObjectChange>,
+    pub wallets: Vec<WalletUpdate>,
+    /// Whether the ledgers tell of it.
+    pub updates_ledger: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WalletUpdate {
+    pub user: String,
+    pub changeset: BTreeMap<String, i64>,
+    /// JSON object, or empty.
+    pub metadata: String,
 }
 
 /// What a game's own servers ask of declared queues.

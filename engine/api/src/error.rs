@@ -2,10 +2,13 @@
 
 use std::borrow::Cow;
 
-use base::limits::{OBJECTS_MAX, PARTY_LABEL_MAX, PARTY_SIZE_MAX};
+use base::limits::{
+    OBJECTS_MAX, PARTY_LABEL_MAX, PARTY_SIZE_MAX, WALLET_METADATA_MAX, WALLET_NAME_MAX,
+    WALLET_NAMES_MAX,
+};
 use base::{Code, json};
 use domain::compete::result;
-use domain::economy::object;
+use domain::economy::{object, wallet};
 use domain::identity::alias::{self, Kind};
 use domain::identity::{account, password, session};
 use domain::operator;
@@ -202,6 +205,24 @@ impl From<object::Error> for Error {
             Why::Rejected => {
                 "An object is not there, has another version, or must not be written.".into()
             }
+        };
+        Error::new(code, message)
+    }
+}
+
+impl From<wallet::Error> for Error {
+    fn from(error: wallet::Error) -> Error {
+        use wallet::Error as Why;
+        let code = error.code();
+        let message = match error {
+            Why::Negative(name) => format!("The wallet would hold less than nothing of {name:?}."),
+            Why::Overflow(name) => format!("The wallet would hold too much of {name:?}."),
+            Why::Name => format!("A name of a wallet is 1 to {WALLET_NAME_MAX} bytes."),
+            Why::TooManyNames => format!("A wallet holds at most {WALLET_NAMES_MAX} names."),
+            Why::Metadata => format!(
+                "The metadata has to be a JSON object of at most {WALLET_METADATA_MAX} bytes."
+            ),
+            Why::NotFound => "There is no such entry in the ledger.".into(),
         };
         Error::new(code, message)
     }

@@ -147,6 +147,14 @@ impl Message {
         self.map(field, text)
     }
 
+    /// A map of strings to 64-bit integers.
+    pub fn int64_map(&mut self, field: &str) -> Read<BTreeMap<String, i64>> {
+        self.map(field, |value, field| {
+            let number = integer(value).and_then(|number| i64::try_from(number).ok());
+            number.ok_or_else(|| Malformed(format!("field {field} is not of 64-bit integers")))
+        })
+    }
+
     /// A map of strings to finite numbers.
     pub fn double_map(&mut self, field: &str) -> Read<BTreeMap<String, f64>> {
         self.map(field, double)

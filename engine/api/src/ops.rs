@@ -8,7 +8,8 @@ use domain::operator::Role;
 
 use crate::console::{Console, Report};
 use crate::convert::{
-    account, console, identity, matchmaking, party, play, queue, rating, server, status, storage,
+    account, belongings, console, identity, matchmaking, party, play, queue, rating, server,
+    status, storage,
 };
 use crate::error::Error;
 use crate::request::Request;
@@ -972,6 +973,90 @@ pub static OPERATIONS: &[Operation] = &[
         auth: Auth::Operator(Role::Operator),
         rate: Rate::Write,
         http: http("DELETE", "/v2/console/backfill/{id}", server::backfill_remove),
+        realtime: None,
+    },
+    Operation {
+        name: "console_multi_update",
+        doc: "Changes storage objects and wallets of any owners, all or none.",
+        auth: Auth::Operator(Role::Operator),
+        rate: Rate::Write,
+        http: http("POST", "/v2/console/multi_update", belongings::multi_update),
+        realtime: None,
+    },
+    Operation {
+        name: "console_wallet_ledger_list",
+        doc: "What changed the wallet of an account, newest first.",
+        auth: Auth::Operator(Role::Viewer),
+        rate: Rate::Read,
+        http: http("GET", "/v2/console/account/{id}/wallet", belongings::ledger),
+        realtime: None,
+    },
+    Operation {
+        name: "console_wallet_ledger_delete",
+        doc: "Deletes an entry of a wallet's ledger; the wallet stays.",
+        auth: Auth::Operator(Role::Operator),
+        rate: Rate::Write,
+        http: http(
+            "DELETE",
+            "/v2/console/account/{id}/wallet/{wallet_id}",
+            belongings::ledger_delete,
+        ),
+        realtime: None,
+    },
+    Operation {
+        name: "console_storage_list",
+        doc: "Storage objects of a collection, an owner, or both, whoever may read them.",
+        auth: Auth::Operator(Role::Viewer),
+        rate: Rate::Read,
+        http: http("GET", "/v2/console/storage", belongings::object_list),
+        realtime: None,
+    },
+    Operation {
+        name: "console_storage_get",
+        doc: "A storage object, whoever may read it.",
+        auth: Auth::Operator(Role::Viewer),
+        rate: Rate::Read,
+        http: http(
+            "GET",
+            "/v2/console/storage/{collection}/{key}/{user_id}",
+            belongings::object_get,
+        ),
+        realtime: None,
+    },
+    Operation {
+        name: "console_storage_write",
+        doc: "Writes a storage object, whoever may write it.",
+        auth: Auth::Operator(Role::Operator),
+        rate: Rate::Write,
+        http: http(
+            "PUT",
+            "/v2/console/storage/{collection}/{key}/{user_id}",
+            belongings::object_write,
+        ),
+        realtime: None,
+    },
+    Operation {
+        name: "console_storage_delete",
+        doc: "Deletes a storage object, whoever may write it.",
+        auth: Auth::Operator(Role::Operator),
+        rate: Rate::Write,
+        http: http(
+            "DELETE",
+            "/v2/console/storage/{collection}/{key}/{user_id}",
+            belongings::object_delete,
+        ),
+        realtime: None,
+    },
+    Operation {
+        name: "console_storage_delete_version",
+        doc: "Deletes a storage object that has this version.",
+        auth: Auth::Operator(Role::Operator),
+        rate: Rate::Write,
+        http: http(
+            "DELETE",
+            "/v2/console/storage/{collection}/{key}/{user_id}/{version}",
+            belongings::object_delete,
+        ),
         realtime: None,
     },
     Operation {

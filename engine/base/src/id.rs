@@ -124,6 +124,8 @@ macro_rules! ids {
 }
 
 ids! {
+    /// An entry of a wallet's ledger, of version 7: its order is that of time.
+    LedgerId,
     /// A match that players join. Random ones carry their birth, named ones are of version 5.
     MatchId,
     /// Something that a user was told.

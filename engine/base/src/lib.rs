@@ -27,8 +27,8 @@ pub mod timer;
 pub use change::{BatchId, Change, ChangeRef, Frame, Offset, Range, Table};
 pub use code::Code;
 pub use id::{
-    ClientAddress, ConnectionId, MatchId, NotificationId, PartyId, SessionId, ShardId, TicketId,
-    TokenId, UserId,
+    ClientAddress, ConnectionId, LedgerId, MatchId, NotificationId, PartyId, SessionId, ShardId,
+    TicketId, TokenId, UserId,
 };
 pub use rng::Rng;
 pub use secret::Secret;

@@ -166,6 +166,32 @@ const _: () = assert!(OBJECTS_BYTES_MAX < BATCH_BYTES_MAX);
 /// of more is refused with code 8.
 pub const OBJECTS_PAGE_MAX: usize = 100;
 pub const OBJECTS_PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Rows of a collection that one question about a page looks at, and how often its homes are asked
+/// again until there is enough for a page. A page may be short, even empty, and have a next one.
+pub const OBJECTS_LOOKED_AT_MAX: usize = 1000;
+pub const OBJECTS_ROUNDS_MAX: u32 = 16;
+/// Objects that one step of an erasure deletes, each of them three rows.
+pub const OBJECTS_ERASED_MAX: usize = 200;
+const _: () = assert!(OBJECTS_ERASED_MAX * 3 * (8 * OBJECT_NAME_MAX + 64) < BATCH_BYTES_MAX);
+/// Bytes of all objects and entries of one account's export; over it, code 8.
+pub const EXPORT_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Erasures that one question lists, and those that a shard works at a time.
+pub const ERASURES_PAGE_MAX: usize = 256;
+/// When an erasure goes on that the disk, or a shard, had no room for.
+pub const ERASURE_RETRY: Duration = Duration::from_secs(5);
+
+// Wallets.
+/// Name of an amount, and names of one wallet or one update.
+pub const WALLET_NAME_MAX: usize = 128;
+pub const WALLET_NAMES_MAX: usize = 256;
+/// What an update says of itself.
+pub const WALLET_METADATA_MAX: usize = 64 * 1024;
+/// Wallets that one request updates, and users that it concerns.
+pub const WALLET_UPDATES_MAX: usize = 256;
+pub const BELONGINGS_USERS_MAX: usize = 256;
+/// Entries of one page of a ledger, and those that one step of an erasure deletes.
+pub const LEDGER_PAGE_MAX: usize = 100;
+pub const LEDGER_ERASED_MAX: usize = 256;
 
 // The core and its queues.
 /// Changes of one handle, encoded.

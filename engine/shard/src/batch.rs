@@ -6,10 +6,12 @@
 
 use api::Error;
 use api::reply::Reply;
+use base::limits::BATCH_BYTES_MAX;
 use base::{Frame, ShardId, UserId};
 use domain::identity::alias::Kind;
 
 use crate::Shard;
+use crate::belongings::{self, Changed, Order};
 use crate::edit::Editing;
 use crate::message::{Answer, Claim, Message, Query, TaskId};
 use crate::operator::Operated;
@@ -25,6 +27,8 @@ pub(crate) struct Batch {
     /// Claims not prepared yet, in descending order: the next one is the last.
     claims: Vec<Claim>,
     frames: Vec<Frame>,
+    /// What participants tell of their part.
+    changed: Vec<Changed>,
     /// Shards that hold something for this task, or may be about to.
     participants: Vec<ShardId>,
 }
@@ -36,6 +40,7 @@ pub(crate) enum Purpose {
     Edit(Box<Editing>),
     Operate(Box<Operated>),
     Rate(Box<TakenIn>),
+    Belongings(Box<Order>),
 }
 
 /// Why a claim was not prepared, when that is not the end of it.
@@ -56,8 +61,9 @@ impl Shard {
             return Step::Fail(refused);
         }
         claims.sort_by_key(|claim| std::cmp::Reverse(claim.order()));
-        let (frames, participants) = (Vec::new(), Vec::new());
-        self.ask_next_participant(task, Box::new(Batch { purpose, claims, frames, participants }))
+        let (frames, changed, participants) = (Vec::new(), Vec::new(), Vec::new());
+        let batch = Batch { purpose, claims, frames, changed, participants };
+        self.ask_next_participant(task, Box::new(batch))
     }
 
     /// Asks the next participant, or emits the batch when all have prepared.
@@ -70,10 +76,33 @@ impl Shard {
             self.ask(task, home, Query::Prepare(claim));
             return Step::Wait(State::Batch(batch));
         }
-        let Batch { mut purpose, frames, participants, .. } = *batch;
+        let size: usize = batch.frames.iter().map(|frame| frame.as_bytes().len()).sum();
+        if size > BATCH_BYTES_MAX {
+            self.abandon(task, &batch);
+            return Step::Fail(Error::exhausted("The changes are too large together."));
+        }
+        let Batch { mut purpose, frames, changed, participants, .. } = *batch;
         if let Purpose::Operate(operated) = &mut purpose {
             operated.note_written(&frames);
+            operated.note_changed(&changed);
         }
+        if !frames.is_empty() {
+            self.emit_prepared(task, frames, participants);
+        }
+        match purpose {
+            Purpose::Create(creation) => self.created(*creation),
+            Purpose::Edit(editing) => {
+                self.edited(task, &editing);
+                Step::Done(Reply::Empty)
+            }
+            Purpose::Operate(operated) => self.operated(task, *operated),
+            Purpose::Rate(taken_in) => self.taken_in(&taken_in),
+            Purpose::Belongings(order) => belongings::updated(*order, changed),
+        }
+    }
+
+    /// All have prepared: their changes are one batch, and whoever holds something is told of it.
+    fn emit_prepared(&mut self, task: u64, frames: Vec<Frame>, participants: Vec<ShardId>) {
         let mut depends = self.depends_of(task);
         let mut holders = participants.clone();
         if !holders.contains(&self.id) {
@@ -88,21 +117,17 @@ impl Shard {
         if let Some(task) = self.tasks.get_mut(&task) {
             task.depends = depends;
         }
-        match purpose {
-            Purpose::Create(creation) => self.created(*creation),
-            Purpose::Edit(editing) => {
-                self.edited(task, &editing);
-                Step::Done(Reply::Empty)
-            }
-            Purpose::Operate(operated) => self.operated(task, *operated),
-            Purpose::Rate(taken_in) => self.taken_in(&taken_in),
-        }
     }
 
     pub(crate) fn batch_step(&mut self, task: u64, mut batch: Box<Batch>, answer: Answer) -> Step {
         let conflict = match answer {
-            Answer::Prepared(frame) => {
+            Answer::Prepared(frame, told) => {
                 batch.frames.push(frame);
+                batch.changed.extend(told.map(|changed| *changed));
+                return self.ask_next_participant(task, batch);
+            }
+            Answer::Changes(changed) => {
+                batch.changed.push(*changed);
                 return self.ask_next_participant(task, batch);
             }
             Answer::Taken(kind, owner) => Conflict::Taken(kind, owner),
@@ -127,6 +152,10 @@ impl Shard {
             Purpose::Edit(editing) => self.resolve_edit(task, *editing, conflict),
             Purpose::Operate(operated) => self.resolve_operated(task, *operated, conflict),
             Purpose::Rate(taken_in) => self.resolve_result(task, *taken_in),
+            Purpose::Belongings(_) => {
+                debug_assert!(false, "belongings meet no {conflict:?}");
+                Step::Fail(Error::internal())
+            }
         }
     }
 

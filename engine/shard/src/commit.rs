@@ -162,6 +162,9 @@ impl Shard {
             self.view.release(&keys);
             if let Some(batch) = batch {
                 self.view.write(batch, &frame);
+                let mut depends = Depends::default();
+                depends.add(batch);
+                self.heed_deletions(&frame, &depends);
             }
             for key in keys {
                 waiting.extend(self.parked.for_hold.remove(&key).unwrap_or_default());

@@ -11,6 +11,7 @@ use base::{Code, Frame, MatchId, NotificationId, SessionId, UserId};
 use bytes::Bytes;
 use domain::compete::result::{self, Standing};
 use domain::ctx::{Applied, Ctx, Stop};
+use domain::economy::erasure;
 use domain::effect::{Effect, Event};
 use domain::identity::account::User;
 use domain::identity::alias::{self, Kind};
@@ -22,6 +23,7 @@ use domain::social::notification::{self, Notification};
 use domain::social::status::{self, Status, StatusPresence};
 
 use crate::Shard;
+use crate::belongings;
 use crate::matchmaking::ticket_error;
 use crate::message::{
     AccountEdit, Answer, Claim, Entry, Errand, Login, Message, Operate, OperatorEdit,
@@ -93,7 +95,11 @@ impl Shard {
             let frame = Frame::encode(&changes);
             if is_prepare {
                 self.hold(task, frame.clone());
-                Answer::Prepared(frame)
+                let told = match answer {
+                    Answer::Changes(changed) => Some(changed),
+                    _ => None,
+                };
+                Answer::Prepared(frame, told)
             } else {
                 let batch = self.emit(vec![frame.clone()], vec![self.id], &mut depends);
                 self.view.write(batch, &frame);
@@ -178,6 +184,9 @@ impl Shard {
             | Query::Operator(_)
             | Query::Party(_)
             | Query::Storage(_)
+            | Query::Erase { .. }
+            | Query::EraseEnd { .. }
+            | Query::Erasures { .. }
             | Query::Prepare(_) => return None,
         })
     }
@@ -374,6 +383,18 @@ fn answer_durable(
             Ok(Answer::History(page))
         }
         Query::Storage(query) => storage::answer(ctx, is_here, query),
+        Query::Erase { user } => {
+            let has_more = is_here(*user) && erasure::step(ctx, *user).map_err(Stop::never)?;
+            Ok(Answer::Erased { has_more })
+        }
+        Query::EraseEnd { user } => {
+            erasure::end(ctx, *user);
+            Ok(Answer::Done)
+        }
+        Query::Erasures { after } => {
+            let page = erasure::list(ctx, is_here, *after).map_err(Stop::never)?;
+            Ok(Answer::Erasures(page))
+        }
         Query::Prepare(claim) => prepare(ctx, claim),
         Query::Open { .. }
         | Query::SetStatus { .. }
@@ -469,6 +490,7 @@ fn prepare(ctx: &mut Ctx<'_>, claim: &Claim) -> Applied<Answer, Refusal> {
             })?;
             if *edit == account::Edit::Delete {
                 result::forget(ctx, *user).map_err(Stop::never)?;
+                erasure::begin(ctx, *user);
             }
         }
         Claim::Result { ending, result } => {
@@ -480,6 +502,8 @@ fn prepare(ctx: &mut Ctx<'_>, claim: &Claim) -> Applied<Answer, Refusal> {
             }
             result::apply(ctx, outcome).map_err(result_changed)?;
         }
+        Claim::Belongings(belongings) => return belongings::prepare(ctx, belongings),
+        Claim::LedgerForget { user, id } => belongings::forget(ctx, *user, *id)?,
         Claim::SetDisabled { user, is_disabled } => {
             if !account::set_disabled(ctx, *user, *is_disabled).map_err(Stop::never)? {
                 return Err(Stop::Refused(account::Error::NotFound.into()));

@@ -18,12 +18,14 @@
 //! Blocks, reads a clock, owns a socket, a file or a thread, names a runtime.
 
 mod batch;
+mod belongings;
 mod commit;
 mod connection;
 mod definition;
 mod dispatch;
 mod edit;
 mod entity;
+mod erasure;
 mod figures;
 mod hook;
 mod identity;
@@ -83,6 +85,7 @@ pub use view::ViewFigures;
 
 use commit::{Held, Holds, Parked, Waiting};
 use connection::{Connection, Handshake};
+use erasure::Erasures;
 use matchmaking::Formed;
 use party::Housed;
 use rate::Limiter;
@@ -151,6 +154,8 @@ enum Timer {
     MatchmakerStep,
     /// Something is due in a declared queue.
     Queues,
+    /// An erasure is to go on, or erasures are to be looked for.
+    Erasures,
 }
 
 /// One core's state.
@@ -190,6 +195,8 @@ pub struct Shard {
     /// Failed sign-ins of operators, on the operators' home.
     lockouts: Lockouts,
     statuses: BTreeMap<UserId, Status>,
+    /// What deleted accounts of this shard have left.
+    erasures: Erasures,
     relays: IdMap<MatchId, Relay>,
     parties: BTreeMap<PartyId, Housed>,
     /// Their names may be clients' choice: no map with a hash that can be met on purpose.
@@ -239,6 +246,9 @@ impl Shard {
             let first = Instant::default().after(config.matchmaker.interval);
             timers.set(first, Timer::MatchmakerPass);
         }
+        let mut erasures = Erasures::default();
+        erasures.list_first();
+        timers.set(Instant::default(), Timer::Erasures);
         let mut shard = Shard {
             id,
             operations,
@@ -265,6 +275,7 @@ impl Shard {
             session_of: IdMap::default(),
             lockouts: Lockouts::default(),
             statuses: BTreeMap::new(),
+            erasures,
             relays: IdMap::default(),
             parties: BTreeMap::new(),
             traced_matches: BTreeMap::new(),
@@ -358,6 +369,7 @@ impl Shard {
             && self.held.is_empty()
             && self.outputs.is_empty()
             && self.sessions.is_empty()
+            && self.erasures.is_empty()
             && !self.view.has_undurable()
     }
 
@@ -369,6 +381,7 @@ impl Shard {
                 Timer::MatchmakerPass => self.begin_matchmaker_pass(),
                 Timer::MatchmakerStep => self.step_matchmaker(),
                 Timer::Queues => self.wake_queues(),
+                Timer::Erasures => self.wake_erasures(),
             }
         }
     }

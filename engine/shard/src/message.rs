@@ -8,12 +8,12 @@ use api::console::ServerAct;
 use api::convert::rating::HistoryWish;
 use api::reply::{ListedParty, MatchmakerStats, UserView};
 use base::{
-    BatchId, ClientAddress, ConnectionId, Frame, MatchId, PartyId, Secret, SessionId, ShardId,
-    TicketId, UserId,
+    BatchId, ClientAddress, ConnectionId, Frame, LedgerId, MatchId, PartyId, Secret, SessionId,
+    ShardId, TicketId, UserId,
 };
 use bytes::Bytes;
 use domain::compete::result::{self, Ending, MatchResult, Outcome, Standing};
-use domain::economy::object;
+use domain::economy::{erasure, object, wallet};
 use domain::identity::account::{Edit, NewAccount, Plan, SignedIn, User};
 use domain::identity::alias::{Alias, Kind};
 use domain::identity::session::{Bearer, Check};
@@ -28,6 +28,7 @@ use domain::social::notification;
 use domain::social::status::{self, StatusPresence};
 use matchmaker::{Explanation, Listed};
 
+use crate::belongings::{Belongings, Changed};
 use crate::party::PartyQuery;
 use crate::storage::StorageQuery;
 
@@ -236,6 +237,18 @@ pub enum Query {
     Queue(QueueQuery),
     Pool(PoolQuery),
     Storage(StorageQuery),
+    /// Erase a part of what a deleted account has left on this shard.
+    Erase {
+        user: UserId,
+    },
+    /// Nothing of it is left anywhere.
+    EraseEnd {
+        user: UserId,
+    },
+    /// Erasures of users of this shard that have begun.
+    Erasures {
+        after: Option<UserId>,
+    },
 }
 
 /// What the players of a ticket are in its queue, once somebody has looked.
@@ -363,6 +376,13 @@ pub enum Claim {
     },
     /// What a result does to one player.
     Rate(Box<Outcome>),
+    /// Objects and the wallet of one owner change.
+    Belongings(Box<Belongings>),
+    /// An entry of a ledger goes.
+    LedgerForget {
+        user: UserId,
+        id: LedgerId,
+    },
 }
 
 /// The guard, the change if it is one of what lives with operators, and the entry of the audit
@@ -398,11 +418,15 @@ impl Claim {
     /// no account meanwhile.
     pub fn order(&self) -> (bool, u16, u8, Vec<u8>) {
         let table = match self {
-            Claim::Create(_) | Claim::Edit(_) | Claim::SetDisabled { .. } => 1,
+            Claim::Create(_)
+            | Claim::Edit(_)
+            | Claim::SetDisabled { .. }
+            | Claim::Belongings(_) => 1,
             Claim::Take { .. } | Claim::Release { .. } => 2,
             Claim::Operate(_) => 4,
             Claim::Rate(_) => 8,
             Claim::Result { .. } => 10,
+            Claim::LedgerForget { .. } => 19,
         };
         let key = self.key();
         (table != 4, base::id::slot_of(&key), table, key)
@@ -412,7 +436,10 @@ impl Claim {
         match self {
             Claim::Create(new) => new.user_id.as_bytes().to_vec(),
             Claim::Edit(edit) => edit.user.as_bytes().to_vec(),
-            Claim::SetDisabled { user, .. } => user.as_bytes().to_vec(),
+            Claim::SetDisabled { user, .. } | Claim::LedgerForget { user, .. } => {
+                user.as_bytes().to_vec()
+            }
+            Claim::Belongings(belongings) => belongings.user.as_bytes().to_vec(),
             Claim::Operate(_) => domain::record::operator::KEY.to_vec(),
             Claim::Rate(outcome) => outcome.user.as_bytes().to_vec(),
             Claim::Result { ending, .. } => ending.key(),
@@ -444,7 +471,10 @@ pub enum Answer {
     Done,
     Account(Option<UserView>),
     Users(Vec<UserView>),
-    Prepared(Frame),
+    /// With what it tells of the change, if it does.
+    Prepared(Frame, Option<Box<Changed>>),
+    /// What was to be prepared changes nothing.
+    Changes(Box<Changed>),
     /// The claimed alias leads to this account already.
     Taken(Kind, UserId),
     /// The account is not what the claim was made for.
@@ -478,6 +508,12 @@ pub enum Answer {
     ObjectAcks(Vec<object::Ack>),
     Objects(Vec<object::Found>),
     ObjectPage(object::Page),
+    AllObjects(Vec<object::Found>, Option<(String, object::Place)>),
+    Ledger(wallet::Page),
+    Erased {
+        has_more: bool,
+    },
+    Erasures(erasure::Page),
     QueueWait(Option<matchmaker::queue::Wait>),
     QueueExplanation(Box<matchmaker::queue::Explanation>),
     Operators(Vec<operator::account::Operator>),

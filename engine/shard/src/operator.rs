@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use api::Error;
-use api::console::{Console, Login, OperatorUpdate, Report};
+use api::console::{BelongingsAct, Console, Login, OperatorUpdate, Report};
 use api::convert::console as convert;
 use api::ops::{Auth, Door, Operation};
 use api::reply::Reply;
@@ -21,6 +21,7 @@ use domain::social::notification;
 
 use crate::Shard;
 use crate::batch::{Conflict, Purpose};
+use crate::belongings::{self, Changed};
 use crate::identity::invalid_user_id;
 use crate::message::{
     AccountEdit, Answer, Claim, Message, Operate, OperatorEdit, OperatorQuery, PoolQuery, Query,
@@ -104,6 +105,13 @@ impl Operated {
     pub(crate) fn note_written(&mut self, frames: &[Frame]) {
         self.queues = frames.iter().find_map(queue::written).map(Arc::new);
     }
+
+    /// Looks at what the homes tell of it.
+    pub(crate) fn note_changed(&mut self, changed: &[Changed]) {
+        if let Some(reply) = belongings::written(changed) {
+            self.reply = reply;
+        }
+    }
 }
 
 impl Shard {
@@ -146,7 +154,8 @@ impl Shard {
             | Console::Server(_)
             | Console::MatchResultWrite(_)
             | Console::RatingGet { .. }
-            | Console::RatingHistory(_) => Step::Fail(dead_token()),
+            | Console::RatingHistory(_)
+            | Console::Belongings(_) => Step::Fail(dead_token()),
         }
     }
 
@@ -420,6 +429,21 @@ impl Shard {
                 self.read_rating(task, queue.clone(), *user, Asker::Operator)
             }
             Console::RatingHistory(wish) => self.read_history(task, wish.clone(), Asker::Operator),
+            Console::Belongings(BelongingsAct::Update(update)) => {
+                self.update_belongings(task, update.clone())
+            }
+            Console::Belongings(
+                act @ (BelongingsAct::ObjectWrite(_)
+                | BelongingsAct::ObjectDelete(_)
+                | BelongingsAct::LedgerDelete { .. }),
+            ) => match belongings::claims_of(act) {
+                Ok((target, claims)) => {
+                    let operated = Operated::replying(Reply::Empty);
+                    self.commit_change(task, &change(target), None, claims, operated)
+                }
+                Err(error) => Step::Fail(error),
+            },
+            Console::Belongings(act) => self.read_belongings(task, act).unwrap_or_else(Step::Fail),
             Console::QueuesList => self.ask_queues(task, None),
             Console::QueueGet { id } => self.ask_queues(task, Some(id.clone())),
             Console::QueueWrite { id, definition, version } => {
@@ -449,11 +473,8 @@ impl Shard {
         view: &api::reply::UserView,
     ) -> Step {
         match change.request {
-            // Whoever takes personal data away leaves a trace of it.
             Console::AccountExport { .. } => {
-                let json = api::convert::account::export(view).into();
-                let operated = Operated::replying(Reply::Document { json });
-                self.commit_change(task, change, None, Vec::new(), operated)
+                self.begin_export(task, view.clone(), Some(Box::new(change.clone())))
             }
             Console::AccountDelete { .. } => {
                 let plan = match account::plan(&view.user, &AccountChange::Delete) {
@@ -471,6 +492,12 @@ impl Shard {
             }
             _ => document(convert::account_view(view)),
         }
+    }
+
+    /// Whoever takes personal data away leaves a trace of it.
+    pub(crate) fn commit_export(&mut self, task: u64, change: &Change, json: String) -> Step {
+        let operated = Operated::replying(Reply::Document { json: json.into() });
+        self.commit_change(task, change, None, Vec::new(), operated)
     }
 
     fn hash_for(&mut self, task: u64, change: &Change, edit: Edit, password: &Secret) -> Step {

@@ -5,13 +5,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::Error;
+use api::convert::belongings;
 use api::convert::storage::{self as convert, cursor, parse_cursor};
-use api::reply::Reply;
+use api::reply::{Reply, UserView};
 use api::request::{ObjectList, Storage};
-use base::limits::OBJECTS_PAGE_BYTES_MAX;
-use base::{ShardId, UserId};
+use base::limits::{
+    EXPORT_BYTES_MAX, LEDGER_PAGE_MAX, OBJECTS_PAGE_BYTES_MAX, OBJECTS_PAGE_MAX, OBJECTS_ROUNDS_MAX,
+};
+use base::{Code, LedgerId, ShardId, UserId};
 use domain::ctx::{Applied, Ctx, Stop};
 use domain::economy::object::{self, Change, Found, Id, List, Page, Place, SYSTEM, Who};
+use domain::economy::wallet;
 use domain::identity::{account, session};
 
 use crate::Shard;
@@ -46,6 +50,18 @@ pub enum StorageQuery {
         who: Who,
         list: List,
     },
+    /// Everything that an owner has, from behind this place on.
+    All {
+        owner: UserId,
+        after: Option<(String, Place)>,
+        limit: usize,
+    },
+    /// What changed a wallet, newest first.
+    Ledger {
+        user: UserId,
+        before: Option<LedgerId>,
+        limit: usize,
+    },
 }
 
 /// What is awaited of homes.
@@ -64,13 +80,40 @@ pub(crate) enum Storing {
         owner: Option<UserId>,
         list: List,
     },
-    List {
-        list: List,
-        pages: Vec<Page>,
+    List(Listing),
+    /// One object, for server code.
+    One,
+    All,
+    Ledger {
+        user: UserId,
     },
+    Export(Exporting),
 }
 
-fn wait(storing: Storing) -> Step {
+/// A page in the making.
+#[derive(Debug)]
+pub(crate) struct Listing {
+    who: Who,
+    owner: Option<UserId>,
+    list: List,
+    /// Of earlier rounds, in the order of the list.
+    found: Vec<Found>,
+    pages: Vec<Page>,
+    rounds: u32,
+}
+
+/// An account's export in the making.
+#[derive(Debug)]
+pub(crate) struct Exporting {
+    view: UserView,
+    objects: Vec<Found>,
+    ledger: Vec<(LedgerId, wallet::Entry)>,
+    size: usize,
+    /// For the audit trail, if an operator takes it away.
+    change: Option<Box<crate::operator::Change>>,
+}
+
+pub(crate) fn wait(storing: Storing) -> Step {
     Step::Wait(State::Storage(Box::new(storing)))
 }
 
@@ -137,7 +180,7 @@ impl Shard {
         let (bearer, asked) = (Some(bearer), list.clone());
         let query = StorageQuery::OfOwner { who, bearer, owner, list: asked };
         self.ask(task, home, Query::Storage(query));
-        Ok(wait(Storing::List { list, pages: Vec::new() }))
+        Ok(wait(Storing::List(Listing::new(who, Some(owner), list))))
     }
 
     pub(crate) fn storage_step(
@@ -172,13 +215,24 @@ impl Shard {
             (Storing::ListGuard { who, owner, list }, Answer::Done) => {
                 self.ask_for_list(task, who, owner, list)
             }
-            (Storing::List { list, mut pages }, Answer::ObjectPage(page)) => {
-                pages.push(page);
+            (Storing::List(mut listing), Answer::ObjectPage(page)) => {
+                listing.pages.push(page);
                 match is_last {
-                    true => Step::Done(merged(pages, list.limit)),
-                    false => wait(Storing::List { list, pages }),
+                    true => self.go_on_listing(task, listing),
+                    false => wait(Storing::List(listing)),
                 }
             }
+            (Storing::One, Answer::Objects(found)) => match found.first() {
+                Some(found) => document(belongings::object(found)),
+                None => Step::Fail(Error::new(Code::NotFound, "There is no such object.")),
+            },
+            (Storing::All, Answer::AllObjects(found, next)) => {
+                document(belongings::objects(&found, next.as_ref()))
+            }
+            (Storing::Ledger { user }, Answer::Ledger(page)) => {
+                document(belongings::ledger_page(user, &page))
+            }
+            (Storing::Export(exporting), answer) => self.go_on_exporting(task, exporting, answer),
             (storing, answer) => {
                 debug_assert!(false, "{storing:?} does not wait for {answer:?}");
                 Step::Fail(Error::internal())
@@ -186,11 +240,24 @@ impl Shard {
         }
     }
 
-    fn ask_for_list(&mut self, task: u64, who: Who, owner: Option<UserId>, list: List) -> Step {
-        match owner {
+    pub(crate) fn ask_for_list(
+        &mut self,
+        task: u64,
+        who: Who,
+        owner: Option<UserId>,
+        list: List,
+    ) -> Step {
+        self.ask_round(task, Listing::new(who, owner, list))
+    }
+
+    /// Asks for what comes next in the list.
+    fn ask_round(&mut self, task: u64, listing: Listing) -> Step {
+        let Listing { who, owner, list, .. } = &listing;
+        let (who, list) = (*who, list.clone());
+        match *owner {
             Some(owner) => {
                 let home = self.config.placement.of_user(owner);
-                let query = StorageQuery::OfOwner { who, bearer: None, owner, list: list.clone() };
+                let query = StorageQuery::OfOwner { who, bearer: None, owner, list };
                 self.ask(task, home, Query::Storage(query));
             }
             None => {
@@ -200,25 +267,145 @@ impl Shard {
                 }
             }
         }
-        wait(Storing::List { list, pages: Vec::new() })
+        wait(Storing::List(listing))
+    }
+
+    /// All homes have answered: there is enough for a page, or it ends here, or they go on.
+    fn go_on_listing(&mut self, task: u64, mut listing: Listing) -> Step {
+        let pages = std::mem::take(&mut listing.pages);
+        let (more, end) = merged(pages);
+        listing.found.extend(more);
+        listing.rounds += 1;
+        let size: usize = listing.found.iter().map(|found| found.object.value.len()).sum();
+        let is_enough = listing.found.len() >= listing.list.limit
+            || size > OBJECTS_PAGE_BYTES_MAX
+            || listing.rounds >= OBJECTS_ROUNDS_MAX
+            || listing.owner.is_some();
+        match end {
+            Some(end) if !is_enough => {
+                listing.list.after = Some(end);
+                self.ask_round(task, listing)
+            }
+            end => {
+                let Listing { list: List { limit, .. }, mut found, .. } = listing;
+                let end = match fitting(&found, limit) {
+                    count if count < found.len() => {
+                        found.truncate(count);
+                        found.last().map(place)
+                    }
+                    _ => end,
+                };
+                Step::Done(Reply::ObjectList { cursor: end.as_ref().map(cursor), found })
+            }
+        }
+    }
+
+    /// Gathers everything that is kept of an account.
+    pub(crate) fn begin_export(
+        &mut self,
+        task: u64,
+        view: UserView,
+        change: Option<Box<crate::operator::Change>>,
+    ) -> Step {
+        let (objects, ledger) = (Vec::new(), Vec::new());
+        let exporting = Exporting { view, objects, ledger, size: 0, change };
+        self.ask_objects_of(task, exporting, None)
+    }
+
+    fn ask_objects_of(
+        &mut self,
+        task: u64,
+        exporting: Exporting,
+        after: Option<(String, Place)>,
+    ) -> Step {
+        let (owner, limit) = (exporting.view.id, OBJECTS_PAGE_MAX);
+        let home = self.config.placement.of_user(owner);
+        self.ask(task, home, Query::Storage(StorageQuery::All { owner, after, limit }));
+        wait(Storing::Export(exporting))
+    }
+
+    fn ask_ledger_of(&mut self, task: u64, exporting: Exporting, before: Option<LedgerId>) -> Step {
+        let (user, limit) = (exporting.view.id, LEDGER_PAGE_MAX);
+        let home = self.config.placement.of_user(user);
+        self.ask(task, home, Query::Storage(StorageQuery::Ledger { user, before, limit }));
+        wait(Storing::Export(exporting))
+    }
+
+    fn go_on_exporting(&mut self, task: u64, mut exporting: Exporting, answer: Answer) -> Step {
+        let Exporting { view, objects, ledger, size, change } = &mut exporting;
+        let next = match answer {
+            Answer::AllObjects(found, next) => {
+                *size += found.iter().map(|found| found.object.value.len() + 256).sum::<usize>();
+                objects.extend(found);
+                Next::Objects(next)
+            }
+            Answer::Ledger(page) => {
+                let entry = |(_, entry): &(_, wallet::Entry)| {
+                    entry.changeset.len() + entry.metadata.len() + 256
+                };
+                *size += page.entries.iter().map(entry).sum::<usize>();
+                ledger.extend(page.entries);
+                Next::Ledger(page.next)
+            }
+            answer => {
+                debug_assert!(false, "an export does not wait for {answer:?}");
+                return Step::Fail(Error::internal());
+            }
+        };
+        if *size > EXPORT_BYTES_MAX {
+            return Step::Fail(Error::exhausted("The account holds too much for one document."));
+        }
+        match next {
+            Next::Objects(Some(after)) => self.ask_objects_of(task, exporting, Some(after)),
+            Next::Objects(None) => self.ask_ledger_of(task, exporting, None),
+            Next::Ledger(Some(before)) => self.ask_ledger_of(task, exporting, Some(before)),
+            Next::Ledger(None) => {
+                let json = api::convert::account::export(view, objects, ledger);
+                match change.take() {
+                    Some(change) => self.commit_export(task, &change, json),
+                    None => document(json),
+                }
+            }
+        }
     }
 }
 
-/// One page of those of several homes.
-fn merged(pages: Vec<Page>, limit: usize) -> Reply {
-    let mut has_more = pages.iter().any(|page| page.has_more);
-    // Behind the end of a page that has more, others are not known to follow next.
-    let ends = pages.iter().filter(|page| page.has_more);
-    let end = ends.filter_map(|page| page.found.last().map(place)).min();
+/// Where an export goes on.
+enum Next {
+    Objects(Option<(String, Place)>),
+    Ledger(Option<LedgerId>),
+}
+
+impl Listing {
+    fn new(who: Who, owner: Option<UserId>, list: List) -> Listing {
+        Listing { who, owner, list, found: Vec::new(), pages: Vec::new(), rounds: 0 }
+    }
+}
+
+fn document(json: String) -> Step {
+    Step::Done(Reply::Document { json: json.into() })
+}
+
+/// One page of those of several homes, and the place up to which all of them know the list.
+fn merged(pages: Vec<Page>) -> (Vec<Found>, Option<Place>) {
+    let end = pages.iter().filter_map(|page| page.end.clone()).min();
     let mut found: Vec<_> = pages.into_iter().flat_map(|page| page.found).collect();
     found.sort_by_key(place);
-    if let Some(end) = end {
-        found.retain(|found| place(found) <= end);
+    if let Some(end) = &end {
+        found.retain(|found| place(found) <= *end);
     }
-    has_more |= found.len() > limit;
-    found.truncate(limit);
-    let last = found.last().filter(|_| has_more);
-    Reply::ObjectList { cursor: last.map(|last| cursor(&place(last))), found }
+    (found, end)
+}
+
+/// How many of these one answer takes.
+fn fitting(found: &[Found], limit: usize) -> usize {
+    let mut size = 0;
+    let fits = |found: &&Found| {
+        let is_first = size == 0;
+        size += found.object.value.len();
+        is_first || size <= OBJECTS_PAGE_BYTES_MAX
+    };
+    found.iter().take(limit).take_while(fits).count()
 }
 
 fn place(found: &Found) -> Place {
@@ -260,6 +447,19 @@ pub(crate) fn answer(
         StorageQuery::OfCollection { who, list } => {
             let page = object::list_of_collection(ctx, *who, is_here, list).map_err(Stop::never)?;
             owned(ctx, page)
+        }
+        StorageQuery::All { owner, after, limit } => {
+            let all = object::list_all(ctx, *owner, after.as_ref(), *limit);
+            let (mut found, next) = all.map_err(Stop::never)?;
+            keep_owned(ctx, &mut found)?;
+            Ok(Answer::AllObjects(found, next))
+        }
+        StorageQuery::Ledger { user, before, limit } => {
+            if account::read(ctx, *user).map_err(Stop::never)?.is_none() {
+                return Err(Stop::Refused(account::Error::NotFound.into()));
+            }
+            let page = wallet::ledger(ctx, *user, *before, *limit).map_err(Stop::never)?;
+            Ok(Answer::Ledger(page))
         }
     }
 }

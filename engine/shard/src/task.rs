@@ -310,7 +310,7 @@ impl Shard {
     /// An answer has come: the next step, once every awaited answer is there.
     pub(crate) fn resume_task(&mut self, number: u64, answer: Answer, depends: &Depends) {
         let Some(task) = self.tasks.get_mut(&number) else {
-            return;
+            return self.erasure_step(number, &answer, depends);
         };
         task.depends.merge(depends);
         task.awaited = task.awaited.saturating_sub(1);
@@ -364,10 +364,7 @@ impl Shard {
                 self.plan_edit(number, editing, found.first().map(|view| &view.user))
             }
             (State::Export, Answer::Users(found)) => match found.first() {
-                Some(user) => {
-                    let json = api::convert::account::export(user).into();
-                    Step::Done(Reply::Document { json })
-                }
+                Some(user) => self.begin_export(number, user.clone(), None),
                 None => Step::Fail(user_not_found()),
             },
             (State::Disable, Answer::Done) if is_last => Step::Done(Reply::Empty),

@@ -1,10 +1,13 @@
 //! Accounts and what signs them in.
 
-use base::UnixTime;
 use base::json::{self, Object};
+use base::{LedgerId, UnixTime};
+use domain::economy::object::Found;
+use domain::economy::wallet;
 use domain::identity::alias::Kind;
 use domain::identity::provider::{GameCenter, Proof};
 
+use super::{belongings, storage};
 use crate::error::Error;
 use crate::http::Call;
 use crate::json::{Malformed, Message};
@@ -154,13 +157,17 @@ pub(crate) fn user(view: &UserView, o: &mut Object<'_>) {
 }
 
 /// Everything that is kept of an account, for the account's owner or another server.
-pub fn export(view: &UserView) -> String {
+pub fn export(view: &UserView, objects: &[Found], ledger: &[(LedgerId, wallet::Entry)]) -> String {
     json::object(|o| {
         o.object("account", |o| {
             account(view, o);
             if view.user.is_disabled() {
                 o.shown("disable_time", UnixTime::from_secs(view.user.disable_time));
             }
+        });
+        o.list("objects", objects, storage::found);
+        o.list("wallet_ledgers", ledger, |(id, entry), o| {
+            belongings::ledger_entry(view.id, *id, entry, o);
         });
     })
 }
@@ -326,7 +333,7 @@ mod tests {
         for secret in ["ann@example.com", "device-0001", "custom-1", "wallet", "hash"] {
             assert!(!others.contains(secret), "{others}");
         }
-        let export = export(&view());
+        let export = export(&view(), &[], &[]);
         assert!(export.contains("\"disable_time\":\"1970-01-01T00:00:03Z\""), "{export}");
         assert!(!export.contains("hash"), "{export}");
     }

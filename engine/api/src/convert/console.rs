@@ -8,7 +8,7 @@ use domain::operator::audit::{AuditEntry, Page, Wanted};
 
 use matchmaker::{Explanation, Listed};
 
-use super::{account, matchmaking};
+use super::{account, belongings, matchmaking};
 use crate::console::{AUDIT_DEFAULT, Console, Login, OperatorUpdate, ShownQueue, read_queue};
 use crate::error::Error;
 use crate::http::Call;
@@ -281,6 +281,7 @@ pub fn detail(request: &Console) -> String {
         | Console::RatingGet { .. }
         | Console::RatingHistory(_)
         | Console::Report(_) => {}
+        Console::Belongings(act) => belongings::detail(act, o),
     })
 }
 

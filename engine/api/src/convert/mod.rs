@@ -1,6 +1,7 @@
 //! Decoders and encoders, a file for each group of operations.
 
 pub mod account;
+pub mod belongings;
 pub mod console;
 pub mod identity;
 pub mod matchmaking;

@@ -44,7 +44,7 @@ pub(crate) fn storage_list(call: &Call<'_>) -> Result<Request, Error> {
 }
 
 /// An object that is named, to be read or deleted.
-fn name(mut message: Message) -> Result<ObjectChange, Malformed> {
+pub(super) fn name(mut message: Message) -> Result<ObjectChange, Malformed> {
     Ok(ObjectChange {
         collection: message.text("collection")?,
         key: message.text("key")?,
@@ -54,7 +54,7 @@ fn name(mut message: Message) -> Result<ObjectChange, Malformed> {
     })
 }
 
-fn write(mut message: Message) -> Result<ObjectChange, Malformed> {
+pub(super) fn write(mut message: Message) -> Result<ObjectChange, Malformed> {
     let value = ObjectValue {
         text: message.text("value")?,
         permission_read: message.int32_wrapper("permission_read")?.unwrap_or(1),
@@ -104,15 +104,17 @@ pub fn parse_cursor(text: &str) -> Result<Option<Place>, Error> {
     if text.is_empty() {
         return Ok(None);
     }
-    let place = || {
-        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-        let (permission_read, rest) = bytes.split_first()?;
-        let (user, key) = rest.split_first_chunk()?;
-        let key = String::from_utf8(key.to_vec()).ok().filter(|key| !key.contains('\0'))?;
-        let user = UserId::from_bytes(*user);
-        (*permission_read <= 2).then_some(Place { permission_read: *permission_read, key, user })
-    };
-    place().map(Some).ok_or_else(|| Error::invalid("Malformed cursor."))
+    let place = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| place(&bytes));
+    place.map(Some).ok_or_else(|| Error::invalid("Malformed cursor."))
+}
+
+/// The place that stands in a cursor.
+pub(super) fn place(bytes: &[u8]) -> Option<Place> {
+    let (permission_read, rest) = bytes.split_first()?;
+    let (user, key) = rest.split_first_chunk()?;
+    let key = String::from_utf8(key.to_vec()).ok().filter(|key| !key.contains('\0'))?;
+    let user = UserId::from_bytes(*user);
+    (*permission_read <= 2).then_some(Place { permission_read: *permission_read, key, user })
 }
 
 // What is answered.

@@ -1,3 +1,5 @@
-//! What players own.
+//! What players own: storage objects and wallets.
 
+pub mod erasure;
 pub mod object;
+pub mod wallet;

@@ -4,15 +4,16 @@
 use std::collections::BTreeMap;
 
 use base::limits::{
-    OBJECT_NAME_MAX, OBJECTS_BYTES_MAX, OBJECTS_MAX, OBJECTS_PAGE_BYTES_MAX, OBJECTS_PAGE_MAX,
+    OBJECT_NAME_MAX, OBJECTS_BYTES_MAX, OBJECTS_ERASED_MAX, OBJECTS_LOOKED_AT_MAX, OBJECTS_MAX,
+    OBJECTS_PAGE_BYTES_MAX, OBJECTS_PAGE_MAX,
 };
 use base::{Code, UserId, jsonb};
 use md5::{Digest as _, Md5};
 
 use crate::ctx::{Applied, Ctx, Never, Stop};
 use crate::record::object::{
-    OF_COLLECTION, OF_OWNER, object_key, of_collection, of_collection_key, of_owner, of_owner_key,
-    place_of_collection, place_of_owner,
+    OF_COLLECTION, OF_OWNER, all_of_owner, object_key, of_collection, of_collection_key, of_owner,
+    of_owner_key, parts, place_of_collection, place_of_owner,
 };
 use crate::record::{self, Record as _};
 
@@ -344,11 +345,21 @@ fn found_as(id: &Id, object: &Object) -> Found {
     Found { id: id.clone(), object: object.clone() }
 }
 
-/// A page of a list, and whether there is more.
+/// A page of a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
     pub found: Vec<Found>,
-    pub has_more: bool,
+    /// The place up to which the list is known by this page, if there may be more behind it.
+    pub end: Option<Place>,
+}
+
+/// Which part of a list is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct List {
+    pub collection: String,
+    /// What comes behind this place; of one owner's, his own is not looked at.
+    pub after: Option<Place>,
+    pub limit: usize,
 }
 
 /// The objects of an owner who lives here, in a collection.
@@ -368,11 +379,17 @@ pub fn list_of_owner(
         range = range.after(&of_owner_key(collection, &Place { user: owner, ..after.clone() }));
     }
     let rows = ctx.view.range(&range)?;
-    let places = rows.iter().map(|(key, _)| place_of_owner(owner, collection, key));
-    page(ctx, collection, places, limit)
+    let has_more = rows.len() > limit;
+    let places = rows.iter().take(limit);
+    let places: Option<Vec<_>> =
+        places.map(|(key, _)| place_of_owner(owner, collection, key)).collect();
+    let places = places.ok_or(Stop::Damaged(OF_OWNER))?;
+    let end = places.last().cloned().filter(|_| has_more);
+    page_of(ctx, collection, places, end)
 }
 
-/// The same of a whole collection, as far as the owners live here.
+/// The same of a whole collection, as far as the owners live here. It looks at a bounded number of
+/// rows, and may find nothing among them.
 pub fn list_of_collection(
     ctx: &mut Ctx<'_>,
     who: Who,
@@ -383,67 +400,98 @@ pub fn list_of_collection(
     if is_no_column(collection) {
         return Ok(Page::default());
     }
-    let limit = (*limit).min(OBJECTS_PAGE_MAX);
     let readable = match who {
         Who::User(_) => (2, 2),
         Who::Server => (0, 2),
     };
-    let mut range = of_collection(collection, readable, limit + 1);
+    let mut range = of_collection(collection, readable, OBJECTS_LOOKED_AT_MAX);
     if let Some(after) = after {
         range = range.after(&of_collection_key(collection, after));
     }
-    let mut places = Vec::new();
-    loop {
-        let rows = ctx.view.range(&range)?;
-        let is_end = rows.len() <= limit;
-        let last = rows.last().map(|(key, _)| key.clone());
-        let found = rows.iter().map(|(key, _)| place_of_collection(collection, key));
-        places.extend(found.filter(|place| place.as_ref().is_none_or(|place| is_here(place.user))));
-        match last {
-            Some(last) if !is_end && places.len() <= limit => range = range.behind(&last),
-            _ => break,
-        }
+    let rows = ctx.view.range(&range)?;
+    let places = rows.iter().map(|(key, _)| place_of_collection(collection, key));
+    let places: Option<Vec<_>> = places.collect();
+    let places = places.ok_or(Stop::Damaged(OF_COLLECTION))?;
+    let mut end = places.last().cloned().filter(|_| rows.len() == OBJECTS_LOOKED_AT_MAX);
+    let mut here: Vec<_> = places.into_iter().filter(|place| is_here(place.user)).collect();
+    let limit = (*limit).min(OBJECTS_PAGE_MAX);
+    if here.len() > limit {
+        here.truncate(limit);
+        end = here.last().cloned();
     }
-    places.truncate(limit + 1);
-    page(ctx, collection, places.into_iter(), limit)
+    page_of(ctx, collection, here, end)
 }
 
-/// Which part of a list is wanted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct List {
-    pub collection: String,
-    /// What comes behind this place; of one owner's, his own is not looked at.
-    pub after: Option<Place>,
-    pub limit: usize,
+/// A page of everything that an owner who lives here has, in the order of the collections, and
+/// behind what the next one begins.
+pub fn list_all(
+    ctx: &mut Ctx<'_>,
+    owner: UserId,
+    after: Option<&(String, Place)>,
+    limit: usize,
+) -> Applied<(Vec<Found>, Option<(String, Place)>), Never> {
+    let limit = limit.min(OBJECTS_PAGE_MAX);
+    let rows = ctx.view.range(&all_of_owner(owner, after, limit + 1))?;
+    let has_more = rows.len() > limit;
+    let places: Option<Vec<_>> =
+        rows.iter().take(limit).map(|(key, _)| parts(owner, key)).collect();
+    let places = places.ok_or(Stop::Damaged(OF_OWNER))?;
+    let end = places.last().cloned().filter(|_| has_more);
+    page(ctx, places, end)
 }
 
-fn page(
+/// Deletes a part of what an owner has; `true` when that may not have been the last.
+pub fn erase(ctx: &mut Ctx<'_>, owner: UserId) -> Applied<bool, Never> {
+    let rows = ctx.view.range(&all_of_owner(owner, None, OBJECTS_ERASED_MAX))?;
+    let places: Option<Vec<_>> = rows.iter().map(|(key, _)| parts(owner, key)).collect();
+    for (collection, place) in places.ok_or(Stop::Damaged(OF_OWNER))? {
+        record::delete::<Object>(ctx, &object_key(owner, &collection, &place.key));
+        ctx.delete(OF_OWNER, &of_owner_key(&collection, &place));
+        ctx.delete(OF_COLLECTION, &of_collection_key(&collection, &place));
+    }
+    Ok(!rows.is_empty())
+}
+
+/// The same of one collection.
+fn page_of(
     ctx: &mut Ctx<'_>,
     collection: &str,
-    places: impl ExactSizeIterator<Item = Option<Place>>,
-    limit: usize,
+    places: Vec<Place>,
+    end: Option<Place>,
 ) -> Applied<Page, Never> {
-    let mut has_more = places.len() > limit;
-    let ids: Option<Vec<_>> = places
-        .take(limit)
-        .map(|place| {
-            let Place { key, user, .. } = place?;
-            Some(Id { user, collection: collection.to_owned(), key })
-        })
-        .collect();
-    let Some(ids) = ids else { return Err(Stop::Damaged(OF_OWNER)) };
+    let whole = |place| (collection.to_owned(), place);
+    let places = places.into_iter().map(whole).collect();
+    let (found, end) = page(ctx, places, end.map(whole))?;
+    Ok(Page { found, end: end.map(|(_, place)| place) })
+}
+
+/// The objects of these places; `end` is where the list is known to. It ends earlier where they
+/// grow too large for one answer.
+fn page(
+    ctx: &mut Ctx<'_>,
+    places: Vec<(String, Place)>,
+    mut end: Option<(String, Place)>,
+) -> Applied<(Vec<Found>, Option<(String, Place)>), Never> {
+    let id = |(collection, place): &(String, Place)| Id {
+        user: place.user,
+        collection: collection.clone(),
+        key: place.key.clone(),
+    };
+    let ids: Vec<_> = places.iter().map(id).collect();
     let all = read_all(ctx, ids.iter())?;
-    let (mut found, mut size) = (Vec::new(), 0);
-    for id in &ids {
-        let Some(object) = all.get(id).and_then(Option::as_ref) else { continue };
-        size += object.value.len();
-        if size > OBJECTS_PAGE_BYTES_MAX && !found.is_empty() {
-            has_more = true;
-            break;
+    let (mut found, mut size, mut last) = (Vec::new(), 0, None);
+    for (id, whole) in ids.iter().zip(places) {
+        if let Some(object) = all.get(id).and_then(Option::as_ref) {
+            size += object.value.len();
+            if size > OBJECTS_PAGE_BYTES_MAX && !found.is_empty() {
+                end = last;
+                break;
+            }
+            found.push(found_as(id, object));
         }
-        found.push(found_as(id, object));
+        last = Some(whole);
     }
-    Ok(Page { found, has_more })
+    Ok((found, end))
 }
 
 /// Reads objects, all that are missing at once.

@@ -191,6 +191,11 @@ pub fn read(ctx: &mut Ctx<'_>, id: UserId) -> Applied<Option<User>, Never> {
     record::read(ctx, id.as_bytes())
 }
 
+/// Writes an account whose aliases are as they were.
+pub fn keep(ctx: &mut Ctx<'_>, id: UserId, user: &User) {
+    record::write(ctx, id.as_bytes(), user);
+}
+
 /// What the edit does to the aliases of this account, if it is allowed.
 pub fn plan(user: &User, edit: &Edit) -> Result<Plan, Error> {
     let mut plan = Plan::default();

@@ -5,6 +5,8 @@
 
 pub mod alias;
 pub mod audit;
+pub mod erasure;
+pub mod ledger;
 pub mod object;
 pub mod operator;
 pub mod queue;

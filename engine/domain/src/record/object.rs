@@ -69,9 +69,15 @@ pub fn of_collection(collection: &str, readable: (u8, u8), limit: usize) -> Rang
     list(OF_COLLECTION, &collection_part(collection), readable, limit)
 }
 
-/// Everything that the owner has, as [`object_key`]s.
-pub fn all_of_owner(user: UserId, limit: usize) -> Range {
-    Range::prefix(Table(16), user.as_bytes(), limit)
+/// Everything that the owner has, from behind this place on.
+pub fn all_of_owner(user: UserId, after: Option<&(String, Place)>, limit: usize) -> Range {
+    let range = Range::prefix(OF_OWNER, user.as_bytes(), limit);
+    match after {
+        Some((collection, place)) => {
+            range.after(&of_owner_key(collection, &Place { user, ..place.clone() }))
+        }
+        None => range,
+    }
 }
 
 fn list(table: Table, prefix: &[u8], (least, most): (u8, u8), limit: usize) -> Range {
@@ -97,12 +103,13 @@ pub fn place_of_collection(collection: &str, key: &[u8]) -> Option<Place> {
     Some(Place { permission_read: *permission_read, key, user })
 }
 
-/// The collection and the key of an object's row.
-pub fn parts(key: &[u8]) -> Option<(String, String)> {
+/// The collection and the place that a row of an owner's list stands for.
+pub fn parts(user: UserId, key: &[u8]) -> Option<(String, Place)> {
     let (length, rest) = key.get(16..)?.split_first_chunk()?;
-    let (collection, key) = rest.split_at_checked(u16::from_be_bytes(*length).into())?;
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
-    Some((text(collection)?, text(key)?))
+    let (collection, _) = rest.split_at_checked(u16::from_be_bytes(*length).into())?;
+    let collection = String::from_utf8(collection.to_vec()).ok()?;
+    let place = place_of_owner(user, &collection, key)?;
+    Some((collection, place))
 }
 
 #[cfg(test)]
@@ -139,12 +146,13 @@ mod tests {
         assert!(of_owner(user, "saves", (1, 2), 1).contains(&key));
         assert!(!of_owner(user, "saves", (0, 1), 1).contains(&key));
         assert!(!of_owner(user, "save", (0, 2), 1).contains(&key));
+        let whole = ("saves".to_owned(), place.clone());
+        assert_eq!(parts(user, &key), Some(whole.clone()));
+        assert!(all_of_owner(user, None, 1).contains(&key));
+        assert!(!all_of_owner(user, Some(&whole), 1).contains(&key));
         let key = of_collection_key("saves", &place);
         assert_eq!(place_of_collection("saves", &key), Some(place));
         assert!(of_collection("saves", (2, 2), 1).contains(&key));
-        let key = object_key(user, "saves", "k");
-        assert_eq!(parts(&key), Some(("saves".into(), "k".into())));
-        assert!(all_of_owner(user, 1).contains(&key));
         assert_ne!(object_key(user, "a", "bc"), object_key(user, "ab", "c"));
     }
 }
