@@ -154,6 +154,10 @@ const _: () = assert!(RESULT_PLAYERS_MAX * (RATED_QUEUES_MAX * 128 + 1024) < BAT
 /// How often a result, or a ticket, is tried again when its players have changed meanwhile.
 pub const RATING_TRIES_MAX: u32 = 16;
 
+// Leaderboards and tournaments.
+/// Text of a CRON expression, with its time zone.
+pub const SCHEDULE_MAX: usize = 128;
+
 // Storage objects.
 /// Names of a collection and of a key, in characters.
 pub const OBJECT_NAME_MAX: usize = 128;

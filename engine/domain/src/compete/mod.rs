@@ -2,3 +2,4 @@
 
 pub mod rating;
 pub mod result;
+pub mod schedule;
