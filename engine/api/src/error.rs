@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
-use base::limits::{PARTY_LABEL_MAX, PARTY_SIZE_MAX};
+use base::limits::{OBJECTS_MAX, PARTY_LABEL_MAX, PARTY_SIZE_MAX};
 use base::{Code, json};
 use domain::compete::result;
+use domain::economy::object;
 use domain::identity::alias::{self, Kind};
 use domain::identity::{account, password, session};
 use domain::operator;
@@ -181,6 +182,28 @@ impl From<session::Error> for Error {
             }
         };
         Error::new(error.code(), message)
+    }
+}
+
+impl From<object::Error> for Error {
+    fn from(error: object::Error) -> Error {
+        use object::Error as Why;
+        let code = error.code();
+        let message = match error {
+            Why::NoCollection => "Field collection is required.".into(),
+            Why::NoKey => "Field key is required.".into(),
+            Why::NoColumn(name) => format!("Field {name} is too long, or has a zero byte."),
+            Why::NoValue => "Field value is required.".into(),
+            Why::Value(why) => format!("Field value {why}."),
+            Why::PermissionRead => "Field permission_read has to be 0, 1 or 2.".into(),
+            Why::PermissionWrite => "Field permission_write has to be 0 or 1.".into(),
+            Why::TooMany => format!("At most {OBJECTS_MAX} objects at once."),
+            Why::TooLarge => "The objects are too large together.".into(),
+            Why::Rejected => {
+                "An object is not there, has another version, or must not be written.".into()
+            }
+        };
+        Error::new(code, message)
     }
 }
 

@@ -8,7 +8,7 @@ use base::json::Json;
 use base::{ClientAddress, Code, json};
 use bytes::Bytes;
 
-use crate::convert::{account, matchmaking, party};
+use crate::convert::{account, matchmaking, party, storage};
 use crate::error::Error;
 use crate::json::{Malformed, Message, Unknown, names};
 use crate::ops::{Auth, Door, Operation};
@@ -449,6 +449,12 @@ fn encode(reply: &Reply) -> String {
         Reply::Users { users } => o.list("users", users, account::user),
         Reply::ServerToken { token } => o.text("token", &token.0),
         Reply::MatchmakerStats(stats) => matchmaking::stats(stats, o),
+        Reply::Objects { found } => o.list("objects", found, storage::found),
+        Reply::ObjectAcks { acks } => o.list("acks", acks, storage::ack),
+        Reply::ObjectList { found, cursor } => {
+            o.list("objects", found, storage::found);
+            o.text_wrapper("cursor", cursor.as_deref());
+        }
         Reply::Parties { parties, cursor } => {
             o.list("parties", parties, party::listed);
             o.text_wrapper("cursor", cursor.as_deref());

@@ -8,7 +8,7 @@ use domain::operator::Role;
 
 use crate::console::{Console, Report};
 use crate::convert::{
-    account, console, identity, matchmaking, party, play, queue, rating, server, status,
+    account, console, identity, matchmaking, party, play, queue, rating, server, status, storage,
 };
 use crate::error::Error;
 use crate::request::Request;
@@ -439,6 +439,46 @@ pub static OPERATIONS: &[Operation] = &[
         rate: Rate::Write,
         http: None,
         realtime: realtime("matchmaker_add", matchmaking::matchmaker_add),
+    },
+    Operation {
+        name: "storage_read",
+        doc: "Storage objects by their names, as far as the caller may read them.",
+        auth: Auth::Session,
+        rate: Rate::Read,
+        http: http("POST", "/v2/storage", storage::storage_read),
+        realtime: None,
+    },
+    Operation {
+        name: "storage_write",
+        doc: "Writes storage objects of the caller, all or none.",
+        auth: Auth::Session,
+        rate: Rate::Write,
+        http: http("PUT", "/v2/storage", storage::storage_write),
+        realtime: None,
+    },
+    Operation {
+        name: "storage_delete",
+        doc: "Deletes storage objects of the caller, all or none.",
+        auth: Auth::Session,
+        rate: Rate::Write,
+        http: http("PUT", "/v2/storage/delete", storage::storage_delete),
+        realtime: None,
+    },
+    Operation {
+        name: "storage_list",
+        doc: "Storage objects of a collection, of one owner or of all, as far as the caller may read them.",
+        auth: Auth::Session,
+        rate: Rate::Read,
+        http: http("GET", "/v2/storage/{collection}", storage::storage_list),
+        realtime: None,
+    },
+    Operation {
+        name: "storage_list_of_user",
+        doc: "Storage objects of a collection and one owner, as far as the caller may read them.",
+        auth: Auth::Session,
+        rate: Rate::Read,
+        http: http("GET", "/v2/storage/{collection}/{user_id}", storage::storage_list),
+        realtime: None,
     },
     Operation {
         name: "matchmaker_stats_get",

@@ -139,6 +139,9 @@ pub fn reply(cid: &str, reply: &Reply) -> String {
         | Reply::Metrics { .. }
         | Reply::Document { .. }
         | Reply::Parties { .. }
+        | Reply::Objects { .. }
+        | Reply::ObjectAcks { .. }
+        | Reply::ObjectList { .. }
         | Reply::MatchmakerStats(_) => {}
         Reply::Pong => o.object("pong", |_| {}),
         Reply::Status { presences } => {

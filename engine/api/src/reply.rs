@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use base::{PartyId, Secret, TicketId, UnixTime, UserId};
+use domain::economy::object::{Ack, Found};
 use domain::identity::account::User;
 use domain::play::party::{Address, MaxSize, View};
 use domain::play::relay::Joined;
@@ -41,6 +42,17 @@ pub enum Reply {
     /// The metrics of the process, in Prometheus' text format.
     Metrics {
         text: Arc<str>,
+    },
+    Objects {
+        found: Vec<Found>,
+    },
+    ObjectAcks {
+        acks: Vec<Ack>,
+    },
+    ObjectList {
+        found: Vec<Found>,
+        /// Where the next page begins, if there is one.
+        cursor: Option<String>,
     },
     Pong,
     Status {

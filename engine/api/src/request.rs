@@ -9,6 +9,40 @@ use domain::identity::token::Vars;
 
 use crate::console::Console;
 
+/// What is asked of storage objects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Storage {
+    Read(Vec<ObjectChange>),
+    Change(Vec<ObjectChange>),
+    List(ObjectList),
+}
+
+/// An object that is named, or written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObjectChange {
+    pub collection: String,
+    pub key: String,
+    pub user: String,
+    pub version: String,
+    pub value: Option<ObjectValue>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectValue {
+    pub text: String,
+    pub permission_read: i32,
+    pub permission_write: i32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectList {
+    pub collection: String,
+    /// Empty: of everybody.
+    pub user: String,
+    pub limit: usize,
+    pub cursor: String,
+}
+
 /// One call of an operation.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {
@@ -50,6 +84,7 @@ pub enum Request {
         usernames: Vec<String>,
         facebook_ids: Vec<String>,
     },
+    Storage(Storage),
     SocketOpen(SocketOpen),
     Ping,
     Pong,

@@ -49,6 +49,19 @@ impl Range {
         self
     }
 
+    /// What is left of it behind this key, which may be anywhere.
+    pub fn after(self, key: &[u8]) -> Range {
+        let Range { from, to, is_descending, .. } = &self;
+        let is_before = *key < **from;
+        let is_behind = !to.is_empty() && *key >= **to;
+        match (is_before, is_behind, is_descending) {
+            (true, _, false) | (_, true, true) => self,
+            (false, true, false) => Range { from: self.to.clone(), ..self },
+            (true, false, true) => Range { to: self.from.clone(), ..self },
+            (false, false, _) => self.behind(key),
+        }
+    }
+
     pub fn contains(&self, key: &[u8]) -> bool {
         *self.from <= *key && (self.to.is_empty() || *key < *self.to)
     }

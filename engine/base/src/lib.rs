@@ -17,6 +17,7 @@ pub mod code;
 pub mod collections;
 pub mod id;
 pub mod json;
+pub mod jsonb;
 pub mod limits;
 pub mod rng;
 pub mod secret;

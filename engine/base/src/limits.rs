@@ -187,6 +187,19 @@ pub const RANKS_BYTES_MAX: usize = 1024 * 1024 * 1024;
 /// Rows of a deleted board that go in one batch.
 pub const BOARD_ROWS_DELETED_AT_ONCE: usize = 512;
 
+// Storage objects.
+/// Names of a collection and of a key, in characters.
+pub const OBJECT_NAME_MAX: usize = 128;
+/// Objects of one request; over it, code 3.
+pub const OBJECTS_MAX: usize = 1000;
+/// What one request writes, lists included; over it, code 8.
+pub const OBJECTS_BYTES_MAX: usize = 768 * 1024;
+const _: () = assert!(OBJECTS_BYTES_MAX < BATCH_BYTES_MAX);
+/// Objects of one page, and bytes of their values: a page ends where they are reached, and a read
+/// of more is refused with code 8.
+pub const OBJECTS_PAGE_MAX: usize = 100;
+pub const OBJECTS_PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 // The core and its queues.
 /// Changes of one handle, encoded.
 pub const BATCH_BYTES_MAX: usize = 1024 * 1024;

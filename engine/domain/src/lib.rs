@@ -16,6 +16,7 @@
 
 pub mod compete;
 pub mod ctx;
+pub mod economy;
 pub mod effect;
 pub mod identity;
 pub mod operator;

@@ -28,11 +28,12 @@ use crate::message::{
     OperatorQuery, Query, TaskId,
 };
 use crate::output::Output;
+use crate::storage;
 use crate::trace::MatchTrace;
 use crate::view::Depends;
 
 /// A refusal that keeps its meaning until the message is written.
-enum Refusal {
+pub(crate) enum Refusal {
     Plain(Error),
     Taken(Kind, UserId),
     Changed,
@@ -61,7 +62,8 @@ impl Shard {
         let mut effects = Vec::new();
         let statuses = &self.statuses;
         let ctx = &mut Ctx::new(self.now, &mut self.rng, &mut self.view, &mut effects);
-        let answer = match answer_durable(ctx, statuses, &query) {
+        let is_here = |user| self.config.placement.of_user(user) == self.id;
+        let answer = match answer_durable(ctx, statuses, &is_here, &query) {
             Ok(answer) => answer,
             Err(Stop::Unavailable) => {
                 if let Err(refused) = self.park(task, query, depends.clone()) {
@@ -175,6 +177,7 @@ impl Shard {
             | Query::SetDisabled { .. }
             | Query::Operator(_)
             | Query::Party(_)
+            | Query::Storage(_)
             | Query::Prepare(_) => return None,
         })
     }
@@ -309,6 +312,7 @@ fn change(effect: Effect) -> Option<base::Change> {
 fn answer_durable(
     ctx: &mut Ctx<'_>,
     statuses: &BTreeMap<UserId, Status>,
+    is_here: &dyn Fn(UserId) -> bool,
     query: &Query,
 ) -> Applied<Answer, Refusal> {
     match query {
@@ -369,6 +373,7 @@ fn answer_durable(
             let page = result::history(ctx, *user, queue, *before, *limit).map_err(Stop::never)?;
             Ok(Answer::History(page))
         }
+        Query::Storage(query) => storage::answer(ctx, is_here, query),
         Query::Prepare(claim) => prepare(ctx, claim),
         Query::Open { .. }
         | Query::SetStatus { .. }
@@ -408,7 +413,7 @@ fn login(ctx: &mut Ctx<'_>, user: UserId) -> Applied<Answer, Refusal> {
 
 /// Lets the bearer of a token pass that is still good, and gives the account, if it is there: that
 /// may have been banned a moment before the token was signed on another core.
-fn guard(
+pub(crate) fn guard(
     ctx: &mut Ctx<'_>,
     bearer: &session::Bearer,
     check: session::Check,

@@ -41,6 +41,7 @@ mod rating;
 mod session;
 mod sign_in;
 mod state;
+mod storage;
 mod task;
 mod trace;
 mod verified;

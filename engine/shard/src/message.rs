@@ -13,6 +13,7 @@ use base::{
 };
 use bytes::Bytes;
 use domain::compete::result::{self, Ending, MatchResult, Outcome, Standing};
+use domain::economy::object;
 use domain::identity::account::{Edit, NewAccount, Plan, SignedIn, User};
 use domain::identity::alias::{Alias, Kind};
 use domain::identity::session::{Bearer, Check};
@@ -28,6 +29,7 @@ use domain::social::status::{self, StatusPresence};
 use matchmaker::{Explanation, Listed};
 
 use crate::party::PartyQuery;
+use crate::storage::StorageQuery;
 
 /// A task on the shard that dispatched it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -233,6 +235,7 @@ pub enum Query {
     History(HistoryWish),
     Queue(QueueQuery),
     Pool(PoolQuery),
+    Storage(StorageQuery),
 }
 
 /// What the players of a ticket are in its queue, once somebody has looked.
@@ -472,6 +475,9 @@ pub enum Answer {
     Standing(UserId, Standing),
     History(result::Page),
     Definition(Arc<matchmaker::queue::Definition>),
+    ObjectAcks(Vec<object::Ack>),
+    Objects(Vec<object::Found>),
+    ObjectPage(object::Page),
     QueueWait(Option<matchmaker::queue::Wait>),
     QueueExplanation(Box<matchmaker::queue::Explanation>),
     Operators(Vec<operator::account::Operator>),

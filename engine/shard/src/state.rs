@@ -17,6 +17,7 @@ use crate::operator::Operating;
 use crate::party::Listing;
 use crate::rating::Rated;
 use crate::sign_in::{Proven, SignIn};
+use crate::storage::Storing;
 
 #[derive(Debug)]
 pub(crate) enum State {
@@ -143,6 +144,8 @@ pub(crate) enum State {
     Rpc(String),
     /// Results and ratings.
     Rated(Box<Rated>),
+    /// Storage objects.
+    Storage(Box<Storing>),
     /// A call of an operator.
     Operator(Operating),
 }
@@ -187,6 +190,7 @@ impl State {
                 "ask matchmaker"
             }
             State::Rated(_) => "ask ratings",
+            State::Storage(_) => "ask storage",
             State::Operator(_) => "serve operator",
         }
     }

@@ -286,6 +286,7 @@ impl Shard {
                 self.ask_guarded(task, bearer, Errand::Nothing);
                 Step::Wait(State::MatchmakerStatsGuard)
             }
+            Request::Storage(request) => self.begin_storage(task, bearer, request),
             Request::PartyList(list) => self.list_parties(task, bearer, list),
             Request::Console(request) => self.begin_operating(task, request),
             Request::StatusFollow { .. }
@@ -434,6 +435,9 @@ impl Shard {
                 self.trace_about(number, id); // now it is known that there is such a match
                 let size = if is_create { joined.size } else { joined.present.len() };
                 Step::Done(Reply::Match { joined, size })
+            }
+            (State::Storage(storing), answer) => {
+                self.storage_step(number, *storing, answer, is_last)
             }
             (State::Operator(operating), answer) => {
                 self.operating_step(number, row, operating, answer)

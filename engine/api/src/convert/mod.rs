@@ -10,3 +10,4 @@ pub mod queue;
 pub mod rating;
 pub mod server;
 pub mod status;
+pub mod storage;

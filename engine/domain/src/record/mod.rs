@@ -6,6 +6,7 @@
 pub mod alias;
 pub mod audit;
 pub mod board;
+pub mod object;
 pub mod operator;
 pub mod queue;
 pub mod rating;

@@ -1,0 +1,3 @@
+//! What players own.
+
+pub mod object;
