@@ -159,8 +159,6 @@ pub const RATING_TRIES_MAX: u32 = 16;
 pub const BOARDS_MAX: usize = 100_000;
 /// Id of a board, as in Nakama.
 pub const BOARD_ID_MAX: usize = 128;
-/// Text of a reset schedule, as in Nakama.
-pub const BOARD_RESET_MAX: usize = 64;
 /// Metadata of a board, and of a record; over it, code 3.
 pub const BOARD_METADATA_MAX: usize = 16 * 1024;
 pub const TOURNAMENT_TITLE_MAX: usize = 255;
@@ -186,6 +184,8 @@ pub const RANK_BLOCKS_MAX: usize = 1 << 20;
 pub const RANKS_BYTES_MAX: usize = 1024 * 1024 * 1024;
 /// Rows of a deleted board that go in one batch.
 pub const BOARD_ROWS_DELETED_AT_ONCE: usize = 512;
+/// Text of a CRON expression, with its time zone.
+pub const SCHEDULE_MAX: usize = 128;
 
 // Storage objects.
 /// Names of a collection and of a key, in characters.

@@ -3,3 +3,4 @@
 pub mod rank;
 pub mod rating;
 pub mod result;
+pub mod schedule;
