@@ -182,6 +182,8 @@ pub const RANK_BLOCK_MAX: u32 = 512;
 pub const RANK_BLOCKS_MAX: usize = 1 << 20;
 /// Memory that a shard spends on places; over it, those of blocks that nobody asks for go.
 pub const RANKS_BYTES_MAX: usize = 1024 * 1024 * 1024;
+/// Periods of one board whose ranks are in memory.
+pub const PERIODS_CACHED_MAX: usize = 16;
 /// Rows of a deleted board that go in one batch.
 pub const BOARD_ROWS_DELETED_AT_ONCE: usize = 512;
 /// Text of a CRON expression, with its time zone.

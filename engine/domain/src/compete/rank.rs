@@ -7,7 +7,7 @@
 use base::limits::{RANK_BLOCK_MAX, RANK_BLOCKS_MAX};
 use base::{Range, Table};
 
-use crate::ctx::{Applied, Never, Stop, Unavailable, View};
+use crate::ctx::{Applied, Never, Stop, View};
 use crate::record::board::{COUNTS, INDEX, Period, Place, split_place_key};
 
 /// Places beyond which room in a block is made for at a time.
@@ -59,17 +59,19 @@ impl Ranks {
         Ok(sum(&self.blocks(view)?.counts))
     }
 
-    /// Places below this one, which need not be there.
-    pub fn below(&mut self, view: &mut dyn View, place: &Place) -> Applied<u64, Never> {
+    /// How many places are below this one, and whether it is there itself.
+    pub fn below(&mut self, view: &mut dyn View, place: &Place) -> Applied<(u64, bool), Never> {
         let period = self.period;
         let blocks = self.blocks(view)?;
         if blocks.counts.is_empty() {
-            return Ok(0);
+            return Ok((0, false));
         }
         let at = blocks.find(place);
         let before = sum(&blocks.counts[..at]);
         let places = blocks.load(view, period, at)?;
-        Ok(before + places.partition_point(|other| other < place) as u64)
+        let found = places.binary_search(place);
+        let (Ok(inside) | Err(inside)) = found;
+        Ok((before + inside as u64, found.is_ok()))
     }
 
     /// Places from this number on, 0 is the lowest.
@@ -445,7 +447,7 @@ mod tests {
             sorted.sort_unstable();
             assert_eq!(self.ranks.count(&mut self.rows), Ok(sorted.len() as u64));
             for (index, place) in sorted.iter().enumerate().step_by(7) {
-                assert_eq!(self.ranks.below(&mut self.rows, place), Ok(index as u64));
+                assert_eq!(self.ranks.below(&mut self.rows, place), Ok((index as u64, true)));
             }
             for from in [0, sorted.len() / 2, sorted.len().saturating_sub(3)] {
                 let limit = RANK_BLOCK_MAX as usize + 5;
@@ -534,7 +536,7 @@ mod tests {
         assert!(size < 64 * usize::try_from(count).expect("it is small"), "{size}");
         board.ranks.cool(usize::MAX);
         assert!(board.ranks.size() < size / 20, "only the blocks' rows are left");
-        assert_eq!(board.ranks.below(&mut board.rows, &many(0)), Ok(0));
+        assert_eq!(board.ranks.below(&mut board.rows, &many(0)), Ok((0, true)));
     }
 
     #[test]

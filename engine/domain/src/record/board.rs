@@ -140,6 +140,11 @@ impl Period {
         Period(period)
     }
 
+    pub fn expiry(&self) -> u64 {
+        let bytes = self.0[8..].try_into();
+        u64::from_be_bytes(bytes.expect("a slice of 8 bytes"))
+    }
+
     pub fn score_key(&self, owner: UserId) -> [u8; 32] {
         let mut key = [0; 32];
         key[..16].copy_from_slice(&self.0);
