@@ -155,6 +155,37 @@ const _: () = assert!(RESULT_PLAYERS_MAX * (RATED_QUEUES_MAX * 128 + 1024) < BAT
 pub const RATING_TRIES_MAX: u32 = 16;
 
 // Leaderboards and tournaments.
+/// Boards of one server; over it, code 8.
+pub const BOARDS_MAX: usize = 100_000;
+/// Id of a board, as in Nakama.
+pub const BOARD_ID_MAX: usize = 128;
+/// Metadata of a board, and of a record; over it, code 3.
+pub const BOARD_METADATA_MAX: usize = 16 * 1024;
+pub const TOURNAMENT_TITLE_MAX: usize = 255;
+pub const TOURNAMENT_DESCRIPTION_MAX: usize = 2048;
+pub const TOURNAMENT_CATEGORY_MAX: u8 = 127;
+/// Records of one page, and around an owner or of a tournament.
+pub const RECORDS_PAGE_MAX: usize = 1000;
+pub const RECORDS_SHORT_PAGE_MAX: usize = 100;
+/// Owners of one list of records; over it, code 3.
+pub const RECORD_OWNERS_MAX: usize = 100;
+pub const TOURNAMENTS_PAGE_MAX: usize = 100;
+/// Boards of one page of the operators' list, and of one declaration.
+pub const BOARDS_PAGE_MAX: usize = 100;
+pub const BOARDS_DECLARED_MAX: usize = 1000;
+/// Definitions that a shard reads at a time when it starts.
+pub const BOARDS_READ_AT_ONCE: usize = 64;
+/// Places of one block of ranks: about what one read of a disk brings, and what a move inside
+/// a list is still cheap for.
+pub const RANK_BLOCK_MAX: u32 = 512;
+/// Blocks of one period, a hundred million records at least.
+pub const RANK_BLOCKS_MAX: usize = 1 << 20;
+/// Memory that a shard spends on places; over it, those of blocks that nobody asks for go.
+pub const RANKS_BYTES_MAX: usize = 1024 * 1024 * 1024;
+/// Periods of one board whose ranks are in memory.
+pub const PERIODS_CACHED_MAX: usize = 16;
+/// Rows of a deleted board that go in one batch.
+pub const BOARD_ROWS_DELETED_AT_ONCE: usize = 512;
 /// Text of a CRON expression, with its time zone.
 pub const SCHEDULE_MAX: usize = 128;
 

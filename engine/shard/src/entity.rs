@@ -48,6 +48,9 @@ impl<E: Into<Error>> From<E> for Refusal {
 
 impl Shard {
     pub(crate) fn handle_ask(&mut self, task: TaskId, query: Query, mut depends: Depends) {
+        if let Query::Board(query) = query {
+            return self.answer_board(task, query, &depends);
+        }
         if let Query::Party(query) = query {
             return self.answer_party(task, query, &depends);
         }
@@ -176,6 +179,7 @@ impl Shard {
             | Query::SignedIn { .. }
             | Query::SetDisabled { .. }
             | Query::Operator(_)
+            | Query::Board(_)
             | Query::Party(_)
             | Query::Storage(_)
             | Query::Prepare(_) => return None,
@@ -301,7 +305,7 @@ impl Shard {
     }
 }
 
-fn change(effect: Effect) -> Option<base::Change> {
+pub(crate) fn change(effect: Effect) -> Option<base::Change> {
     match effect {
         Effect::Change(change) => Some(change),
         Effect::Push { .. } | Effect::Party { .. } => None,
@@ -381,6 +385,7 @@ fn answer_durable(
         | Query::Unfollow { .. }
         | Query::MatchJoin { .. }
         | Query::MatchLeave { .. }
+        | Query::Board(_)
         | Query::Party(_)
         | Query::TicketAdd { .. }
         | Query::MatchmakerStats

@@ -18,6 +18,7 @@
 //! Blocks, reads a clock, owns a socket, a file or a thread, names a runtime.
 
 mod batch;
+mod board;
 mod commit;
 mod connection;
 mod definition;
@@ -81,6 +82,7 @@ pub use rate::{Limit, Limits, RateFigures, Rates};
 pub use trace::{Sampling, Trace, Wait};
 pub use view::ViewFigures;
 
+use board::BoardQuery;
 use commit::{Held, Holds, Parked, Waiting};
 use connection::{Connection, Handshake};
 use matchmaking::Formed;
@@ -192,6 +194,7 @@ pub struct Shard {
     statuses: BTreeMap<UserId, Status>,
     relays: IdMap<MatchId, Relay>,
     parties: BTreeMap<PartyId, Housed>,
+    boards: board::Housed,
     /// Their names may be clients' choice: no map with a hash that can be met on purpose.
     traced_matches: BTreeMap<MatchId, MatchTrace>,
     pool: matchmaker::Pool,
@@ -267,6 +270,7 @@ impl Shard {
             statuses: BTreeMap::new(),
             relays: IdMap::default(),
             parties: BTreeMap::new(),
+            boards: board::Housed::default(),
             traced_matches: BTreeMap::new(),
             pool: matchmaker::Pool::new(
                 config.matchmaker.clone(),
@@ -290,6 +294,8 @@ impl Shard {
             config,
         };
         shard.renew_queues();
+        let (task, query) = (TaskId { shard: id, number: 0 }, Query::Board(BoardQuery::Load));
+        shard.local.push_back((Message::Ask { task, query }, Depends::default()));
         shard
     }
 

@@ -28,6 +28,7 @@ use domain::social::notification;
 use domain::social::status::{self, StatusPresence};
 use matchmaker::{Explanation, Listed};
 
+use crate::board::{BoardAnswer, BoardQuery};
 use crate::party::PartyQuery;
 use crate::storage::StorageQuery;
 
@@ -214,6 +215,7 @@ pub enum Query {
         id: MatchId,
         session: SessionId,
     },
+    Board(BoardQuery),
     Party(PartyQuery),
     TicketAdd {
         ticket: Box<matchmaker::Ticket>,
@@ -483,6 +485,7 @@ pub enum Answer {
     Operators(Vec<operator::account::Operator>),
     Audit(Page),
     Queues(Queues),
+    Board(BoardAnswer),
 }
 
 /// An account that signs in.

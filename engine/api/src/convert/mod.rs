@@ -1,6 +1,8 @@
 //! Decoders and encoders, a file for each group of operations.
 
 pub mod account;
+pub mod board;
+pub mod board_console;
 pub mod console;
 pub mod identity;
 pub mod matchmaking;

@@ -5,6 +5,7 @@
 
 pub mod alias;
 pub mod audit;
+pub mod board;
 pub mod object;
 pub mod operator;
 pub mod queue;
