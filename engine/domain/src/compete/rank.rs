@@ -469,7 +469,7 @@ mod tests {
 
     /// Owners that are many, for blocks that are full.
     fn many(number: u64) -> Place {
-        let mut owner = [0; 16];
+        let mut owner = [1; 16];
         owner[..8].copy_from_slice(&number.to_be_bytes());
         Place::new(number % 97, number % 5, UserId::from_bytes(owner))
     }
