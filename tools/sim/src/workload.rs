@@ -689,6 +689,7 @@ impl Workload {
         match (call, status) {
             // The deadline, and what a hook refused.
             (_, 504) => {}
+            (Call::Board { .. }, 404) if body.contains("Leaderboard") => {}
             (_, 429) if self.has_hooks => {}
             (_, 429) if self.cluster.faults.refused_writes > 0 && body.contains("The disk is") => {}
             (Call::SignIn { device, .. }, 200) => {
@@ -729,7 +730,6 @@ impl Workload {
                 Acknowledged::invariant_dead(is_dead);
                 self.judge_board(board, act, body);
             }
-            (Call::Board { .. }, 404) if body.contains("Leaderboard") => {}
             (Call::Operate, 200) => self.operated += 1,
             // The account or the queue is gone, or is being changed by others, or the token has
             // expired by a jump.
