@@ -1,7 +1,7 @@
 //! Ranks: which place a record has among all of its period, without counting them one by one.
 //!
 //! The places of a period lie in blocks. How many places a block holds is a row of its own, written
-//! in the batch that changes it, so that after a start the few rows of the blocks tell every rank but
+//! in the batch that changes it. So after a start the few rows of the blocks tell every rank but
 //! for the inside of one block, and the places of a block are read when somebody asks.
 
 use base::limits::{RANK_BLOCK_MAX, RANK_BLOCKS_MAX};
@@ -126,7 +126,7 @@ impl Ranks {
         match (new, to) {
             (Some(place), None) => counts.push((*place, Some(1))),
             (Some(place), Some(at)) => {
-                blocks.plan_addition(view, period, at, place, &mut counts)?
+                blocks.plan_addition(view, period, at, place, &mut counts)?;
             }
             (None, _) => {}
         }
@@ -495,7 +495,11 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn ranks_are_those_of_a_sorted_list(acts in acts(), start in 0..1500u64, left in 0..600u64) {
+        fn ranks_are_those_of_a_sorted_list(
+            acts in acts(),
+            start in 0..1500u64,
+            left in 0..600u64,
+        ) {
             let mut board = Board::new();
             for number in 0..start {
                 board.change(None, Some(many(number)));
