@@ -104,6 +104,9 @@ impl StoredScore {
 pub struct Place(pub [u8; 32]);
 
 impl Place {
+    /// No record stands below it.
+    pub const LOWEST: Place = Place([0; 32]);
+
     pub fn new(score: u64, subscore: u64, owner: UserId) -> Place {
         let mut place = [0; 32];
         place[..8].copy_from_slice(&score.to_be_bytes());
