@@ -155,7 +155,7 @@ const _: () = assert!(RESULT_PLAYERS_MAX * (RATED_QUEUES_MAX * 128 + 1024) < BAT
 pub const RATING_TRIES_MAX: u32 = 16;
 
 // Leaderboards and tournaments.
-/// Boards of one server; over it, code 8.
+/// Boards whose home is one shard; over it, code 8.
 pub const BOARDS_MAX: usize = 100_000;
 /// Id of a board, as in Nakama.
 pub const BOARD_ID_MAX: usize = 128;
@@ -173,6 +173,8 @@ pub const TOURNAMENTS_PAGE_MAX: usize = 100;
 /// Boards of one page of the operators' list, and of one declaration.
 pub const BOARDS_PAGE_MAX: usize = 100;
 pub const BOARDS_DECLARED_MAX: usize = 1000;
+/// Entries of `[[leaderboards]]`, and of `[[tournaments]]`.
+pub const BOARDS_CONFIGURED_MAX: usize = 1000;
 /// Definitions that a shard reads at a time when it starts.
 pub const BOARDS_READ_AT_ONCE: usize = 64;
 /// Places of one block of ranks: about what one read of a disk brings, and what a move inside

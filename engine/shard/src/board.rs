@@ -47,6 +47,8 @@ pub enum BoardQuery {
     /// Nothing, but to know all boards.
     Load,
     Create(Arc<NewBoard>),
+    /// A board of the configuration is to be there, and to be like this.
+    Configured(Arc<NewBoard>),
     Write {
         board: String,
         owner: Owner,
@@ -98,7 +100,7 @@ impl BoardQuery {
     /// The board that it is about; `None`: all.
     pub(crate) fn board(&self) -> Option<&str> {
         match self {
-            BoardQuery::Create(new) => Some(&new.id),
+            BoardQuery::Create(new) | BoardQuery::Configured(new) => Some(&new.id),
             BoardQuery::Write { board, .. }
             | BoardQuery::Delete { board, .. }
             | BoardQuery::List { board, .. }
@@ -378,6 +380,20 @@ impl Shard {
         self.look_at_ranks();
     }
 
+    /// Asks itself for the boards of the configuration, as far as they live here, and to know all.
+    pub(crate) fn begin_boards(&mut self) {
+        let ours =
+            |new: &&Arc<NewBoard>| self.config.placement.of_key(new.id.as_bytes()) == self.id;
+        let configured = self.config.boards.iter().filter(ours).cloned();
+        let mut queries: Vec<_> = configured.map(BoardQuery::Configured).collect();
+        queries.push(BoardQuery::Load);
+        for query in queries {
+            let task = TaskId { shard: self.id, number: 0 };
+            let ask = Message::Ask { task, query: Query::Board(query) };
+            self.local.push_back((ask, Depends::default()));
+        }
+    }
+
     /// What everything that is told of a board depends on; of all boards, if none is named.
     fn depends_of_board(&mut self, board: Option<&str>, depends: &Depends) -> Depends {
         let mut depends = depends.clone();
@@ -438,6 +454,10 @@ fn answer(
         BoardQuery::Load => BoardAnswer::Done,
         BoardQuery::Create(new) => {
             boards.create(ctx, new).map_err(refuse)?;
+            BoardAnswer::Done
+        }
+        BoardQuery::Configured(new) => {
+            boards.configure(ctx, new).map_err(refuse)?;
             BoardAnswer::Done
         }
         BoardQuery::Write { board, owner, write, by } => {

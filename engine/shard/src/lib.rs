@@ -60,6 +60,7 @@ use base::{
     ConnectionId, Instant, MatchId, Now, PartyId, Rng, Secret, SessionId, ShardId, UnixTime, UserId,
 };
 use bytes::Bytes;
+use domain::compete::board::NewBoard;
 use domain::ctx::Ctx;
 use domain::effect::Effect;
 use domain::identity::server_token::ServerKeys;
@@ -82,7 +83,6 @@ pub use rate::{Limit, Limits, RateFigures, Rates};
 pub use trace::{Sampling, Trace, Wait};
 pub use view::ViewFigures;
 
-use board::BoardQuery;
 use commit::{Held, Holds, Parked, Waiting};
 use connection::{Connection, Handshake};
 use matchmaking::Formed;
@@ -129,6 +129,8 @@ pub struct Config {
     pub has_webhook: bool,
     /// The queues of operators, as the disk had them when the process started.
     pub written_queues: Arc<Queues>,
+    /// Leaderboards and tournaments that are to be there, no two of one id.
+    pub boards: Vec<Arc<NewBoard>>,
     pub hooks: Hooks,
     pub sampling: Sampling,
 }
@@ -294,8 +296,7 @@ impl Shard {
             config,
         };
         shard.renew_queues();
-        let (task, query) = (TaskId { shard: id, number: 0 }, Query::Board(BoardQuery::Load));
-        shard.local.push_back((Message::Ask { task, query }, Depends::default()));
+        shard.begin_boards();
         shard
     }
 
@@ -387,6 +388,7 @@ impl Shard {
         self.verified = Verified::default(); // by keys that may be gone
         self.config = config;
         self.renew_queues();
+        self.begin_boards();
     }
 
     fn handle_drain(&mut self) {

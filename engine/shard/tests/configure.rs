@@ -165,6 +165,7 @@ fn config(session_keys: token::Keys, rates: Rates) -> Config {
             rev_threshold: 1,
         },
         queues: Vec::new(),
+        boards: Vec::new(),
         has_webhook: false,
         written_queues: Arc::default(),
         hooks: Hooks::default(),

@@ -192,6 +192,7 @@ impl Workload {
             answers_hooks: true,
             queue: (rng.below(2) == 0).then_some(ShardId(0)),
             queues: queue::configured(),
+            boards: Vec::new(),
             stale_loads: rng.below(60),
             trace,
         };

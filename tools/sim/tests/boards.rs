@@ -1,9 +1,12 @@
 //! Leaderboards and tournaments, over several shards: ranks are those of a sorted list, whatever
 //! happens meanwhile.
 
+use std::sync::Arc;
+
 use api::http::Request;
 use api::ops::Door;
 use base::{Code, ShardId};
+use domain::compete::board::{NewBoard, Operator};
 use domain::identity::token::OperatorClaims;
 use domain::operator::{Bearer, Role};
 use domain::record::Record as _;
@@ -220,6 +223,36 @@ fn servers_write_where_clients_may_not() {
     assert_eq!(list(&mut cluster, &player, "b"), []);
     let page = check_done(operate(&mut cluster, "GET", "leaderboard/b/records?limit=5", ""));
     assert_eq!(page, "{}");
+}
+
+#[test]
+fn boards_of_the_configuration_are_there_and_follow_it() {
+    let board = |metadata: &str| NewBoard {
+        id: "configured".into(),
+        is_descending: true,
+        operator: Operator::Best,
+        is_authoritative: false,
+        has_ranks: true,
+        reset: String::new(),
+        metadata: metadata.into(),
+        tournament: None,
+    };
+    for seed in 0..10 {
+        let boards = vec![Arc::new(board("{}"))];
+        let mut cluster = Cluster::new(Options { seed, boards, ..Options::default() });
+        let player = cluster.sign_in(A, "device-0001");
+        assert_eq!(write(&mut cluster, &player, "configured", 5), 1);
+        cluster.reconfigure(|options| options.boards = vec![Arc::new(board("{\"a\": 1}"))]);
+        cluster.settle();
+        let shown = |cluster: &mut Cluster| {
+            check_done(operate(cluster, "GET", "leaderboard/configured", ""))
+        };
+        assert!(shown(&mut cluster).contains(r#""metadata":"{\"a\": 1}""#));
+        cluster.reconfigure(|options| options.boards.clear());
+        cluster.crash();
+        assert!(shown(&mut cluster).contains("configured"), "it stays");
+        assert_eq!(list(&mut cluster, &player, "configured").len(), 1);
+    }
 }
 
 /// Rows 230, 231.

@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod board;
+pub mod board_config;
 pub mod board_console;
 pub mod console;
 pub mod identity;

@@ -100,7 +100,7 @@ impl Operator {
     }
 }
 
-/// A board that is to be. Times are seconds since 1970.
+/// A board that is to be. Times are seconds since 1970; a start of 0 is when it is created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewBoard {
     pub id: String,
@@ -140,7 +140,10 @@ impl NewBoard {
             reset: self.reset.clone(),
             metadata: self.metadata.clone(),
             create_time,
-            tournament: self.tournament.clone(),
+            tournament: self.tournament.clone().map(|terms| Terms {
+                start_time: if terms.start_time > 0 { terms.start_time } else { create_time },
+                ..terms
+            }),
         }
     }
 }
@@ -313,6 +316,26 @@ impl Boards {
         ctx.rng.fill(&mut prefix);
         record::write(ctx, new.id.as_bytes(), &new.define(prefix, ctx.now.wall.secs()));
         Ok(())
+    }
+
+    /// Creates a board, or has it follow what can change of it.
+    pub fn configure(&self, ctx: &mut Ctx<'_>, new: &NewBoard) -> Result<(), Error> {
+        let Some(board) = self.boards.get(&new.id) else { return self.create(ctx, new) };
+        if board.definition.tournament.is_some() != new.tournament.is_some() {
+            return Err(Error::OtherKind);
+        }
+        let terms = new.tournament.as_ref();
+        let update = BoardUpdate {
+            metadata: Some(new.metadata.clone()),
+            is_authoritative: Some(new.is_authoritative),
+            has_ranks: Some(new.has_ranks),
+            title: terms.map(|terms| terms.title.clone()),
+            description: terms.map(|terms| terms.description.clone()),
+            end_time: terms.map(|terms| terms.end_time),
+            max_size: terms.map(|terms| terms.max_size),
+            max_num_score: terms.map(|terms| terms.max_num_score),
+        };
+        self.update(ctx, &new.id, &update)
     }
 
     pub fn update(&self, ctx: &mut Ctx<'_>, id: &str, update: &BoardUpdate) -> Result<(), Error> {
@@ -529,6 +552,26 @@ mod tests {
         }
         assert_eq!(steps, 2, "the rows, and that they were to be deleted");
         assert_eq!(world.len(), 5, "one board with one record");
+    }
+
+    #[test]
+    fn a_configured_board_is_created_and_follows_what_can_change() {
+        let (mut world, mut boards) = (World::default(), Boards::default());
+        let mut configure = |boards: &mut Boards, new: &NewBoard| {
+            run(&mut world, boards, |boards, ctx| boards.configure(ctx, new))
+        };
+        assert_eq!(configure(&mut boards, &leaderboard()), Ok(()));
+        let other = NewBoard {
+            is_descending: false,
+            is_authoritative: true,
+            metadata: "{\"a\": 1}".into(),
+            ..leaderboard()
+        };
+        assert_eq!(configure(&mut boards, &other), Ok(()));
+        let Definition { is_descending, is_authoritative, metadata, .. } =
+            boards.find("board").expect("it is there").definition.clone();
+        assert_eq!((is_descending, is_authoritative), (true, true));
+        assert_eq!(metadata, "{\"a\": 1}");
     }
 
     #[test]
