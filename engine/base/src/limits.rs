@@ -188,6 +188,9 @@ pub const RANKS_BYTES_MAX: usize = 1024 * 1024 * 1024;
 pub const PERIODS_CACHED_MAX: usize = 16;
 /// Rows of a deleted board that go in one batch.
 pub const BOARD_ROWS_DELETED_AT_ONCE: usize = 512;
+/// Records of a deleted account that go in one batch, and rows that are looked at at a time.
+pub const RECORDS_FORGOTTEN_AT_ONCE: usize = 256;
+pub const OWNED_READ_AT_ONCE: usize = 256;
 /// Text of a CRON expression, with its time zone.
 pub const SCHEDULE_MAX: usize = 128;
 

@@ -11,7 +11,7 @@ use api::reply::Reply;
 use api::request::BoardAct;
 use base::limits::RANKS_BYTES_MAX;
 use base::{BatchId, Frame, ShardId, UserId};
-use domain::compete::board::{self, BoardUpdate, Boards, NewBoard};
+use domain::compete::board::{self, BoardUpdate, Boards, Forgotten, NewBoard};
 use domain::compete::leaderboard::{By, Owner, Records, Wish, Write, Written};
 use domain::compete::tournament::{self, Filter, Shown};
 use domain::ctx::{Applied, Ctx, Stop};
@@ -94,6 +94,8 @@ pub enum BoardQuery {
     },
     /// Some rows of a deleted board are to go.
     Sweep([u8; 8]),
+    /// Some records of a deleted account are to go.
+    Forget(UserId),
 }
 
 impl BoardQuery {
@@ -112,7 +114,8 @@ impl BoardQuery {
             BoardQuery::Load
             | BoardQuery::Tournaments(_)
             | BoardQuery::Page { .. }
-            | BoardQuery::Sweep(_) => None,
+            | BoardQuery::Sweep(_)
+            | BoardQuery::Forget(_) => None,
         }
     }
 }
@@ -126,6 +129,7 @@ pub enum BoardAnswer {
     Shown(Vec<Shown>),
     /// Some boards, and how many there are in all.
     Page(Vec<Shown>, usize),
+    Forgotten(Forgotten),
 }
 
 /// What a client's call about boards waits for.
@@ -373,6 +377,11 @@ impl Shard {
                 if let Some(board) = query.board() {
                     self.boards.pending.insert(board.to_owned(), batch);
                 }
+                if let Answer::Board(BoardAnswer::Forgotten(forgotten)) = &answer {
+                    for board in &forgotten.boards {
+                        self.boards.pending.insert(board.to_string(), batch);
+                    }
+                }
             }
         }
         self.answer_unless_own(task, answer, &depends);
@@ -513,6 +522,9 @@ fn answer(
         BoardQuery::Sweep(prefix) => {
             boards.sweep(ctx, *prefix).map_err(Stop::never)?;
             BoardAnswer::Done
+        }
+        BoardQuery::Forget(owner) => {
+            BoardAnswer::Forgotten(boards.forget(ctx, *owner).map_err(Stop::never)?)
         }
     })
 }

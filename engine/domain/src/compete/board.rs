@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use base::limits::{
     BOARD_ID_MAX, BOARD_METADATA_MAX, BOARD_ROWS_DELETED_AT_ONCE, BOARDS_MAX, BOARDS_READ_AT_ONCE,
-    PERIODS_CACHED_MAX, TOURNAMENT_CATEGORY_MAX, TOURNAMENT_DESCRIPTION_MAX, TOURNAMENT_TITLE_MAX,
+    OWNED_READ_AT_ONCE, PERIODS_CACHED_MAX, RECORDS_FORGOTTEN_AT_ONCE, TOURNAMENT_CATEGORY_MAX,
+    TOURNAMENT_DESCRIPTION_MAX, TOURNAMENT_TITLE_MAX,
 };
 use base::{ChangeRef, Code, Frame, Range, UserId};
 use bytes::Bytes;
@@ -237,6 +238,14 @@ impl Board {
     }
 }
 
+/// Whose records of an owner were deleted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    pub boards: BTreeSet<Arc<str>>,
+    /// Whether to ask again.
+    pub has_more: bool,
+}
+
 /// All boards whose home this shard is.
 ///
 /// Invariant: once they are loaded, they are as the newest change left them.
@@ -385,6 +394,31 @@ impl Boards {
         Ok(())
     }
 
+    /// Deletes some records of an owner, of any board and period here.
+    pub fn forget(&mut self, ctx: &mut Ctx<'_>, owner: UserId) -> Applied<Forgotten, Never> {
+        let mut range = Range::prefix(OWNED, owner.as_bytes(), OWNED_READ_AT_ONCE);
+        let (mut forgotten, mut count) = (Forgotten::default(), 0);
+        loop {
+            let rows = ctx.view.range(&range)?;
+            for (key, _) in &rows {
+                let period = key.get(16..).and_then(|period| period.try_into().ok());
+                let Some(period) = period.map(Period) else { return Err(Stop::Damaged(OWNED)) };
+                // Those of others are for their homes, and those of no board are swept.
+                let Some(board) = self.of_prefix(&period.0) else { continue };
+                board.remove(ctx, owner, period.expiry())?;
+                forgotten.boards.insert(board.id.clone());
+                count += 1;
+                if count >= RECORDS_FORGOTTEN_AT_ONCE {
+                    forgotten.has_more = true;
+                    return Ok(forgotten);
+                }
+            }
+            let last = rows.last().filter(|_| rows.len() == OWNED_READ_AT_ONCE);
+            let Some((last, _)) = last else { return Ok(forgotten) };
+            range = range.behind(last);
+        }
+    }
+
     /// Follows what was written: to boards, and to their ranks.
     pub fn follow(&mut self, frame: &Frame) {
         for ChangeRef { table, key, value } in frame.changes() {
@@ -469,7 +503,7 @@ impl Boards {
 #[cfg(test)]
 mod tests {
     use super::super::leaderboard::tests::{leaderboard, owner};
-    use super::super::leaderboard::{By, Write};
+    use super::super::leaderboard::{By, Wish, Write};
     use super::*;
     use crate::ctx::world::World;
 
@@ -552,6 +586,40 @@ mod tests {
         }
         assert_eq!(steps, 2, "the rows, and that they were to be deleted");
         assert_eq!(world.len(), 5, "one board with one record");
+    }
+
+    #[test]
+    fn an_owner_is_forgotten_on_all_boards_here_and_others_are_not() {
+        let (mut world, mut boards) = (World::default(), Boards::default());
+        for number in 0..RECORDS_FORGOTTEN_AT_ONCE + 3 {
+            let new = NewBoard { id: format!("board-{number}"), ..leaderboard() };
+            run(&mut world, &mut boards, |boards, ctx| boards.create(ctx, &new))
+                .expect("it is created");
+            for of in 1..=2 {
+                let score = Write { score: of, ..Write::default() };
+                let of = owner(u8::try_from(of).expect("it is small"));
+                run(&mut world, &mut boards, |boards, ctx| {
+                    let board = boards.find(&new.id).expect("it is there");
+                    board.write(ctx, &of, &score, By::Leaderboard).expect("it is written")
+                });
+            }
+            world.now += 1; // another prefix
+        }
+        let mut forget = |boards: &mut Boards| {
+            let id = owner(2).id;
+            run(&mut world, boards, |boards, ctx| boards.forget(ctx, id)).expect("all is here")
+        };
+        let Forgotten { boards: some, has_more } = forget(&mut boards);
+        assert_eq!((some.len(), has_more), (RECORDS_FORGOTTEN_AT_ONCE, true));
+        let Forgotten { boards: rest, has_more } = forget(&mut boards);
+        assert_eq!((rest.len(), has_more), (3, false));
+        assert_eq!(forget(&mut boards), Forgotten::default());
+        let wish = Wish { owners: vec![owner(1).id, owner(2).id], ..Wish::default() };
+        let left = run(&mut world, &mut boards, |boards, ctx| {
+            boards.find("board-7").expect("it is there").list(ctx, &wish).expect("it is listed")
+        });
+        let [only] = &left.owner_records[..] else { panic!("{left:?}") };
+        assert_eq!((only.owner, only.rank), (owner(1).id, 1));
     }
 
     #[test]

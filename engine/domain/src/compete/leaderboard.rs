@@ -7,7 +7,7 @@ use base::limits::RECORDS_PAGE_MAX;
 
 use super::board::{Board, Error, NUM_SCORE_DEFAULT, Operator};
 use super::rank::Count;
-use crate::ctx::{Applied, Ctx, Stop};
+use crate::ctx::{Applied, Ctx, Never, Stop};
 use crate::record::board::{COUNTS, INDEX, OWNED, Period, Place, Score, StoredScore};
 use crate::record::{self, Record as _};
 
@@ -150,13 +150,22 @@ impl Board {
             By::Leaderboard | By::Tournament | By::Server => {}
         }
         let expiry = self.expiry(ctx.now.wall.secs());
+        self.remove(ctx, owner, expiry).map_err(Stop::never)
+    }
+
+    /// Takes an owner out of a period.
+    pub(super) fn remove(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        owner: UserId,
+        expiry: u64,
+    ) -> Applied<(), Never> {
         let period = self.period(expiry);
         let key = period.score_key(owner);
         let known: Option<Score> = record::read(ctx, &key)?;
         if let Some(known) = known {
             let old = Place::new(known.score, known.subscore, owner);
-            let counts = self.ranks(expiry).plan(ctx.view, Some(&old), None);
-            let counts = counts.map_err(Stop::never)?;
+            let counts = self.ranks(expiry).plan(ctx.view, Some(&old), None)?;
             move_place(ctx, period, &counts, Some(&old), None);
             record::delete::<Score>(ctx, &key);
             ctx.delete(OWNED, &period.owned_key(owner));
