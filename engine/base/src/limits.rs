@@ -184,6 +184,8 @@ pub const RANK_BLOCK_MAX: u32 = 512;
 pub const RANK_BLOCKS_MAX: usize = 1 << 20;
 /// Memory that a shard spends on places; over it, those of blocks that nobody asks for go.
 pub const RANKS_BYTES_MAX: usize = 1024 * 1024 * 1024;
+/// Bytes of the scores of one page that is kept in memory, encoded.
+pub const FIRST_PAGE_BYTES_MAX: usize = 64 * 1024;
 /// Periods of one board whose ranks are in memory.
 pub const PERIODS_CACHED_MAX: usize = 16;
 /// Rows of a deleted board that go in one batch.

@@ -347,12 +347,16 @@ impl Shard {
         let mut answer = match applied {
             Ok(answer) => Answer::Board(answer),
             Err(Stop::Unavailable) => {
+                let is_sweep = matches!(query, BoardQuery::Sweep(_));
                 if let Err(refused) = self.park(task, Query::Board(query), depends.clone()) {
                     self.answer_unless_own(
                         task,
                         Answer::Refused(Error::exhausted(refused)),
                         depends,
                     );
+                    if is_sweep {
+                        self.boards.sweeping = None; // the next question tries again
+                    }
                 }
                 return;
             }

@@ -232,7 +232,11 @@ impl Board {
     pub(super) fn ranks(&mut self, expiry: u64) -> &mut Ranks {
         let period = self.period(expiry);
         if self.periods.len() >= PERIODS_CACHED_MAX && !self.periods.contains_key(&expiry) {
-            self.periods.pop_first(); // anybody can ask for any period
+            // Anybody can ask for any period: those of which least is known go first.
+            let least = self.periods.iter().min_by_key(|(_, ranks)| ranks.size());
+            if let Some(least) = least.map(|(expiry, _)| *expiry) {
+                self.periods.remove(&least);
+            }
         }
         self.periods.entry(expiry).or_insert_with(|| Ranks::new(period))
     }
@@ -483,8 +487,12 @@ impl Boards {
         }
     }
 
-    /// Brings the memory of all ranks back to this size, a board at a time.
+    /// Brings the memory of all ranks back to this size, a board at a time, and forgets the pages
+    /// that were listed.
     pub fn cool(&mut self, most: usize) {
+        for board in self.boards.values_mut() {
+            board.first_page = None;
+        }
         let size = |board: &Board| board.periods.values().map(Ranks::size).sum::<usize>();
         let mut all: usize = self.boards.values().map(size).sum();
         for board in self.boards.values_mut() {
@@ -657,5 +665,25 @@ mod tests {
         let unknown =
             run(&mut world, &mut boards, |boards, ctx| boards.update(ctx, "other", &update));
         assert_eq!(unknown, Err(Error::NotFound));
+    }
+
+    #[test]
+    fn the_period_in_use_stays_in_memory_whatever_periods_are_asked_for() {
+        let (mut world, mut boards) = (World::default(), Boards::default());
+        run(&mut world, &mut boards, |boards, ctx| boards.create(ctx, &leaderboard()))
+            .expect("it is created");
+        for number in 1..=9 {
+            write(&mut world, &mut boards, number);
+        }
+        for expiry in 1..=2 * PERIODS_CACHED_MAX as u64 {
+            let wish = Wish { limit: Some(1), expiry: Some(expiry), ..Wish::default() };
+            run(&mut world, &mut boards, |boards, ctx| {
+                boards.find("board").expect("it is there").list(ctx, &wish).map(drop)
+            })
+            .expect("it is listed");
+        }
+        let board = boards.find("board").expect("it is there");
+        assert!(board.periods.len() <= PERIODS_CACHED_MAX);
+        assert!(board.periods.contains_key(&0), "it was read again and again otherwise");
     }
 }
