@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use api::http::Request;
 use api::ops::Door;
+use base::limits::SCANS_MAX;
 use base::{Code, ShardId};
 use domain::compete::board::{NewBoard, Operator};
 use domain::identity::token::OperatorClaims;
@@ -286,4 +287,34 @@ fn tournaments_of_all_shards_are_listed_in_order() {
         let body = check_done(call(&mut cluster, &player, "GET", path, ""));
         assert_eq!(body.matches("\"id\"").count(), 4, "{body}");
     });
+}
+
+/// A step of a deletion that finds too many lists being read is tried again.
+#[test]
+fn a_deletion_goes_on_after_a_crowd_of_lists() {
+    let mut cluster = Cluster::new(Options::default());
+    declare(&mut cluster, r#"{"leaderboards":[{"id":"b"}]}"#);
+    let player = cluster.sign_in(A, "device-0001");
+    write(&mut cluster, &player, "b", 7);
+    cluster.halted.tables.insert(COUNTS);
+    let readers: Vec<_> = (1..=SCANS_MAX)
+        .map(|expiry| {
+            let reader = cluster.connect(A);
+            let path = format!("/v2/leaderboard/b?expiry={expiry}");
+            cluster.send(reader, bearer("GET", &path, &player.token, ""));
+            reader
+        })
+        .collect();
+    cluster.settle();
+    check_done(operate(&mut cluster, "DELETE", "leaderboard/b", ""));
+    cluster.settle();
+    assert_eq!(cluster.store.rows(DELETIONS).count(), 1, "it cannot go on yet");
+    cluster.halted.tables.clear();
+    cluster.settle();
+    for reader in readers {
+        check_refused(cluster.answer(reader), Code::NotFound);
+    }
+    for table in [Score::TABLE, INDEX, COUNTS, OWNED, DELETIONS] {
+        assert_eq!(cluster.store.rows(table).count(), 0, "{table:?}");
+    }
 }
