@@ -235,7 +235,7 @@ pub const OVERLAY_BYTES_MAX: usize = 128 * 1024 * 1024;
 /// Bytes of the rows that answer one scan: more of its range are another scan.
 pub const SCAN_BYTES_MAX: usize = 256 * 1024;
 /// Scans that a shard has asked for, or whose rows it keeps for a question; over it, code 8.
-pub const SCANS_MAX: usize = 256;
+pub const SCANS_MAX: usize = 1024;
 /// Messages waiting in one mailbox, from one core to another.
 pub const MAILBOX_MAX: usize = 65_536;
 /// Open connections of one core; over it new ones are closed at once.
