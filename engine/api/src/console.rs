@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use base::json::Json;
 use base::limits::{AUDIT_PAGE_DEFAULT, QUEUE_DEFINITION_MAX};
 use base::{ClientAddress, Secret, TicketId, UnixTime, UserId};
+use domain::compete::board::{BoardUpdate, NewBoard};
+use domain::compete::leaderboard::{Owner, Wish, Write};
 use domain::compete::result;
 use domain::operator::audit::Wanted;
 use matchmaker::queue::Definition;
@@ -94,6 +96,36 @@ pub enum Console {
     },
     RatingHistory(HistoryWish),
     Belongings(BelongingsAct),
+    /// Leaderboards and tournaments that are to be there. Their times are seconds from the request.
+    BoardsDeclare(Vec<NewBoard>),
+    /// Boards behind this id.
+    BoardsList {
+        after: String,
+        limit: usize,
+    },
+    BoardGet {
+        id: String,
+    },
+    BoardUpdate {
+        id: String,
+        update: Box<BoardUpdate>,
+    },
+    BoardDelete {
+        id: String,
+    },
+    BoardRecordsList {
+        id: String,
+        wish: Wish,
+    },
+    BoardRecordWrite {
+        id: String,
+        owner: Owner,
+        write: Write,
+    },
+    BoardRecordDelete {
+        id: String,
+        owner: UserId,
+    },
     Report(Report),
 }
 

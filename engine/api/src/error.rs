@@ -7,7 +7,7 @@ use base::limits::{
     WALLET_NAMES_MAX,
 };
 use base::{Code, json};
-use domain::compete::result;
+use domain::compete::{board, result};
 use domain::economy::{object, wallet};
 use domain::identity::alias::{self, Kind};
 use domain::identity::{account, password, session};
@@ -276,6 +276,30 @@ impl From<result::Error> for Error {
         let message = match error {
             result::Error::Differs => "The match has another result already.",
             result::Error::Changed => "Other results change the ratings of these players.",
+        };
+        Error::new(error.code(), message)
+    }
+}
+
+impl From<board::Error> for Error {
+    fn from(error: board::Error) -> Error {
+        use board::Error as Why;
+        let message = match error {
+            Why::NotFound => "Leaderboard or tournament not found.",
+            Why::TooMany => "There are too many leaderboards and tournaments.",
+            Why::OtherKind => "A leaderboard is no tournament.",
+            Why::Authoritative => "Only servers write to this leaderboard or tournament.",
+            Why::Negative => "Score and subscore must not be negative.",
+            Why::Overflow => "The score would be too large.",
+            Why::Operator => "There is no such operator.",
+            Why::Cursor => "The cursor is not of this list.",
+            Why::Ended => "The tournament is over.",
+            Why::NotActive => "The tournament is not active.",
+            Why::NotJoined => "The tournament has to be joined first.",
+            Why::Full | Why::JoinFull => "The tournament is full.",
+            Why::JoinOver => "The tournament cannot be joined any more.",
+            Why::NoAttempts => "The tournament takes no more scores of this owner.",
+            Why::Wrong(what) => what,
         };
         Error::new(error.code(), message)
     }

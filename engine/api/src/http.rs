@@ -8,7 +8,7 @@ use base::json::Json;
 use base::{ClientAddress, Code, json};
 use bytes::Bytes;
 
-use crate::convert::{account, matchmaking, party, storage};
+use crate::convert::{account, board, matchmaking, party, storage};
 use crate::error::Error;
 use crate::json::{Malformed, Message, Unknown, names};
 use crate::ops::{Auth, Door, Operation};
@@ -457,6 +457,12 @@ fn encode(reply: &Reply) -> String {
         }
         Reply::Parties { parties, cursor } => {
             o.list("parties", parties, party::listed);
+            o.text_wrapper("cursor", cursor.as_deref());
+        }
+        Reply::Record(written) => board::written(written, o),
+        Reply::Records { records, repeats_next } => board::records(records, *repeats_next, o),
+        Reply::Tournaments { tournaments, cursor } => {
+            o.list("tournaments", tournaments, board::tournament);
             o.text_wrapper("cursor", cursor.as_deref());
         }
     })

@@ -1,16 +1,16 @@
 //! The operation table. A row is all that any transport, hook, metric or document knows of an
 //! operation: delete it, and the operation is gone everywhere.
 
+mod belongings;
+mod board;
 mod lookup;
+mod queue_server;
 mod row;
 
 use domain::operator::Role;
 
 use crate::console::{Console, Report};
-use crate::convert::{
-    account, belongings, console, identity, matchmaking, party, play, queue, rating, server,
-    status, storage,
-};
+use crate::convert::{account, console, identity, matchmaking, party, play, queue, status};
 use crate::error::Error;
 use crate::request::Request;
 
@@ -20,7 +20,37 @@ pub use row::{Auth, Door, Http, Operation, Rate, Realtime};
 use row::{http, realtime};
 
 /// Every operation.
-pub static OPERATIONS: &[Operation] = &[
+pub static OPERATIONS: &[Operation] = &joined::<{ count() }>();
+
+/// What [`OPERATIONS`] is made of.
+const TABLES: [&[Operation]; 4] =
+    [GENERAL, belongings::OPERATIONS, board::OPERATIONS, queue_server::OPERATIONS];
+
+const fn count() -> usize {
+    let (mut count, mut table) = (0, 0);
+    while table < TABLES.len() {
+        count += TABLES[table].len();
+        table += 1;
+    }
+    count
+}
+
+const fn joined<const COUNT: usize>() -> [Operation; COUNT] {
+    let mut all = [GENERAL[0]; COUNT];
+    let (mut at, mut table) = (0, 0);
+    while table < TABLES.len() {
+        let mut row = 0;
+        while row < TABLES[table].len() {
+            all[at] = TABLES[table][row];
+            (at, row) = (at + 1, row + 1);
+        }
+        table += 1;
+    }
+    all
+}
+
+/// Those that have no table of their own.
+const GENERAL: &[Operation] = &[
     Operation {
         name: "root",
         doc: "Answers that a server is here.",
@@ -442,46 +472,6 @@ pub static OPERATIONS: &[Operation] = &[
         realtime: realtime("matchmaker_add", matchmaking::matchmaker_add),
     },
     Operation {
-        name: "storage_read",
-        doc: "Storage objects by their names, as far as the caller may read them.",
-        auth: Auth::Session,
-        rate: Rate::Read,
-        http: http("POST", "/v2/storage", storage::storage_read),
-        realtime: None,
-    },
-    Operation {
-        name: "storage_write",
-        doc: "Writes storage objects of the caller, all or none.",
-        auth: Auth::Session,
-        rate: Rate::Write,
-        http: http("PUT", "/v2/storage", storage::storage_write),
-        realtime: None,
-    },
-    Operation {
-        name: "storage_delete",
-        doc: "Deletes storage objects of the caller, all or none.",
-        auth: Auth::Session,
-        rate: Rate::Write,
-        http: http("PUT", "/v2/storage/delete", storage::storage_delete),
-        realtime: None,
-    },
-    Operation {
-        name: "storage_list",
-        doc: "Storage objects of a collection, of one owner or of all, as far as the caller may read them.",
-        auth: Auth::Session,
-        rate: Rate::Read,
-        http: http("GET", "/v2/storage/{collection}", storage::storage_list),
-        realtime: None,
-    },
-    Operation {
-        name: "storage_list_of_user",
-        doc: "Storage objects of a collection and one owner, as far as the caller may read them.",
-        auth: Auth::Session,
-        rate: Rate::Read,
-        http: http("GET", "/v2/storage/{collection}/{user_id}", storage::storage_list),
-        realtime: None,
-    },
-    Operation {
         name: "matchmaker_stats_get",
         doc: "How many tickets wait, since when, and how long those matched last have waited.",
         auth: Auth::Session,
@@ -877,186 +867,6 @@ pub static OPERATIONS: &[Operation] = &[
         auth: Auth::Operator(Role::Operator),
         rate: Rate::Write,
         http: http("DELETE", "/v2/console/queue/{id}", console::queue_delete),
-        realtime: None,
-    },
-    Operation {
-        name: "console_queue_ticket_add",
-        doc: "Adds a ticket to a queue for players without a socket; a lease that is to be renewed.",
-        auth: Auth::Operator(Role::Operator),
-        rate: Rate::Write,
-        http: http("POST", "/v2/console/queue/{id}/ticket", server::ticket_add),
-        realtime: None,
-    },
-    Operation {
-        name: "console_queue_ticket_get",
-        doc: "What a server's ticket does, or how it ended; renews its lease.",
-        auth: Auth::Operator(Role::Operator),
-        rate: Rate::Read,
-        http: http("GET", "/v2/console/queue_ticket/{id}", server::ticket_get),
-        realtime: None,
-    },
-    Operation {
-        name: "console_queue_ticket_ready",
-        doc: "Accepts or declines the match that a server's ticket is asked about.",
-        auth: Auth::Operator(Role::Operator),
-        rate: Rate::Write,
-        http: http("POST", "/v2/console/queue_ticket/{id}/ready", server::ticket_ready),
-        realtime: None,
-    },
-    Operation {
-        name: "console_queue_ticket_remove",
-        doc: "Takes a server's ticket back.",
-        auth: Auth::Operator(Role::Operator),
-        rate: Rate::Write,
-        http: http("DELETE", "/v2/console/queue_ticket/{id}", server::ticket_remove),
-        realtime: None,
-    },
-    Operation {
-        name: "console_queue_wait",
-        doc: "How long players of a rating have waited in a queue lately.",
-        auth: Auth::Operator(Role::Viewer),
-        rate: Rate::Read,
-        http: http("GET", "/v2/console/queue/{id}/wait", server::wait),
-        realtime: None,
-    },
-    Operation {
-        name: "console_match_result_write",
-        doc: "Takes in how a match of a queue ended, once: ratings, statistics and histories.",
-        auth: Auth::Operator(Role::Operator),
-        rate: Rate::Write,
-        http: http("POST", "/v2/console/queue/{id}/result", rating::result_write),
-        realtime: None,
-    },
-    Operation {
-        name: "console_rating_get",
-        doc: "Rating and statistics of a player in a queue.",
-        auth: Auth::Operator(Role::Viewer),
-        rate: Rate::Read,
-        http: http("GET", "/v2/console/queue/{id}/rating/{user}", rating::rating_get),
-        realtime: None,
-    },
-    Operation {
-        name: "console_rating_history",
-        doc: "Matches of a player in a queue, newest first.",
-        auth: Auth::Operator(Role::Viewer),
-        rate: Rate::Read,
-        http: http("GET", "/v2/console/queue/{id}/history/{user}", rating::history),
-        realtime: None,
-    },
-    Operation {
-        name: "console_backfill_add",
-        doc: "A running match looks for players of a queue; a lease that is to be renewed.",
-        auth: Auth::Operator(Role::Operator),
-        rate: Rate::Write,
-        http: http("POST", "/v2/console/queue/{id}/backfill", server::backfill_add),
-        realtime: None,
-    },
-    Operation {
-        name: "console_backfill_get",
-        doc: "What a running match lacks, and who is offered to it; renews its lease.",
-        auth: Auth::Operator(Role::Operator),
-        rate: Rate::Read,
-        http: http("GET", "/v2/console/backfill/{id}", server::backfill_get),
-        realtime: None,
-    },
-    Operation {
-        name: "console_backfill_acknowledge",
-        doc: "A running match takes players that are offered to it.",
-        auth: Auth::Operator(Role::Operator),
-        rate: Rate::Write,
-        http: http("POST", "/v2/console/backfill/{id}/acknowledge", server::backfill_acknowledge),
-        realtime: None,
-    },
-    Operation {
-        name: "console_backfill_remove",
-        doc: "A running match looks for players no more.",
-        auth: Auth::Operator(Role::Operator),
-        rate: Rate::Write,
-        http: http("DELETE", "/v2/console/backfill/{id}", server::backfill_remove),
-        realtime: None,
-    },
-    Operation {
-        name: "console_multi_update",
-        doc: "Changes storage objects and wallets of any owners, all or none.",
-        auth: Auth::Operator(Role::Operator),
-        rate: Rate::Write,
-        http: http("POST", "/v2/console/multi_update", belongings::multi_update),
-        realtime: None,
-    },
-    Operation {
-        name: "console_wallet_ledger_list",
-        doc: "What changed the wallet of an account, newest first.",
-        auth: Auth::Operator(Role::Viewer),
-        rate: Rate::Read,
-        http: http("GET", "/v2/console/account/{id}/wallet", belongings::ledger),
-        realtime: None,
-    },
-    Operation {
-        name: "console_wallet_ledger_delete",
-        doc: "Deletes an entry of a wallet's ledger; the wallet stays.",
-        auth: Auth::Operator(Role::Operator),
-        rate: Rate::Write,
-        http: http(
-            "DELETE",
-            "/v2/console/account/{id}/wallet/{wallet_id}",
-            belongings::ledger_delete,
-        ),
-        realtime: None,
-    },
-    Operation {
-        name: "console_storage_list",
-        doc: "Storage objects of a collection, an owner, or both, whoever may read them.",
-        auth: Auth::Operator(Role::Viewer),
-        rate: Rate::Read,
-        http: http("GET", "/v2/console/storage", belongings::object_list),
-        realtime: None,
-    },
-    Operation {
-        name: "console_storage_get",
-        doc: "A storage object, whoever may read it.",
-        auth: Auth::Operator(Role::Viewer),
-        rate: Rate::Read,
-        http: http(
-            "GET",
-            "/v2/console/storage/{collection}/{key}/{user_id}",
-            belongings::object_get,
-        ),
-        realtime: None,
-    },
-    Operation {
-        name: "console_storage_write",
-        doc: "Writes a storage object, whoever may write it.",
-        auth: Auth::Operator(Role::Operator),
-        rate: Rate::Write,
-        http: http(
-            "PUT",
-            "/v2/console/storage/{collection}/{key}/{user_id}",
-            belongings::object_write,
-        ),
-        realtime: None,
-    },
-    Operation {
-        name: "console_storage_delete",
-        doc: "Deletes a storage object, whoever may write it.",
-        auth: Auth::Operator(Role::Operator),
-        rate: Rate::Write,
-        http: http(
-            "DELETE",
-            "/v2/console/storage/{collection}/{key}/{user_id}",
-            belongings::object_delete,
-        ),
-        realtime: None,
-    },
-    Operation {
-        name: "console_storage_delete_version",
-        doc: "Deletes a storage object that has this version.",
-        auth: Auth::Operator(Role::Operator),
-        rate: Rate::Write,
-        http: http(
-            "DELETE",
-            "/v2/console/storage/{collection}/{key}/{user_id}/{version}",
-            belongings::object_delete,
-        ),
         realtime: None,
     },
     Operation {

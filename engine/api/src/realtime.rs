@@ -139,6 +139,9 @@ pub fn reply(cid: &str, reply: &Reply) -> String {
         | Reply::Metrics { .. }
         | Reply::Document { .. }
         | Reply::Parties { .. }
+        | Reply::Record(_)
+        | Reply::Records { .. }
+        | Reply::Tournaments { .. }
         | Reply::Objects { .. }
         | Reply::ObjectAcks { .. }
         | Reply::ObjectList { .. }

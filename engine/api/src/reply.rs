@@ -4,6 +4,8 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use base::{PartyId, Secret, TicketId, UnixTime, UserId};
+use domain::compete::leaderboard::{Records, Written};
+use domain::compete::tournament::Shown;
 use domain::economy::object::{Ack, Found};
 use domain::identity::account::User;
 use domain::play::party::{Address, MaxSize, View};
@@ -52,6 +54,17 @@ pub enum Reply {
     ObjectList {
         found: Vec<Found>,
         /// Where the next page begins, if there is one.
+        cursor: Option<String>,
+    },
+    /// A record of a board, as it is after a write.
+    Record(Box<Written>),
+    Records {
+        records: Arc<Records>,
+        /// The cursor of the next page stands for the one before, too.
+        repeats_next: bool,
+    },
+    Tournaments {
+        tournaments: Vec<Shown>,
         cursor: Option<String>,
     },
     Pong,

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use base::{Secret, UserId};
 use bytes::Bytes;
+use domain::compete::leaderboard::{By, Wish, Write};
+use domain::compete::tournament::Filter;
 use domain::identity::provider::Proof;
 use domain::identity::token::Vars;
 
@@ -124,6 +126,12 @@ pub enum Request {
         act: PartyAct,
     },
     PartyList(PartyList),
+    /// Something asked of a leaderboard or tournament that may be there.
+    Board {
+        board: String,
+        act: Box<BoardAct>,
+    },
+    Tournaments(Filter),
     /// Of an operator.
     Console(Console),
 }
@@ -249,4 +257,14 @@ pub struct PartyList {
     pub query: String,
     /// Where an earlier page ended; empty for the first one.
     pub cursor: String,
+}
+
+/// What clients ask of a board.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BoardAct {
+    Write { write: Write, by: By },
+    Delete { by: By },
+    List { wish: Wish, by: By },
+    Around { owner: UserId, wish: Wish, by: By },
+    Join,
 }

@@ -97,6 +97,41 @@ impl<'de> Deserialize<'de> for Json {
     }
 }
 
+/// The text of a value.
+pub fn text_of(json: &Json) -> String {
+    let mut out = String::new();
+    write_json(&mut out, json);
+    out
+}
+
+fn write_json(out: &mut String, json: &Json) {
+    match json {
+        Json::Null => out.push_str("null"),
+        Json::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
+        Json::Integer(number) => write!(out, "{number}").expect("a string takes every text"),
+        Json::Float(number) => write!(out, "{number:?}").expect("a string takes every text"),
+        Json::Text(text) => write_text(out, text),
+        Json::List(items) => {
+            out.push('[');
+            for (index, item) in items.iter().enumerate() {
+                out.push_str(if index > 0 { "," } else { "" });
+                write_json(out, item);
+            }
+            out.push(']');
+        }
+        Json::Object(members) => {
+            out.push('{');
+            for (index, (name, value)) in members.iter().enumerate() {
+                out.push_str(if index > 0 { "," } else { "" });
+                write_text(out, name);
+                out.push(':');
+                write_json(out, value);
+            }
+            out.push('}');
+        }
+    }
+}
+
 /// Writes one object. Members with a default value are left out unless the method says otherwise.
 pub struct Object<'a> {
     out: &'a mut String,

@@ -154,6 +154,48 @@ const _: () = assert!(RESULT_PLAYERS_MAX * (RATED_QUEUES_MAX * 128 + 1024) < BAT
 /// How often a result, or a ticket, is tried again when its players have changed meanwhile.
 pub const RATING_TRIES_MAX: u32 = 16;
 
+// Leaderboards and tournaments.
+/// Boards whose home is one shard; over it, code 8.
+pub const BOARDS_MAX: usize = 100_000;
+/// Id of a board, as in Nakama.
+pub const BOARD_ID_MAX: usize = 128;
+/// Metadata of a board, and of a record; over it, code 3.
+pub const BOARD_METADATA_MAX: usize = 16 * 1024;
+pub const TOURNAMENT_TITLE_MAX: usize = 255;
+pub const TOURNAMENT_DESCRIPTION_MAX: usize = 2048;
+pub const TOURNAMENT_CATEGORY_MAX: u8 = 127;
+/// Records of one page, and around an owner or of a tournament.
+pub const RECORDS_PAGE_MAX: usize = 1000;
+pub const RECORDS_SHORT_PAGE_MAX: usize = 100;
+/// Owners of one list of records; over it, code 3.
+pub const RECORD_OWNERS_MAX: usize = 100;
+pub const TOURNAMENTS_PAGE_MAX: usize = 100;
+/// Boards of one page of the operators' list, and of one declaration.
+pub const BOARDS_PAGE_MAX: usize = 100;
+pub const BOARDS_DECLARED_MAX: usize = 1000;
+/// Entries of `[[leaderboards]]`, and of `[[tournaments]]`.
+pub const BOARDS_CONFIGURED_MAX: usize = 1000;
+/// Definitions that a shard reads at a time when it starts.
+pub const BOARDS_READ_AT_ONCE: usize = 64;
+/// Places of one block of ranks: about what one read of a disk brings, and what a move inside
+/// a list is still cheap for.
+pub const RANK_BLOCK_MAX: u32 = 512;
+/// Blocks of one period, a hundred million records at least.
+pub const RANK_BLOCKS_MAX: usize = 1 << 20;
+/// Memory that a shard spends on places; over it, those of blocks that nobody asks for go.
+pub const RANKS_BYTES_MAX: usize = 1024 * 1024 * 1024;
+/// Bytes of the scores of one page that is kept in memory, encoded.
+pub const FIRST_PAGE_BYTES_MAX: usize = 64 * 1024;
+/// Periods of one board whose ranks are in memory.
+pub const PERIODS_CACHED_MAX: usize = 16;
+/// Rows of a deleted board that go in one batch.
+pub const BOARD_ROWS_DELETED_AT_ONCE: usize = 512;
+/// Records of a deleted account that go in one batch, and rows that are looked at at a time.
+pub const RECORDS_FORGOTTEN_AT_ONCE: usize = 256;
+pub const OWNED_READ_AT_ONCE: usize = 256;
+/// Text of a CRON expression, with its time zone.
+pub const SCHEDULE_MAX: usize = 128;
+
 // Storage objects.
 /// Names of a collection and of a key, in characters.
 pub const OBJECT_NAME_MAX: usize = 128;
@@ -219,7 +261,7 @@ pub const OVERLAY_BYTES_MAX: usize = 128 * 1024 * 1024;
 /// Bytes of the rows that answer one scan: more of its range are another scan.
 pub const SCAN_BYTES_MAX: usize = 256 * 1024;
 /// Scans that a shard has asked for, or whose rows it keeps for a question; over it, code 8.
-pub const SCANS_MAX: usize = 256;
+pub const SCANS_MAX: usize = 1024;
 /// Messages waiting in one mailbox, from one core to another.
 pub const MAILBOX_MAX: usize = 65_536;
 /// Open connections of one core; over it new ones are closed at once.

@@ -155,19 +155,39 @@ pub(crate) mod world {
     }
 
     impl World {
+        pub(crate) fn view(&mut self) -> &mut dyn View {
+            &mut self.rows
+        }
+
+        pub(crate) fn len(&self) -> usize {
+            self.rows.len()
+        }
+
         pub(crate) fn apply<T>(&mut self, command: impl FnOnce(&mut Ctx<'_>) -> T) -> T {
+            self.apply_and_tell(command).0
+        }
+
+        /// The same, and what was written.
+        pub(crate) fn apply_and_tell<T>(
+            &mut self,
+            command: impl FnOnce(&mut Ctx<'_>) -> T,
+        ) -> (T, Vec<Change>) {
             let now = Now { wall: UnixTime::from_secs(self.now), ..Now::default() };
-            let (mut rng, mut effects) = (Rng::from_seed([0; 32]), Vec::new());
+            let mut seed = [0; 32];
+            seed[..8].copy_from_slice(&self.now.to_le_bytes());
+            let (mut rng, mut effects) = (Rng::from_seed(seed), Vec::new());
             let result = command(&mut Ctx::new(now, &mut rng, &mut self.rows, &mut effects));
+            let mut changes = Vec::new();
             for effect in effects {
                 let Effect::Change(change) = effect else { panic!("only changes: {effect:?}") };
-                let key = (Table(change.table), change.key);
-                match change.value {
+                let key = (Table(change.table), change.key.clone());
+                match change.value.clone() {
                     Some(value) => drop(self.rows.insert(key, value.into())),
                     None => drop(self.rows.remove(&key)),
                 }
+                changes.push(change);
             }
-            result
+            (result, changes)
         }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use api::convert::board_config;
 use api::ops::Operations;
 use base::id::SHARDS_MAX;
 use base::json::Json;
@@ -14,6 +15,7 @@ use base::limits::{CONNECTIONS_MAX, OPERATOR_CONNECTIONS_MAX, TASKS_MAX, UNDURAB
 use base::{Secret, ShardId};
 use bytes::Bytes;
 use crossbeam_channel::Sender;
+use domain::compete::board::NewBoard;
 use domain::identity::server_token::ServerKeys;
 use domain::identity::token;
 use domain::operator::Bearer;
@@ -309,6 +311,7 @@ pub(crate) fn shard_config(config: &Config, fixed: &Fixed) -> shard::Config {
         has_webhook: !config.matchmaker.webhook_url.0.is_empty(),
         queues: config.queues.0.iter().map(|text| Arc::new(definition(text))).collect(),
         written_queues: fixed.written_queues.clone(),
+        boards: boards(config),
         hooks: shard::Hooks::default(),
         sampling: config.traces.sampling(),
     }
@@ -318,6 +321,18 @@ pub(crate) fn shard_config(config: &Config, fixed: &Fixed) -> shard::Config {
 fn definition(text: &str) -> Definition {
     let json = Json::parse(text.as_bytes()).expect("a declared queue was written as JSON");
     Definition::parse(&json).expect("a declared queue was read before")
+}
+
+/// The leaderboards and tournaments that the configuration declares.
+pub(crate) fn boards(config: &Config) -> Vec<Arc<NewBoard>> {
+    let read = |text: &String, board: fn(&Json) -> Result<NewBoard, Vec<String>>| {
+        let json = Json::parse(text.as_bytes()).expect("a declared board was written as JSON");
+        Arc::new(board(&json).expect("a declared board was read before"))
+    };
+    let leaderboards =
+        config.leaderboards.0.iter().map(|text| read(text, board_config::leaderboard));
+    let tournaments = config.tournaments.0.iter().map(|text| read(text, board_config::tournament));
+    leaderboards.chain(tournaments).collect()
 }
 
 /// Starts the thread that notices a core whose tick stands still.

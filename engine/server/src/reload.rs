@@ -126,6 +126,8 @@ mod tests {
                 "[]" if key.name == "queues" => {
                     r#"[{ id = "duel", teams = [{ name = "a", max = 2 }] }]"#
                 }
+                "[]" if key.name == "leaderboards" => r#"[{ id = "points" }]"#,
+                "[]" if key.name == "tournaments" => r#"[{ id = "cup", duration = 60 }]"#,
                 "[]" => r#"["Name=value"]"#,
                 "{}" => "{ per_sec = 1, burst = 2 }",
                 "\"immediate\"" => "\"compatible\"",

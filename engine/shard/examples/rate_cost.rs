@@ -183,6 +183,7 @@ fn config(rates: Rates) -> Config {
             rev_threshold: 1,
         },
         queues: Vec::new(),
+        boards: Vec::new(),
         has_webhook: false,
         written_queues: Arc::default(),
         hooks: Hooks::default(),

@@ -12,7 +12,7 @@ use api::request::{ObjectChange, ObjectList};
 use base::limits::{BELONGINGS_USERS_MAX, WALLET_UPDATES_MAX};
 use base::{LedgerId, Table, UserId};
 use domain::ctx::{Applied, Ctx, Stop};
-use domain::economy::object::{self, Change, Expected, List, SYSTEM, Who};
+use domain::economy::object::{self, Change, List, SYSTEM, Who};
 use domain::economy::wallet::{self, Updated};
 use domain::identity::account;
 

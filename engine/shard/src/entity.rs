@@ -50,6 +50,9 @@ impl<E: Into<Error>> From<E> for Refusal {
 
 impl Shard {
     pub(crate) fn handle_ask(&mut self, task: TaskId, query: Query, mut depends: Depends) {
+        if let Query::Board(query) = query {
+            return self.answer_board(task, query, &depends);
+        }
         if let Query::Party(query) = query {
             return self.answer_party(task, query, &depends);
         }
@@ -182,6 +185,7 @@ impl Shard {
             | Query::SignedIn { .. }
             | Query::SetDisabled { .. }
             | Query::Operator(_)
+            | Query::Board(_)
             | Query::Party(_)
             | Query::Storage(_)
             | Query::Erase { .. }
@@ -310,7 +314,7 @@ impl Shard {
     }
 }
 
-fn change(effect: Effect) -> Option<base::Change> {
+pub(crate) fn change(effect: Effect) -> Option<base::Change> {
     match effect {
         Effect::Change(change) => Some(change),
         Effect::Push { .. } | Effect::Party { .. } => None,
@@ -402,6 +406,7 @@ fn answer_durable(
         | Query::Unfollow { .. }
         | Query::MatchJoin { .. }
         | Query::MatchLeave { .. }
+        | Query::Board(_)
         | Query::Party(_)
         | Query::TicketAdd { .. }
         | Query::MatchmakerStats

@@ -8,8 +8,10 @@ use std::collections::BTreeMap;
 
 use base::limits::{ERASURE_RETRY, ERASURES_PAGE_MAX};
 use base::{Frame, ShardId, UserId};
+use domain::compete::board::Forgotten;
 use domain::economy::erasure;
 
+use crate::board::{BoardAnswer, BoardQuery};
 use crate::message::{Answer, Message, Query, TaskId};
 use crate::view::Depends;
 use crate::{Shard, Timer};
@@ -64,14 +66,8 @@ impl Shard {
 
     /// Goes on with what waits.
     pub(crate) fn wake_erasures(&mut self) {
-        let waiting: Vec<_> = self.erasures.jobs.iter_mut().filter(|(_, job)| job.is_refused);
-        let waiting: Vec<_> = waiting
-            .into_iter()
-            .map(|(user, job)| {
-                job.is_refused = false;
-                *user
-            })
-            .collect();
+        let waiting = self.erasures.jobs.iter().filter(|(_, job)| job.is_refused);
+        let waiting: Vec<_> = waiting.map(|(user, _)| *user).collect();
         for user in waiting {
             self.ask_erasure(user);
         }
@@ -99,10 +95,13 @@ impl Shard {
     /// A round: every shard erases a part of what it keeps.
     fn ask_erasure(&mut self, user: UserId) {
         let Some(job) = self.erasures.jobs.get_mut(&user) else { return };
-        (job.awaited, job.has_more) = (self.config.placement.count, false);
+        let homes = self.config.placement.count;
+        *job = Job { awaited: 2 * homes, depends: job.depends.clone(), ..Job::default() };
         let depends = job.depends.clone();
         for home in ShardId::all(self.config.placement.count) {
             self.ask_for_erasure(home, Asked::Step(user), Query::Erase { user }, &depends);
+            let records = Query::Board(BoardQuery::Forget(user));
+            self.ask_for_erasure(home, Asked::Step(user), records, &depends);
         }
     }
 
@@ -145,7 +144,10 @@ impl Shard {
         job.depends.merge(depends);
         job.awaited = job.awaited.saturating_sub(1);
         match answer {
-            Answer::Erased { has_more } => job.has_more |= has_more,
+            Answer::Erased { has_more }
+            | Answer::Board(BoardAnswer::Forgotten(Forgotten { has_more, .. })) => {
+                job.has_more |= has_more;
+            }
             _ => job.is_refused = true,
         }
         if job.awaited > 0 {

@@ -19,6 +19,7 @@
 
 mod batch;
 mod belongings;
+mod board;
 mod commit;
 mod connection;
 mod definition;
@@ -61,6 +62,7 @@ use base::{
     ConnectionId, Instant, MatchId, Now, PartyId, Rng, Secret, SessionId, ShardId, UnixTime, UserId,
 };
 use bytes::Bytes;
+use domain::compete::board::NewBoard;
 use domain::ctx::Ctx;
 use domain::effect::Effect;
 use domain::identity::server_token::ServerKeys;
@@ -130,6 +132,8 @@ pub struct Config {
     pub has_webhook: bool,
     /// The queues of operators, as the disk had them when the process started.
     pub written_queues: Arc<Queues>,
+    /// Leaderboards and tournaments that are to be there, no two of one id.
+    pub boards: Vec<Arc<NewBoard>>,
     pub hooks: Hooks,
     pub sampling: Sampling,
 }
@@ -199,6 +203,7 @@ pub struct Shard {
     erasures: Erasures,
     relays: IdMap<MatchId, Relay>,
     parties: BTreeMap<PartyId, Housed>,
+    boards: board::Housed,
     /// Their names may be clients' choice: no map with a hash that can be met on purpose.
     traced_matches: BTreeMap<MatchId, MatchTrace>,
     pool: matchmaker::Pool,
@@ -278,6 +283,7 @@ impl Shard {
             erasures,
             relays: IdMap::default(),
             parties: BTreeMap::new(),
+            boards: board::Housed::default(),
             traced_matches: BTreeMap::new(),
             pool: matchmaker::Pool::new(
                 config.matchmaker.clone(),
@@ -301,6 +307,7 @@ impl Shard {
             config,
         };
         shard.renew_queues();
+        shard.begin_boards();
         shard
     }
 
@@ -394,6 +401,7 @@ impl Shard {
         self.verified = Verified::default(); // by keys that may be gone
         self.config = config;
         self.renew_queues();
+        self.begin_boards();
     }
 
     fn handle_drain(&mut self) {

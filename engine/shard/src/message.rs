@@ -29,6 +29,7 @@ use domain::social::status::{self, StatusPresence};
 use matchmaker::{Explanation, Listed};
 
 use crate::belongings::{Belongings, Changed};
+use crate::board::{BoardAnswer, BoardQuery};
 use crate::party::PartyQuery;
 use crate::storage::StorageQuery;
 
@@ -215,6 +216,7 @@ pub enum Query {
         id: MatchId,
         session: SessionId,
     },
+    Board(BoardQuery),
     Party(PartyQuery),
     TicketAdd {
         ticket: Box<matchmaker::Ticket>,
@@ -519,6 +521,7 @@ pub enum Answer {
     Operators(Vec<operator::account::Operator>),
     Audit(Page),
     Queues(Queues),
+    Board(BoardAnswer),
 }
 
 /// An account that signs in.

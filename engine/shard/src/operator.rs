@@ -10,6 +10,8 @@ use api::ops::{Auth, Door, Operation};
 use api::reply::Reply;
 use base::limits::{BACKUP_NAME_MAX, EDIT_TRIES_MAX};
 use base::{ClientAddress, Code, Frame, Secret, TicketId, UserId};
+use domain::compete::board::NewBoard;
+use domain::compete::leaderboard::By;
 use domain::identity::account::{self, Edit as AccountChange};
 use domain::identity::password::{self, Password};
 use domain::identity::token::OperatorClaims;
@@ -22,6 +24,7 @@ use domain::social::notification;
 use crate::Shard;
 use crate::batch::{Conflict, Purpose};
 use crate::belongings::{self, Changed};
+use crate::board::{self, BoardQuery};
 use crate::identity::invalid_user_id;
 use crate::message::{
     AccountEdit, Answer, Claim, Message, Operate, OperatorEdit, OperatorQuery, PoolQuery, Query,
@@ -59,6 +62,10 @@ pub(crate) enum Operating {
     Told(Reply),
     /// The process is asked.
     Report,
+    /// Homes of boards are asked.
+    Boards(board::Operated),
+    /// Is there the board that is to be changed?
+    FindBoard { change: Box<Change>, query: Box<BoardQuery> },
 }
 
 /// Who changes what, for the guard and the audit trail.
@@ -86,6 +93,10 @@ pub(crate) struct Operated {
     shown_queue: Option<String>,
     /// What the batch makes of the operators' queues, if it changes them.
     queues: Option<Arc<Queues>>,
+    /// What homes of boards are asked then.
+    boards: Vec<BoardQuery>,
+    /// Whether one of them answers with a record.
+    is_record: bool,
 }
 
 impl Operated {
@@ -98,6 +109,8 @@ impl Operated {
             pool: None,
             shown_queue: None,
             queues: None,
+            boards: Vec::new(),
+            is_record: false,
         }
     }
 
@@ -155,7 +168,15 @@ impl Shard {
             | Console::MatchResultWrite(_)
             | Console::RatingGet { .. }
             | Console::RatingHistory(_)
-            | Console::Belongings(_) => Step::Fail(dead_token()),
+            | Console::Belongings(_)
+            | Console::BoardsDeclare(_)
+            | Console::BoardsList { .. }
+            | Console::BoardGet { .. }
+            | Console::BoardUpdate { .. }
+            | Console::BoardDelete { .. }
+            | Console::BoardRecordsList { .. }
+            | Console::BoardRecordWrite { .. }
+            | Console::BoardRecordDelete { .. } => Step::Fail(dead_token()),
         }
     }
 
@@ -185,8 +206,18 @@ impl Shard {
         row: &'static Operation,
         operating: Operating,
         answer: Answer,
+        is_last: bool,
     ) -> Step {
         match (operating, answer) {
+            (Operating::FindBoard { change, query }, Answer::Board(_)) => {
+                self.commit_board(task, &change, *query)
+            }
+            (Operating::Boards(operated), Answer::Board(answer)) => {
+                match Shard::operated_board(operated, answer, is_last) {
+                    Ok(result) => result.map_or_else(Step::Fail, Step::Done),
+                    Err(operated) => Step::Wait(State::Operator(Operating::Boards(operated))),
+                }
+            }
             (Operating::Find(login), Answer::Operators(found)) => {
                 let found = found.into_iter().next();
                 let (name, client) = (login.username.clone(), from(&login));
@@ -454,6 +485,44 @@ impl Shard {
                 let edit = self.queue_edit(id, None, *version);
                 self.change_queue(task, &change(id.clone()), edit)
             }
+            Console::BoardsDeclare(boards) => {
+                let queries =
+                    boards.iter().map(|new| BoardQuery::Create(Arc::new(self.begun(new))));
+                let operated =
+                    Operated { boards: queries.collect(), ..Operated::replying(Reply::Empty) };
+                self.commit_change(task, &change(String::new()), None, Vec::new(), operated)
+            }
+            Console::BoardsList { after, limit } => {
+                let operated = self.ask_boards(task, after, *limit);
+                Step::Wait(State::Operator(Operating::Boards(operated)))
+            }
+            Console::BoardGet { id } => {
+                self.ask_board(task, BoardQuery::Show { board: id.clone() });
+                Step::Wait(State::Operator(Operating::Boards(board::Operated::Shown)))
+            }
+            Console::BoardRecordsList { id, wish } => {
+                let (board, wish) = (id.clone(), wish.clone());
+                self.ask_board(task, BoardQuery::List { board, wish, by: By::Server });
+                Step::Wait(State::Operator(Operating::Boards(board::Operated::Records)))
+            }
+            Console::BoardUpdate { id, update } => {
+                let query = BoardQuery::Update { board: id.clone(), update: update.clone() };
+                self.change_board(task, &change(id.clone()), query)
+            }
+            Console::BoardDelete { id } => {
+                let query = BoardQuery::DeleteBoard { board: id.clone() };
+                self.change_board(task, &change(id.clone()), query)
+            }
+            Console::BoardRecordWrite { id, owner, write } => {
+                let (board, owner, write) = (id.clone(), owner.clone(), write.clone());
+                let query = BoardQuery::Write { board, owner, write, by: By::Server };
+                self.change_board(task, &change(id.clone()), query)
+            }
+            Console::BoardRecordDelete { id, owner } => {
+                let (board, owner) = (id.clone(), *owner);
+                let query = BoardQuery::Delete { board, owner, by: By::Server };
+                self.change_board(task, &change(id.clone()), query)
+            }
             Console::Healthcheck | Console::Login(_) => Step::Fail(Error::internal()),
         }
     }
@@ -523,6 +592,32 @@ impl Shard {
         self.commit_change(task, change, Some(OperatorEdit::Queue(edit)), Vec::new(), operated)
     }
 
+    /// A board is to be changed, if it is there.
+    fn change_board(&mut self, task: u64, change: &Change, query: BoardQuery) -> Step {
+        let board = query.board().unwrap_or_default().to_owned();
+        self.ask_board(task, BoardQuery::Show { board });
+        let (change, query) = (Box::new(change.clone()), Box::new(query));
+        Step::Wait(State::Operator(Operating::FindBoard { change, query }))
+    }
+
+    /// Its home changes it once the entry of the audit trail is on its way.
+    fn commit_board(&mut self, task: u64, change: &Change, query: BoardQuery) -> Step {
+        let is_record = matches!(query, BoardQuery::Write { .. });
+        let operated =
+            Operated { boards: vec![query], is_record, ..Operated::replying(Reply::Empty) };
+        self.commit_change(task, change, None, Vec::new(), operated)
+    }
+
+    /// A board that was declared with times from this moment on.
+    fn begun(&self, new: &NewBoard) -> NewBoard {
+        let (mut new, now) = (new.clone(), self.now.wall.secs());
+        if let Some(terms) = &mut new.tournament {
+            terms.start_time += now;
+            terms.end_time += if terms.end_time > 0 { now } else { 0 };
+        }
+        new
+    }
+
     /// One batch: the change itself, the guard once more, and the entry of the audit trail.
     fn commit_change(
         &mut self,
@@ -546,6 +641,12 @@ impl Shard {
         }
         if let Some(queues) = operated.queues {
             return self.queues_changed(task, queues, operated.shown_queue.as_deref());
+        }
+        if !operated.boards.is_empty() {
+            operated.boards.into_iter().for_each(|query| self.ask_board(task, query));
+            let written = board::Operated::Written;
+            let awaited = if operated.is_record { written } else { board::Operated::Declared };
+            return Step::Wait(State::Operator(Operating::Boards(awaited)));
         }
         match (operated.report, operated.pool) {
             (Some(report), _) => self.report(task, report),

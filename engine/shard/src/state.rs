@@ -12,6 +12,7 @@ use domain::identity::token::{Claims, Vars};
 use domain::social::status::StatusPresence;
 
 use crate::batch::Batch;
+use crate::board::Boarding;
 use crate::edit::{Editing, Then, Wanted};
 use crate::operator::Operating;
 use crate::party::Listing;
@@ -146,6 +147,8 @@ pub(crate) enum State {
     Rated(Box<Rated>),
     /// Storage objects.
     Storage(Box<Storing>),
+    /// Leaderboards and tournaments.
+    Board(Box<Boarding>),
     /// A call of an operator.
     Operator(Operating),
 }
@@ -189,6 +192,10 @@ impl State {
             State::TicketAdd | State::TicketRemove | State::MatchmakerStats | State::Rpc(_) => {
                 "ask matchmaker"
             }
+            State::Board(boarding) => match **boarding {
+                Boarding::Guard { .. } | Boarding::ListGuard(_) => "check token",
+                Boarding::Act { .. } | Boarding::List { .. } => "ask board",
+            },
             State::Rated(_) => "ask ratings",
             State::Storage(_) => "ask storage",
             State::Operator(_) => "serve operator",

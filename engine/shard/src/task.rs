@@ -288,6 +288,8 @@ impl Shard {
             }
             Request::Storage(request) => self.begin_storage(task, bearer, request),
             Request::PartyList(list) => self.list_parties(task, bearer, list),
+            Request::Board { board, act } => self.begin_board(task, bearer, board, act),
+            Request::Tournaments(filter) => self.list_tournaments(task, bearer, filter),
             Request::Console(request) => self.begin_operating(task, request),
             Request::StatusFollow { .. }
             | Request::StatusUnfollow { .. }
@@ -436,8 +438,9 @@ impl Shard {
             (State::Storage(storing), answer) => {
                 self.storage_step(number, *storing, answer, is_last)
             }
+            (State::Board(boarding), answer) => self.board_step(number, *boarding, answer, is_last),
             (State::Operator(operating), answer) => {
-                self.operating_step(number, row, operating, answer)
+                self.operating_step(number, row, operating, answer, is_last)
             }
             (State::Party(id), Answer::Ticket(ticket)) => {
                 Step::Done(Reply::PartyTicket { address: self.party_address(id), ticket })

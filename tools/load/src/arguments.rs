@@ -54,7 +54,10 @@ pub(crate) struct Arguments {
     /// relay, ws-echo in closed loop: messages of one member under way.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub window: u32,
-    /// sign-in: number of devices.
+    /// record-write, board-page: id of the leaderboard, which has to be there.
+    #[arg(long, default_value = "ringload")]
+    pub board: String,
+    /// sign-in: number of devices; board-page: records that are there at the least.
     #[arg(
         long,
         default_value_t = 1_000,
@@ -103,6 +106,14 @@ pub(crate) struct Arguments {
 pub(crate) enum Scenario {
     /// Read the own account.
     AccountRead,
+    /// Write one storage object again and again.
+    ObjectWrite,
+    /// Read one storage object.
+    ObjectRead,
+    /// Write the own record of a leaderboard.
+    RecordWrite,
+    /// Read the first hundred records of a leaderboard.
+    BoardPage,
     /// Sign in with devices that have an account.
     SignIn,
     /// Sign in with devices that have none yet.

@@ -35,9 +35,14 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Record> {
 
 async fn scenario(arguments: &Arguments) -> Result<Record> {
     match arguments.scenario {
-        Scenario::AccountRead | Scenario::SignIn | Scenario::SignUp | Scenario::SignInPassword => {
-            http::run(arguments).await
-        }
+        Scenario::AccountRead
+        | Scenario::ObjectWrite
+        | Scenario::ObjectRead
+        | Scenario::RecordWrite
+        | Scenario::BoardPage
+        | Scenario::SignIn
+        | Scenario::SignUp
+        | Scenario::SignInPassword => http::run(arguments).await,
         Scenario::Relay | Scenario::WsEcho => relay::run(arguments).await,
         Scenario::Matchmaker => matchmaker::run(arguments).await,
         Scenario::Idle => idle::run(arguments).await,

@@ -1,7 +1,9 @@
-//! Benchmarks: `cargo xtask bench smoke|edges|store|matchmaker|quality [--json]`.
+//! Benchmarks: `cargo xtask bench smoke|edges|store|objects|boards|matchmaker|quality [--json]`.
 
+mod boards;
 mod edges;
 mod matchmaker;
+mod objects;
 mod quality;
 mod runner;
 mod smoke;
@@ -67,6 +69,16 @@ pub(crate) fn smoke(root: &Path, format: Format) -> Result<()> {
 /// The store beside redb alone and a bare log.
 pub(crate) fn store(root: &Path, format: Format) -> Result<()> {
     store::run(root).map(|report| report.print(format))
+}
+
+/// Storage objects beside a bare HTTP server.
+pub(crate) fn objects(root: &Path, format: Format) -> Result<()> {
+    objects::run(root).map(|report| report.print(format))
+}
+
+/// Boards of many records.
+pub(crate) fn boards(root: &Path, format: Format) -> Result<()> {
+    boards::run(root).map(|report| report.print(format))
 }
 
 /// The server among peers that cost it much, and what its own defences cost.

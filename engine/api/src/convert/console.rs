@@ -258,6 +258,13 @@ pub fn detail(request: &Console) -> String {
         }
         Console::Login(login) => o.flag("password_changed", login.new_password.is_some()),
         Console::QueueWrite { definition, .. } => o.raw("definition", definition),
+        Console::BoardsDeclare(boards) => o.raw("boards", &boards.len().to_string()),
+        Console::BoardRecordWrite { owner, write, .. } => {
+            o.shown("owner_id", owner.id);
+            o.shown("score", write.score);
+            o.shown("subscore", write.subscore);
+        }
+        Console::BoardRecordDelete { owner, .. } => o.shown("owner_id", owner),
         Console::Healthcheck
         | Console::Logout
         | Console::OperatorsList
@@ -280,6 +287,11 @@ pub fn detail(request: &Console) -> String {
         | Console::MatchResultWrite(_)
         | Console::RatingGet { .. }
         | Console::RatingHistory(_)
+        | Console::BoardsList { .. }
+        | Console::BoardGet { .. }
+        | Console::BoardUpdate { .. }
+        | Console::BoardDelete { .. }
+        | Console::BoardRecordsList { .. }
         | Console::Report(_) => {}
         Console::Belongings(act) => belongings::detail(act, o),
     })

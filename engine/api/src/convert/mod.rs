@@ -2,6 +2,9 @@
 
 pub mod account;
 pub mod belongings;
+pub mod board;
+pub mod board_config;
+pub mod board_console;
 pub mod console;
 pub mod identity;
 pub mod matchmaking;

@@ -1,4 +1,9 @@
-//! What players win and lose: results of matches and ratings.
+//! What players win and lose: results of matches, ratings, boards.
 
+pub mod board;
+pub mod leaderboard;
+pub mod rank;
 pub mod rating;
 pub mod result;
+pub mod schedule;
+pub mod tournament;

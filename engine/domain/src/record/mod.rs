@@ -5,6 +5,7 @@
 
 pub mod alias;
 pub mod audit;
+pub mod board;
 pub mod erasure;
 pub mod ledger;
 pub mod object;

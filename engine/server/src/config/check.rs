@@ -1,14 +1,15 @@
 //! What several keys have to be together, and what they name outside.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use base::Secret;
 
 use super::problem::Problems;
 use super::source::Origin;
-use super::{KEYS, Loaded};
+use super::{KEYS, Loaded, escape};
 use crate::certificate::Certificate;
-use crate::server_key;
+use crate::{process, server_key};
 
 impl Loaded {
     /// The same, or what is wrong with it beside a server that runs.
@@ -54,6 +55,10 @@ impl Loaded {
         if let Some(admin) = config.admin_listen.filter(|admin| overlap(config.listen, *admin)) {
             let what = format!("{} has to differ from admin_listen, {admin}", config.listen);
             refuse("listen", &what, &["admin_listen"]);
+        }
+        if let Some(id) = self.shared_board() {
+            let what = format!("{id} is a leaderboard, too: an id is that of one only");
+            refuse("tournaments", &what, &["leaderboards"]);
         }
         if let Some((key, other)) = self.shared_key() {
             let what = "a key of session tokens is one of refresh tokens too, and has to differ: \
@@ -121,6 +126,17 @@ impl Loaded {
             }
         }
         sentence.to_owned()
+    }
+
+    /// An id that a leaderboard and a tournament have.
+    fn shared_board(&self) -> Option<String> {
+        let boards = process::boards(&self.config);
+        let ids = |is_tournament: bool| {
+            let of_kind =
+                boards.iter().filter(move |new| new.tournament.is_some() == is_tournament);
+            of_kind.map(|new| new.id.as_str()).collect::<BTreeSet<_>>()
+        };
+        ids(true).intersection(&ids(false)).next().map(|id| escape(id))
     }
 
     /// The names of two keys, of session and of refresh tokens, that hold the same one.

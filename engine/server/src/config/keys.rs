@@ -1,8 +1,9 @@
 //! The table of keys. A key is a row here and a field of [`Config`].
 
 use api::console::read_queue;
+use api::convert::board_config::{read_leaderboard, read_tournament};
 use base::id::SHARDS_MAX;
-use base::limits::{QUEUES_MAX, TOKEN_LIFE_MAX};
+use base::limits::{BOARDS_CONFIGURED_MAX, QUEUES_MAX, TOKEN_LIFE_MAX};
 use toml::de::DeValue;
 
 use super::setting::{Kind, Setting};
@@ -104,6 +105,8 @@ const COUNT: Kind = whole(1, 1 << 20, "");
 const MANY: Kind = whole(1, 1 << 31, "");
 
 const QUEUES: Tables = Tables { most: QUEUES_MAX, read: read_queue };
+const LEADERBOARDS: Tables = Tables { most: BOARDS_CONFIGURED_MAX, read: read_leaderboard };
+const TOURNAMENTS: Tables = Tables { most: BOARDS_CONFIGURED_MAX, read: read_tournament };
 
 /// All keys, by section, in the order in which they are documented.
 pub(crate) static KEYS: &[Key] = &[
@@ -155,6 +158,22 @@ pub(crate) static KEYS: &[Key] = &[
         Kind::Tables(&QUEUES),
         |config| &mut config.queues,
         "Declared matchmaking queues, a table each: `[[queues]]`.",
+    )
+    .live(),
+    Key::new(
+        "leaderboards",
+        "[]",
+        Kind::Tables(&LEADERBOARDS),
+        |config| &mut config.leaderboards,
+        "Leaderboards that are created when they are not there, a table each: `[[leaderboards]]`.",
+    )
+    .live(),
+    Key::new(
+        "tournaments",
+        "[]",
+        Kind::Tables(&TOURNAMENTS),
+        |config| &mut config.tournaments,
+        "Tournaments that are created when they are not there, a table each: `[[tournaments]]`.",
     )
     .live(),
     Key::new(

@@ -81,6 +81,19 @@ id = "ranked"
 teams = [{ name = "red", max = 5 }, { name = "blue", max = 5 }]
 party_sizes = [1, 2, 5]
 rating = { window = { from = 100, to = 500, over_sec = 40 } }
+
+[[leaderboards]]
+id = "weekly"
+sort_order = "desc"
+operator = "best"
+reset_schedule = "0 0 * * 1"
+
+[[tournaments]]
+id = "sunday"
+title = "The race on Sunday"
+duration = 7200
+reset_schedule = "CRON_TZ=Europe/Berlin 0 18 * * 0"
+max_size = 1000
 "#;
 
 const PROSE: &str = "\
@@ -142,9 +155,16 @@ an earlier one as a whole.
 ```toml
 {QUEUES}```
 
-These are queues of the matchmaker; what an entry may hold stands in [matchmaking.md](matchmaking.md). At most 64 may be,
+Queues are those of the matchmaker; what an entry may hold stands in [matchmaking.md](matchmaking.md). At most 64 may be,
 no two of one id. What is wrong is told with the line and the place in the list, `queues[0].teams[1].max`, counted from
 0. Operators can override queues while the server runs ([operators](operations/operators.md#queues)).
+
+Leaderboards and tournaments, at most 1,000 of each, are created when they are not there. `id` has to be there; the other
+fields are those [of operators](operations/operators.md#leaderboards-and-tournaments), but for `sort_order`,
+`reset_schedule`, and `start_time` and `end_time`, which are times (`\"2027-01-31T18:00:00Z\"`, or seconds since 1970); a
+tournament starts when it is created unless it says otherwise. Of one that is there, `metadata`, `authoritative`,
+`enable_ranks`, and of a tournament `title`, `description`, `end_time`, `max_size` and `max_num_score` follow the file. One
+that is taken out of the file stays until an operator deletes it.
 
 ## Changing it while it runs
 

@@ -21,6 +21,7 @@ use api::reply::Reply;
 use base::limits::CACHE_BYTES_MAX;
 use base::{Code, ConnectionId, Instant, Now, Offset, Rng, ShardId, Table, UnixTime, UserId};
 use bytes::Bytes;
+use domain::compete::board::NewBoard;
 use domain::identity::alias::Kind;
 use domain::identity::provider::{Profile, Proof, Refusal};
 use domain::identity::server_token::ServerKeys;
@@ -75,6 +76,8 @@ pub struct Options {
     pub queue: Option<ShardId>,
     /// The queues that the configuration declares.
     pub queues: Vec<Arc<Definition>>,
+    /// Leaderboards and tournaments of the configuration.
+    pub boards: Vec<Arc<NewBoard>>,
     /// Of a hundred loads, so many may be answered from a snapshot that is too old.
     pub stale_loads: u32,
     pub trace: Recording,
@@ -120,6 +123,7 @@ impl Default for Options {
             rates: Rates::default(),
             queue: None,
             queues: Vec::new(),
+            boards: Vec::new(),
             stale_loads: 20,
             trace: Recording::Tail,
         }
@@ -747,6 +751,7 @@ fn config(options: &Options, incarnation: u32, written_queues: Queues) -> Config
             rev_threshold: 0,
         },
         queues: options.queues.clone(),
+        boards: options.boards.clone(),
         has_webhook: true,
         written_queues: Arc::new(written_queues),
         hooks: options.hooks.clone(),

@@ -154,7 +154,8 @@ fn accounts(runner: &Runner, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-fn write(runner: &Runner, side: &str, flying: &str, seconds: &str) -> Result<Run> {
+/// Durable writes into the store, or into one of its parts.
+pub(super) fn write(runner: &Runner, side: &str, flying: &str, seconds: &str) -> Result<Run> {
     let folder = Folder::create(&runner.root, "writes")?;
     let data = folder.0.join("data").display().to_string();
     bench(runner, &["write", side, &data, flying, seconds])
