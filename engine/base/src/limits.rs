@@ -186,6 +186,10 @@ pub const RANK_BLOCKS_MAX: usize = 1 << 20;
 pub const RANKS_BYTES_MAX: usize = 1024 * 1024 * 1024;
 /// Periods of one board whose ranks are in memory.
 pub const PERIODS_CACHED_MAX: usize = 16;
+/// Events of boards that wait to be told, on each shard; over it, new ones are not.
+pub const BOARD_EVENTS_MAX: usize = 10_000;
+/// Of them, so many are being told at a time.
+pub const BOARD_EVENTS_AT_ONCE: usize = 16;
 /// Rows of a deleted board that go in one batch.
 pub const BOARD_ROWS_DELETED_AT_ONCE: usize = 512;
 /// Text of a CRON expression, with its time zone.

@@ -155,6 +155,8 @@ enum Timer {
     MatchmakerStep,
     /// Something is due in a declared queue.
     Queues,
+    /// Something happens to a board, or may.
+    Boards,
 }
 
 /// One core's state.
@@ -327,6 +329,7 @@ impl Shard {
             Input::Password { call, outcome } => self.handle_password(call, outcome),
             Input::Proof { call, outcome } => self.handle_proof(call, outcome),
             Input::Reported { call, outcome } => self.handle_reported(call, outcome),
+            Input::Delivered { key, is_taken } => self.handle_delivered(&key, is_taken),
             Input::Call { call, operation, request } => self.handle_call(call, operation, request),
             Input::Configure { config } => self.configure(config),
             Input::Timeout => {}
@@ -376,6 +379,7 @@ impl Shard {
                 Timer::MatchmakerPass => self.begin_matchmaker_pass(),
                 Timer::MatchmakerStep => self.step_matchmaker(),
                 Timer::Queues => self.wake_queues(),
+                Timer::Boards => self.wake_boards(),
             }
         }
     }
