@@ -184,6 +184,8 @@ pub const RANK_BLOCK_MAX: u32 = 512;
 pub const RANK_BLOCKS_MAX: usize = 1 << 20;
 /// Memory that a shard spends on places; over it, those of blocks that nobody asks for go.
 pub const RANKS_BYTES_MAX: usize = 1024 * 1024 * 1024;
+/// Bytes of the scores of one page that is kept in memory, encoded.
+pub const FIRST_PAGE_BYTES_MAX: usize = 64 * 1024;
 /// Periods of one board whose ranks are in memory.
 pub const PERIODS_CACHED_MAX: usize = 16;
 /// Events of boards that wait to be told, on each shard; over it, new ones are not.
@@ -192,6 +194,9 @@ pub const BOARD_EVENTS_MAX: usize = 10_000;
 pub const BOARD_EVENTS_AT_ONCE: usize = 16;
 /// Rows of a deleted board that go in one batch.
 pub const BOARD_ROWS_DELETED_AT_ONCE: usize = 512;
+/// Records of a deleted account that go in one batch, and rows that are looked at at a time.
+pub const RECORDS_FORGOTTEN_AT_ONCE: usize = 256;
+pub const OWNED_READ_AT_ONCE: usize = 256;
 /// Text of a CRON expression, with its time zone.
 pub const SCHEDULE_MAX: usize = 128;
 
@@ -234,7 +239,7 @@ pub const OVERLAY_BYTES_MAX: usize = 128 * 1024 * 1024;
 /// Bytes of the rows that answer one scan: more of its range are another scan.
 pub const SCAN_BYTES_MAX: usize = 256 * 1024;
 /// Scans that a shard has asked for, or whose rows it keeps for a question; over it, code 8.
-pub const SCANS_MAX: usize = 256;
+pub const SCANS_MAX: usize = 1024;
 /// Messages waiting in one mailbox, from one core to another.
 pub const MAILBOX_MAX: usize = 65_536;
 /// Open connections of one core; over it new ones are closed at once.

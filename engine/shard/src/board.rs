@@ -13,7 +13,7 @@ use api::request::BoardAct;
 use base::limits::{BOARD_EVENTS_AT_ONCE, RANKS_BYTES_MAX};
 use base::{BatchId, Frame, Instant, ShardId, UserId};
 use bytes::Bytes;
-use domain::compete::board::{self, BoardUpdate, Boards, NewBoard};
+use domain::compete::board::{self, BoardUpdate, Boards, Forgotten, NewBoard};
 use domain::compete::leaderboard::{By, Owner, Records, Wish, Write, Written};
 use domain::compete::tournament::{self, Filter, Shown};
 use domain::ctx::{Applied, Ctx, Stop};
@@ -47,6 +47,8 @@ pub(crate) struct Housed {
     questions: u32,
     /// Events that the webhook is being told.
     telling: BTreeSet<[u8; 17]>,
+    /// Whether the boards of the configuration were asked for, and nothing of that was refused.
+    is_begun: bool,
     /// When boards are looked at next.
     timer: Option<Instant>,
 }
@@ -108,6 +110,8 @@ pub enum BoardQuery {
     Note,
     /// The webhook took this event.
     Told([u8; 17]),
+    /// Some records of a deleted account are to go.
+    Forget(UserId),
 }
 
 impl BoardQuery {
@@ -128,7 +132,8 @@ impl BoardQuery {
             | BoardQuery::Page { .. }
             | BoardQuery::Sweep(_)
             | BoardQuery::Note
-            | BoardQuery::Told(_) => None,
+            | BoardQuery::Told(_)
+            | BoardQuery::Forget(_) => None,
         }
     }
 }
@@ -152,7 +157,8 @@ impl BoardQuery {
             | BoardQuery::Page { .. }
             | BoardQuery::Show { .. }
             | BoardQuery::DeleteBoard { .. }
-            | BoardQuery::Sweep(_) => false,
+            | BoardQuery::Sweep(_)
+            | BoardQuery::Forget(_) => false,
         }
     }
 }
@@ -171,6 +177,7 @@ pub enum BoardAnswer {
     Shown(Vec<Shown>),
     /// Some boards, and how many there are in all.
     Page(Vec<Shown>, usize),
+    Forgotten(Forgotten),
 }
 
 /// What a client's call about boards waits for.
@@ -390,12 +397,17 @@ impl Shard {
         let mut answer = match applied {
             Ok(answer) => Answer::Board(answer),
             Err(Stop::Unavailable) => {
+                let (is_sweep, asked) = (matches!(query, BoardQuery::Sweep(_)), query.clone());
                 if let Err(refused) = self.park(task, Query::Board(query), depends.clone()) {
+                    self.put_off(&asked);
                     self.answer_unless_own(
                         task,
                         Answer::Refused(Error::exhausted(refused)),
                         depends,
                     );
+                    if is_sweep {
+                        self.boards.sweeping = None; // the next question tries again
+                    }
                 }
                 return;
             }
@@ -427,13 +439,23 @@ impl Shard {
                 if let Some(board) = query.board().or(noted) {
                     self.boards.pending.insert(board.to_owned(), batch);
                 }
+                if let Answer::Board(BoardAnswer::Forgotten(forgotten)) = &answer {
+                    for board in &forgotten.boards {
+                        self.boards.pending.insert(board.to_string(), batch);
+                    }
+                }
             }
         }
         self.answer_unless_own(task, answer, &depends);
         self.go_on_sweeping(&query, is_refused, &depends);
-        if query.is_about_events() {
+        if is_refused {
+            self.put_off(&query);
+        } else if query.is_about_events() {
+            if let BoardQuery::Told(key) = query {
+                self.boards.telling.remove(&key);
+            }
             self.tell_events(&depends);
-            self.set_board_timer(is_refused);
+            self.set_board_timer(false);
         }
         self.look_at_ranks();
     }
@@ -448,6 +470,7 @@ impl Shard {
         for query in queries {
             self.ask_own_boards(query);
         }
+        self.boards.is_begun = true;
         if self.boards.timer.is_none() {
             self.boards.timer = Some(self.now.monotonic);
             self.timers.set(self.now.monotonic, Timer::Boards);
@@ -493,6 +516,34 @@ impl Shard {
         }
     }
 
+    /// What was asked by itself was refused: it is asked again in a moment.
+    fn put_off(&mut self, query: &BoardQuery) {
+        match query {
+            BoardQuery::Load | BoardQuery::Configured(_) => self.boards.is_begun = false,
+            // Told again, under the same key.
+            BoardQuery::Told(key) => {
+                self.boards.telling.remove(key);
+            }
+            BoardQuery::Create(_)
+            | BoardQuery::Write { .. }
+            | BoardQuery::Delete { .. }
+            | BoardQuery::List { .. }
+            | BoardQuery::Around { .. }
+            | BoardQuery::Join { .. }
+            | BoardQuery::Tournaments(_)
+            | BoardQuery::Page { .. }
+            | BoardQuery::Show { .. }
+            | BoardQuery::Update { .. }
+            | BoardQuery::DeleteBoard { .. }
+            | BoardQuery::Sweep(_)
+            | BoardQuery::Note
+            | BoardQuery::Forget(_) => {}
+        }
+        if query.is_about_events() {
+            self.set_board_timer(true);
+        }
+    }
+
     /// Has the webhook told what happened, some of it at a time, each once it is durable.
     fn tell_events(&mut self, depends: &Depends) {
         if !self.config.has_webhook {
@@ -525,6 +576,9 @@ impl Shard {
 
     pub(crate) fn wake_boards(&mut self) {
         self.boards.timer = None;
+        if !self.boards.is_begun {
+            self.begin_boards();
+        }
         self.ask_own_boards(BoardQuery::Note);
     }
 
@@ -647,6 +701,9 @@ fn answer(
         BoardQuery::Sweep(prefix) => {
             boards.sweep(ctx, *prefix).map_err(Stop::never)?;
             BoardAnswer::Done
+        }
+        BoardQuery::Forget(owner) => {
+            BoardAnswer::Forgotten(boards.forget(ctx, *owner).map_err(Stop::never)?)
         }
     })
 }

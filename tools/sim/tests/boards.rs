@@ -1,17 +1,20 @@
 //! Leaderboards and tournaments, over several shards: ranks are those of a sorted list, whatever
 //! happens meanwhile.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use api::http::Request;
 use api::ops::Door;
+use base::limits::SCANS_MAX;
 use base::{Code, ShardId};
 use domain::compete::board::{NewBoard, Operator};
 use domain::identity::token::OperatorClaims;
 use domain::operator::{Bearer, Role};
 use domain::record::Record as _;
 use domain::record::board::{BoardEvent, COUNTS, DELETIONS, Definition, INDEX, OWNED, Score};
+use shard::{Disk, Input};
 use sim::check::board::{invariant_boards_belong_together, records};
 use sim::cluster::client::{Login, bearer};
 use sim::cluster::{Cluster, Options};
@@ -330,4 +333,58 @@ fn resets_are_told_once_across_starts_and_clocks_that_jump() {
         assert_eq!(told(&cluster).len(), names.len());
         assert_eq!(cluster.store.rows(BoardEvent::TABLE).count(), 0, "what was told is gone");
     });
+}
+
+/// Only some events are told at a time, and one that was not written is told again.
+#[test]
+fn many_resets_at_once_are_all_told_though_the_disk_refuses_for_a_while() {
+    in_any_order(|mut cluster| {
+        let board = |number: u32| format!("{{\"id\":\"b-{number}\",\"reset\":\"0 * * * *\"}}");
+        let boards: Vec<_> = (0..60).map(board).collect();
+        declare(&mut cluster, &format!("{{\"leaderboards\":[{}]}}", boards.join(",")));
+        let hour = 1_700_002_800 - cluster.now.wall.secs();
+        cluster.advance(Duration::from_secs(hour - 1));
+        for shard in [A, B, C] {
+            cluster.handle(shard, Input::Disk { disk: Disk::Full });
+        }
+        cluster.advance(Duration::from_secs(30));
+        assert_eq!(cluster.events, [], "nothing is told that is not on disk");
+        for shard in [A, B, C] {
+            cluster.handle(shard, Input::Disk { disk: Disk::Ready });
+        }
+        cluster.advance(Duration::from_secs(2));
+        let keys: BTreeSet<_> = cluster.events.iter().map(|(key, _)| key).collect();
+        assert_eq!((keys.len(), cluster.events.len()), (60, 60));
+        assert_eq!(cluster.store.rows(BoardEvent::TABLE).count(), 0, "what was told is gone");
+    });
+}
+
+/// A step of a deletion that finds too many lists being read is tried again.
+#[test]
+fn a_deletion_goes_on_after_a_crowd_of_lists() {
+    let mut cluster = Cluster::new(Options::default());
+    declare(&mut cluster, r#"{"leaderboards":[{"id":"b"}]}"#);
+    let player = cluster.sign_in(A, "device-0001");
+    write(&mut cluster, &player, "b", 7);
+    cluster.halted.tables.insert(COUNTS);
+    let readers: Vec<_> = (1..=SCANS_MAX)
+        .map(|expiry| {
+            let reader = cluster.connect(A);
+            let path = format!("/v2/leaderboard/b?expiry={expiry}");
+            cluster.send(reader, bearer("GET", &path, &player.token, ""));
+            reader
+        })
+        .collect();
+    cluster.settle();
+    check_done(operate(&mut cluster, "DELETE", "leaderboard/b", ""));
+    cluster.settle();
+    assert_eq!(cluster.store.rows(DELETIONS).count(), 1, "it cannot go on yet");
+    cluster.halted.tables.clear();
+    cluster.settle();
+    for reader in readers {
+        check_refused(cluster.answer(reader), Code::NotFound);
+    }
+    for table in [Score::TABLE, INDEX, COUNTS, OWNED, DELETIONS] {
+        assert_eq!(cluster.store.rows(table).count(), 0, "{table:?}");
+    }
 }

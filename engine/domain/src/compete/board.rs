@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use base::limits::{
     BOARD_ID_MAX, BOARD_METADATA_MAX, BOARD_ROWS_DELETED_AT_ONCE, BOARDS_MAX, BOARDS_READ_AT_ONCE,
-    PERIODS_CACHED_MAX, TOURNAMENT_CATEGORY_MAX, TOURNAMENT_DESCRIPTION_MAX, TOURNAMENT_TITLE_MAX,
+    OWNED_READ_AT_ONCE, PERIODS_CACHED_MAX, RECORDS_FORGOTTEN_AT_ONCE, TOURNAMENT_CATEGORY_MAX,
+    TOURNAMENT_DESCRIPTION_MAX, TOURNAMENT_TITLE_MAX,
 };
 use base::{ChangeRef, Code, Frame, Range, UserId};
 use bytes::Bytes;
@@ -231,10 +232,22 @@ impl Board {
     pub(super) fn ranks(&mut self, expiry: u64) -> &mut Ranks {
         let period = self.period(expiry);
         if self.periods.len() >= PERIODS_CACHED_MAX && !self.periods.contains_key(&expiry) {
-            self.periods.pop_first(); // anybody can ask for any period
+            // Anybody can ask for any period: those of which least is known go first.
+            let least = self.periods.iter().min_by_key(|(_, ranks)| ranks.size());
+            if let Some(least) = least.map(|(expiry, _)| *expiry) {
+                self.periods.remove(&least);
+            }
         }
         self.periods.entry(expiry).or_insert_with(|| Ranks::new(period))
     }
+}
+
+/// Whose records of an owner were deleted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    pub boards: BTreeSet<Arc<str>>,
+    /// Whether to ask again.
+    pub has_more: bool,
 }
 
 /// All boards whose home this shard is.
@@ -400,6 +413,31 @@ impl Boards {
         Ok(())
     }
 
+    /// Deletes some records of an owner, of any board and period here.
+    pub fn forget(&mut self, ctx: &mut Ctx<'_>, owner: UserId) -> Applied<Forgotten, Never> {
+        let mut range = Range::prefix(OWNED, owner.as_bytes(), OWNED_READ_AT_ONCE);
+        let (mut forgotten, mut count) = (Forgotten::default(), 0);
+        loop {
+            let rows = ctx.view.range(&range)?;
+            for (key, _) in &rows {
+                let period = key.get(16..).and_then(|period| period.try_into().ok());
+                let Some(period) = period.map(Period) else { return Err(Stop::Damaged(OWNED)) };
+                // Those of others are for their homes, and those of no board are swept.
+                let Some(board) = self.of_prefix(&period.0) else { continue };
+                board.remove(ctx, owner, period.expiry())?;
+                forgotten.boards.insert(board.id.clone());
+                count += 1;
+                if count >= RECORDS_FORGOTTEN_AT_ONCE {
+                    forgotten.has_more = true;
+                    return Ok(forgotten);
+                }
+            }
+            let last = rows.last().filter(|_| rows.len() == OWNED_READ_AT_ONCE);
+            let Some((last, _)) = last else { return Ok(forgotten) };
+            range = range.behind(last);
+        }
+    }
+
     /// Follows what was written: to boards, and to their ranks.
     pub fn follow(&mut self, frame: &Frame) {
         for ChangeRef { table, key, value } in frame.changes() {
@@ -472,8 +510,12 @@ impl Boards {
         }
     }
 
-    /// Brings the memory of all ranks back to this size, a board at a time.
+    /// Brings the memory of all ranks back to this size, a board at a time, and forgets the pages
+    /// that were listed.
     pub fn cool(&mut self, most: usize) {
+        for board in self.boards.values_mut() {
+            board.first_page = None;
+        }
         let size = |board: &Board| board.periods.values().map(Ranks::size).sum::<usize>();
         let mut all: usize = self.boards.values().map(size).sum();
         for board in self.boards.values_mut() {
@@ -492,7 +534,7 @@ impl Boards {
 #[cfg(test)]
 mod tests {
     use super::super::leaderboard::tests::{leaderboard, owner};
-    use super::super::leaderboard::{By, Write};
+    use super::super::leaderboard::{By, Wish, Write};
     use super::*;
     use crate::ctx::world::World;
 
@@ -578,6 +620,40 @@ mod tests {
     }
 
     #[test]
+    fn an_owner_is_forgotten_on_all_boards_here_and_others_are_not() {
+        let (mut world, mut boards) = (World::default(), Boards::default());
+        for number in 0..RECORDS_FORGOTTEN_AT_ONCE + 3 {
+            let new = NewBoard { id: format!("board-{number}"), ..leaderboard() };
+            run(&mut world, &mut boards, |boards, ctx| boards.create(ctx, &new))
+                .expect("it is created");
+            for of in 1..=2 {
+                let score = Write { score: of, ..Write::default() };
+                let of = owner(u8::try_from(of).expect("it is small"));
+                run(&mut world, &mut boards, |boards, ctx| {
+                    let board = boards.find(&new.id).expect("it is there");
+                    board.write(ctx, &of, &score, By::Leaderboard).expect("it is written")
+                });
+            }
+            world.now += 1; // another prefix
+        }
+        let mut forget = |boards: &mut Boards| {
+            let id = owner(2).id;
+            run(&mut world, boards, |boards, ctx| boards.forget(ctx, id)).expect("all is here")
+        };
+        let Forgotten { boards: some, has_more } = forget(&mut boards);
+        assert_eq!((some.len(), has_more), (RECORDS_FORGOTTEN_AT_ONCE, true));
+        let Forgotten { boards: rest, has_more } = forget(&mut boards);
+        assert_eq!((rest.len(), has_more), (3, false));
+        assert_eq!(forget(&mut boards), Forgotten::default());
+        let wish = Wish { owners: vec![owner(1).id, owner(2).id], ..Wish::default() };
+        let left = run(&mut world, &mut boards, |boards, ctx| {
+            boards.find("board-7").expect("it is there").list(ctx, &wish).expect("it is listed")
+        });
+        let [only] = &left.owner_records[..] else { panic!("{left:?}") };
+        assert_eq!((only.owner, only.rank), (owner(1).id, 1));
+    }
+
+    #[test]
     fn a_configured_board_is_created_and_follows_what_can_change() {
         let (mut world, mut boards) = (World::default(), Boards::default());
         let mut configure = |boards: &mut Boards, new: &NewBoard| {
@@ -612,5 +688,25 @@ mod tests {
         let unknown =
             run(&mut world, &mut boards, |boards, ctx| boards.update(ctx, "other", &update));
         assert_eq!(unknown, Err(Error::NotFound));
+    }
+
+    #[test]
+    fn the_period_in_use_stays_in_memory_whatever_periods_are_asked_for() {
+        let (mut world, mut boards) = (World::default(), Boards::default());
+        run(&mut world, &mut boards, |boards, ctx| boards.create(ctx, &leaderboard()))
+            .expect("it is created");
+        for number in 1..=9 {
+            write(&mut world, &mut boards, number);
+        }
+        for expiry in 1..=2 * PERIODS_CACHED_MAX as u64 {
+            let wish = Wish { limit: Some(1), expiry: Some(expiry), ..Wish::default() };
+            run(&mut world, &mut boards, |boards, ctx| {
+                boards.find("board").expect("it is there").list(ctx, &wish).map(drop)
+            })
+            .expect("it is listed");
+        }
+        let board = boards.find("board").expect("it is there");
+        assert!(board.periods.len() <= PERIODS_CACHED_MAX);
+        assert!(board.periods.contains_key(&0), "it was read again and again otherwise");
     }
 }

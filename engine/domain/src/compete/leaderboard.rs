@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use base::UserId;
-use base::limits::RECORDS_PAGE_MAX;
+use base::limits::{FIRST_PAGE_BYTES_MAX, RECORDS_PAGE_MAX};
 
 use super::board::{Board, Error, NUM_SCORE_DEFAULT, Operator};
 use super::rank::Count;
-use crate::ctx::{Applied, Ctx, Stop};
+use crate::ctx::{Applied, Ctx, Never, Stop};
 use crate::record::board::{COUNTS, INDEX, OWNED, Period, Place, Score, StoredScore};
 use crate::record::{self, Record as _};
 
@@ -88,6 +88,13 @@ pub struct Records {
     pub prev: Option<Cursor>,
 }
 
+impl Records {
+    /// Bytes of the scores.
+    fn size(&self) -> usize {
+        self.records.iter().map(|listed| listed.score.size()).sum()
+    }
+}
+
 impl Board {
     pub fn write(
         &mut self,
@@ -128,7 +135,10 @@ impl Board {
             subscore: new_subscore,
             num_score: known.num_score.saturating_add(1),
             max_num_score: self.max_num_score(),
-            username: owner.username.clone(),
+            username: match owner.username.as_str() {
+                "" => known.username.clone(), // a server need not know it
+                name => name.to_owned(),
+            },
             metadata: write.metadata.clone().unwrap_or_else(|| known.metadata.clone()),
             create_time: known.create_time,
             update_time: ctx.now.wall.secs(),
@@ -150,13 +160,22 @@ impl Board {
             By::Leaderboard | By::Tournament | By::Server => {}
         }
         let expiry = self.expiry(ctx.now.wall.secs());
+        self.remove(ctx, owner, expiry).map_err(Stop::never)
+    }
+
+    /// Takes an owner out of a period.
+    pub(super) fn remove(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        owner: UserId,
+        expiry: u64,
+    ) -> Applied<(), Never> {
         let period = self.period(expiry);
         let key = period.score_key(owner);
         let known: Option<Score> = record::read(ctx, &key)?;
         if let Some(known) = known {
             let old = Place::new(known.score, known.subscore, owner);
-            let counts = self.ranks(expiry).plan(ctx.view, Some(&old), None);
-            let counts = counts.map_err(Stop::never)?;
+            let counts = self.ranks(expiry).plan(ctx.view, Some(&old), None)?;
             move_place(ctx, period, &counts, Some(&old), None);
             record::delete::<Score>(ctx, &key);
             ctx.delete(OWNED, &period.owned_key(owner));
@@ -180,6 +199,7 @@ impl Board {
         if let Some(limit) = wish.limit
             && is_first
             && wish.expiry.is_none()
+            && records.size() <= FIRST_PAGE_BYTES_MAX
         {
             self.first_page = Some((limit, records.clone()));
         }
@@ -742,5 +762,16 @@ pub(super) mod tests {
         home.on_board(|board, ctx| board.delete(ctx, owner(1).id, By::Leaderboard))
             .expect("it is deleted");
         assert_eq!(home.world.len(), before);
+    }
+
+    #[test]
+    fn a_server_that_names_nobody_keeps_the_name() {
+        let mut home = of(Operator::Set);
+        home.write(1, &scored(1, 0)).expect("it is written");
+        let nameless = Owner { username: String::new(), ..owner(1) };
+        let written = home.on_board(|board, ctx| {
+            board.write(ctx, &nameless, &scored(2, 0), By::Server).expect("it is written")
+        });
+        assert_eq!(written.listed.score.get().username.as_str(), "player 1");
     }
 }

@@ -46,6 +46,10 @@ pub fn window(terms: &Terms, reset: Option<&Schedule>, now: u64) -> Window {
             (start, end, expiry) = of(next(start_time));
         }
     }
+    if start == far {
+        // No reset is left that could open it.
+        return Window { start_active: 0, end_active: 0, expiry: end_time };
+    }
     if end_time > 0 && end_time < expiry {
         expiry = end_time;
         end = end.min(end_time);
@@ -481,5 +485,16 @@ mod tests {
         check(&Filter { start_time: 1001, ..filter.clone() }, &ends(0), 5000, false);
         check(&Filter { category_start: 4, ..filter.clone() }, &ends(0), 5000, false);
         check(&Filter { category_end: 2, ..filter }, &ends(0), 5000, false);
+    }
+
+    #[test]
+    fn a_schedule_that_ends_before_the_start_opens_no_window_at_the_end_of_time() {
+        let once = Schedule::parse("0 0 1 1 * 2027").expect("it is one");
+        const YEAR_2028: u64 = 1_830_297_600;
+        let terms = Terms { start_time: YEAR_2028, ..terms() };
+        let closed = Window { start_active: 0, end_active: 0, expiry: 0 };
+        for now in [YEAR_2028 - 1, YEAR_2028, YEAR_2028 + DAY] {
+            assert_eq!(window(&terms, Some(&once), now), closed, "at {now}");
+        }
     }
 }

@@ -107,6 +107,10 @@ impl StoredScore {
         Some(StoredScore(bytes))
     }
 
+    pub fn size(&self) -> usize {
+        self.0.len()
+    }
+
     pub fn get(&self) -> &ArchivedScore {
         rkyv::access::<ArchivedScore, rkyv::rancor::Error>(&self.0)
             .expect("the constructors take valid archives only")
