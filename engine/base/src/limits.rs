@@ -188,6 +188,10 @@ pub const RANKS_BYTES_MAX: usize = 1024 * 1024 * 1024;
 pub const FIRST_PAGE_BYTES_MAX: usize = 64 * 1024;
 /// Periods of one board whose ranks are in memory.
 pub const PERIODS_CACHED_MAX: usize = 16;
+/// Events of boards that wait to be told, on each shard; over it, new ones are not.
+pub const BOARD_EVENTS_MAX: usize = 10_000;
+/// Of them, so many are being told at a time.
+pub const BOARD_EVENTS_AT_ONCE: usize = 16;
 /// Rows of a deleted board that go in one batch.
 pub const BOARD_ROWS_DELETED_AT_ONCE: usize = 512;
 /// Records of a deleted account that go in one batch, and rows that are looked at at a time.

@@ -368,6 +368,14 @@ impl Driver {
                 tracing::error!(call, "an answer to a call that nobody made");
             }
             Output::Deliver { message } => self.shared.sidecar.deliver(message),
+            Output::DeliverEvent { key, message } => {
+                let (bus, shard) = (self.shared.bus.clone(), self.id);
+                let id: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+                self.shared.sidecar.deliver_named(id, message, move |is_taken| {
+                    let input = Input::Delivered { key, is_taken };
+                    mailbox(&bus, shard).send_always(Mail::Input(input));
+                });
+            }
             Output::Done(done) => self.done.push(done),
             Output::MatchOver { id, begun, joins } => {
                 let span = self.spans.of_match(id, begun, joins, self.clock.now());

@@ -97,7 +97,7 @@ impl Shard {
             }
             Purpose::Operate(operated) => self.operated(task, *operated),
             Purpose::Rate(taken_in) => self.taken_in(&taken_in),
-            Purpose::Belongings(order) => belongings::updated(*order, changed),
+            Purpose::Belongings(order) => belongings::updated(&order, changed),
         }
     }
 

@@ -177,7 +177,7 @@ fn claims(update: MultiUpdate) -> Result<(Order, Vec<Claim>), Error> {
 }
 
 /// The answer to an update, in the order of the request.
-pub(crate) fn updated(order: Order, changed: Vec<Changed>) -> Step {
+pub(crate) fn updated(order: &Order, changed: Vec<Changed>) -> Step {
     let (mut acks, mut wallets) = (BTreeMap::new(), BTreeMap::new());
     for Changed { user, acks: of_user, wallets: wallets_of_user } in changed {
         acks.insert(user, VecDeque::from(of_user));
@@ -268,7 +268,7 @@ mod tests {
         let (order, claims) = claims(update).expect("well-formed");
         let shown = |users: &[UserId]| users.iter().map(UserId::to_string).collect::<Vec<_>>();
         assert_eq!(shown(&order.acks), [ben.clone(), ann.clone()]);
-        assert_eq!(shown(&order.wallets), [ben.clone()]);
+        assert_eq!(shown(&order.wallets), std::slice::from_ref(&ben));
         let of = |claim: &Claim| match claim {
             Claim::Belongings(one) => (one.user.to_string(), one.objects.len(), one.wallet.len()),
             other => panic!("{other:?}"),

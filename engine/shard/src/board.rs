@@ -1,23 +1,24 @@
 //! Leaderboards and tournaments: what clients and operators ask of them, and what their home, the
 //! shard of their id, makes of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::Error;
 use api::convert::board::write_standing;
 use api::convert::board_console as convert;
 use api::reply::Reply;
 use api::request::BoardAct;
-use base::limits::RANKS_BYTES_MAX;
-use base::{BatchId, Frame, ShardId, UserId};
+use base::limits::{BOARD_EVENTS_AT_ONCE, RANKS_BYTES_MAX};
+use base::{BatchId, Frame, Instant, ShardId, UserId};
+use bytes::Bytes;
 use domain::compete::board::{self, BoardUpdate, Boards, Forgotten, NewBoard};
 use domain::compete::leaderboard::{By, Owner, Records, Wish, Write, Written};
 use domain::compete::tournament::{self, Filter, Shown};
 use domain::ctx::{Applied, Ctx, Stop};
 use domain::identity::session::Bearer;
 
-use crate::Shard;
 use crate::entity::change;
 use crate::message::{Answer, Errand, Message, Query, TaskId};
 use crate::output::Output;
@@ -25,7 +26,12 @@ use crate::sign_in::user_not_found;
 use crate::state::State;
 use crate::task::{Step, invalid_token};
 use crate::view::Depends;
+use crate::{Shard, Timer};
 
+/// Clocks are set: boards are looked at this often, whatever is due.
+const BOARDS_LOOKED_AT: Duration = Duration::from_secs(60);
+/// What the disk did not take is tried again after this.
+const BOARDS_RETRIED: Duration = Duration::from_secs(1);
 /// How many questions come between two looks at the memory that ranks take.
 const LOOK_PERIOD: u32 = 1024;
 
@@ -39,6 +45,12 @@ pub(crate) struct Housed {
     /// The deletion of this board's rows is under way.
     sweeping: Option<[u8; 8]>,
     questions: u32,
+    /// Events that the webhook is being told.
+    telling: BTreeSet<[u8; 17]>,
+    /// Whether the boards of the configuration were asked for, and nothing of that was refused.
+    is_begun: bool,
+    /// When boards are looked at next.
+    timer: Option<Instant>,
 }
 
 /// What the home of a board is asked.
@@ -94,6 +106,10 @@ pub enum BoardQuery {
     },
     /// Some rows of a deleted board are to go.
     Sweep([u8; 8]),
+    /// What is due is to be noted.
+    Note,
+    /// The webhook took this event.
+    Told([u8; 17]),
     /// Some records of a deleted account are to go.
     Forget(UserId),
 }
@@ -115,7 +131,34 @@ impl BoardQuery {
             | BoardQuery::Tournaments(_)
             | BoardQuery::Page { .. }
             | BoardQuery::Sweep(_)
+            | BoardQuery::Note
+            | BoardQuery::Told(_)
             | BoardQuery::Forget(_) => None,
+        }
+    }
+}
+
+impl BoardQuery {
+    /// Whether it may change what is due, or what is to be told.
+    fn is_about_events(&self) -> bool {
+        match self {
+            BoardQuery::Load
+            | BoardQuery::Create(_)
+            | BoardQuery::Configured(_)
+            | BoardQuery::Update { .. }
+            | BoardQuery::Note
+            | BoardQuery::Told(_) => true,
+            BoardQuery::Write { .. }
+            | BoardQuery::Delete { .. }
+            | BoardQuery::List { .. }
+            | BoardQuery::Around { .. }
+            | BoardQuery::Join { .. }
+            | BoardQuery::Tournaments(_)
+            | BoardQuery::Page { .. }
+            | BoardQuery::Show { .. }
+            | BoardQuery::DeleteBoard { .. }
+            | BoardQuery::Sweep(_)
+            | BoardQuery::Forget(_) => false,
         }
     }
 }
@@ -124,6 +167,11 @@ impl BoardQuery {
 #[derive(Debug)]
 pub enum BoardAnswer {
     Done,
+    /// What was due of this board is known, and whether something was.
+    Noted {
+        board: String,
+        is_noted: bool,
+    },
     Written(Box<Written>),
     Records(Arc<Records>),
     Shown(Vec<Shown>),
@@ -340,15 +388,18 @@ impl Shard {
         self.view.begin(known);
         let mut effects = Vec::new();
         let (placement, me) = (self.config.placement, self.id);
+        let is_told = self.config.has_webhook;
         let boards = &mut self.boards.boards;
         let ctx = &mut Ctx::new(self.now, &mut self.rng, &mut self.view, &mut effects);
         let loaded = boards.load(ctx.view, |id| placement.of_key(id.as_bytes()) == me);
-        let applied = loaded.map_err(Stop::never).and_then(|()| answer(boards, ctx, &query));
+        let applied =
+            loaded.map_err(Stop::never).and_then(|()| answer(boards, ctx, &query, is_told));
         let mut answer = match applied {
             Ok(answer) => Answer::Board(answer),
             Err(Stop::Unavailable) => {
-                let is_sweep = matches!(query, BoardQuery::Sweep(_));
+                let (is_sweep, asked) = (matches!(query, BoardQuery::Sweep(_)), query.clone());
                 if let Err(refused) = self.park(task, Query::Board(query), depends.clone()) {
+                    self.put_off(&asked);
                     self.answer_unless_own(
                         task,
                         Answer::Refused(Error::exhausted(refused)),
@@ -371,6 +422,9 @@ impl Shard {
         let mut is_refused = false;
         if !changes.is_empty() {
             if let Err(refused) = self.admit_write() {
+                if let Answer::Board(BoardAnswer::Noted { board, .. }) = &answer {
+                    self.boards.boards.forget_noted(board);
+                }
                 answer = Answer::Refused(refused);
                 is_refused = true;
             } else {
@@ -378,7 +432,11 @@ impl Shard {
                 let batch = self.emit(vec![frame.clone()], vec![self.id], &mut depends);
                 self.view.write(batch, &frame);
                 self.boards.boards.follow(&frame);
-                if let Some(board) = query.board() {
+                let noted = match &answer {
+                    Answer::Board(BoardAnswer::Noted { board, .. }) => Some(board.as_str()),
+                    _ => None,
+                };
+                if let Some(board) = query.board().or(noted) {
                     self.boards.pending.insert(board.to_owned(), batch);
                 }
                 if let Answer::Board(BoardAnswer::Forgotten(forgotten)) = &answer {
@@ -390,6 +448,15 @@ impl Shard {
         }
         self.answer_unless_own(task, answer, &depends);
         self.go_on_sweeping(&query, is_refused, &depends);
+        if is_refused {
+            self.put_off(&query);
+        } else if query.is_about_events() {
+            if let BoardQuery::Told(key) = query {
+                self.boards.telling.remove(&key);
+            }
+            self.tell_events(&depends);
+            self.set_board_timer(false);
+        }
         self.look_at_ranks();
     }
 
@@ -401,9 +468,12 @@ impl Shard {
         let mut queries: Vec<_> = configured.map(BoardQuery::Configured).collect();
         queries.push(BoardQuery::Load);
         for query in queries {
-            let task = TaskId { shard: self.id, number: 0 };
-            let ask = Message::Ask { task, query: Query::Board(query) };
-            self.local.push_back((ask, Depends::default()));
+            self.ask_own_boards(query);
+        }
+        self.boards.is_begun = true;
+        if self.boards.timer.is_none() {
+            self.boards.timer = Some(self.now.monotonic);
+            self.timers.set(self.now.monotonic, Timer::Boards);
         }
     }
 
@@ -446,6 +516,102 @@ impl Shard {
         }
     }
 
+    /// What was asked by itself was refused: it is asked again in a moment.
+    fn put_off(&mut self, query: &BoardQuery) {
+        match query {
+            BoardQuery::Load | BoardQuery::Configured(_) => self.boards.is_begun = false,
+            // Told again, under the same key.
+            BoardQuery::Told(key) => {
+                self.boards.telling.remove(key);
+            }
+            BoardQuery::Create(_)
+            | BoardQuery::Write { .. }
+            | BoardQuery::Delete { .. }
+            | BoardQuery::List { .. }
+            | BoardQuery::Around { .. }
+            | BoardQuery::Join { .. }
+            | BoardQuery::Tournaments(_)
+            | BoardQuery::Page { .. }
+            | BoardQuery::Show { .. }
+            | BoardQuery::Update { .. }
+            | BoardQuery::DeleteBoard { .. }
+            | BoardQuery::Sweep(_)
+            | BoardQuery::Note
+            | BoardQuery::Forget(_) => {}
+        }
+        if query.is_about_events() {
+            self.set_board_timer(true);
+        }
+    }
+
+    /// Has the webhook told what happened, some of it at a time, each once it is durable.
+    fn tell_events(&mut self, depends: &Depends) {
+        if !self.config.has_webhook {
+            return;
+        }
+        let room = BOARD_EVENTS_AT_ONCE.saturating_sub(self.boards.telling.len());
+        let Housed { boards, telling, .. } = &self.boards;
+        let waiting = boards.events().filter(|(key, _)| !telling.contains(*key)).take(room);
+        let told: Vec<_> = waiting.map(|(key, event)| (*key, convert::event(event))).collect();
+        if told.is_empty() {
+            return;
+        }
+        let depends = self.depends_of_board(None, depends);
+        for (key, message) in told {
+            self.boards.telling.insert(key);
+            let key = Bytes::copy_from_slice(&key);
+            self.output(Output::DeliverEvent { key, message }, &depends);
+        }
+    }
+
+    /// The webhook took an event, or it did not: then it is told again with the next look.
+    pub(crate) fn handle_delivered(&mut self, key: &[u8], is_taken: bool) {
+        let Ok(key) = <[u8; 17]>::try_from(key) else { return };
+        if is_taken {
+            self.ask_own_boards(BoardQuery::Told(key));
+        } else {
+            self.boards.telling.remove(&key);
+        }
+    }
+
+    pub(crate) fn wake_boards(&mut self) {
+        self.boards.timer = None;
+        if !self.boards.is_begun {
+            self.begin_boards();
+        }
+        self.ask_own_boards(BoardQuery::Note);
+    }
+
+    fn ask_own_boards(&mut self, query: BoardQuery) {
+        let task = TaskId { shard: self.id, number: 0 };
+        let ask = Message::Ask { task, query: Query::Board(query) };
+        self.local.push_back((ask, Depends::default()));
+    }
+
+    /// Boards are looked at when something is due. Clocks are set, so never much later.
+    fn set_board_timer(&mut self, is_refused: bool) {
+        let events = self.boards.boards.next_event();
+        let has_more = !self.boards.telling.is_empty() || self.boards.boards.events().len() > 0;
+        let wait = match events {
+            _ if is_refused => BOARDS_RETRIED,
+            None if has_more => BOARDS_LOOKED_AT,
+            None => return,
+            Some(due) => {
+                let wait = due.saturating_sub(self.now.wall.secs());
+                let part = Duration::from_nanos(self.now.wall.0 % 1_000_000_000);
+                Duration::from_secs(wait).saturating_sub(part).min(BOARDS_LOOKED_AT)
+            }
+        };
+        let at = self.now.monotonic.after(wait);
+        if self.boards.timer.is_some_and(|timer| timer <= at) {
+            return;
+        }
+        if let Some(earlier) = self.boards.timer.replace(at) {
+            self.timers.cancel(earlier, Timer::Boards);
+        }
+        self.timers.set(at, Timer::Boards);
+    }
+
     fn look_at_ranks(&mut self) {
         let Shard { boards: Housed { boards, pending, questions, .. }, view, .. } = self;
         *questions += 1;
@@ -461,6 +627,7 @@ fn answer(
     boards: &mut Boards,
     ctx: &mut Ctx<'_>,
     query: &BoardQuery,
+    is_told: bool,
 ) -> Applied<BoardAnswer, board::Error> {
     let refuse = Stop::Refused;
     Ok(match query {
@@ -521,6 +688,14 @@ fn answer(
         }
         BoardQuery::DeleteBoard { board } => {
             boards.delete(ctx, board).map_err(refuse)?;
+            BoardAnswer::Done
+        }
+        BoardQuery::Note => match boards.note_events(ctx, is_told).map_err(Stop::never)? {
+            Some((board, is_noted)) => BoardAnswer::Noted { board, is_noted },
+            None => BoardAnswer::Done,
+        },
+        BoardQuery::Told(key) => {
+            boards.told(ctx, key);
             BoardAnswer::Done
         }
         BoardQuery::Sweep(prefix) => {

@@ -1,8 +1,8 @@
 //! Erasures: what deleted accounts leave behind goes step by step, at the home of each of them.
 //!
-//! The batch that deletes an account notes the job. Its home asks every shard to erase a part, again
-//! and again until none has anything left, then it deletes the note. Notes that are there at the
-//! start are taken up again.
+//! The batch that deletes an account notes the job. Its home asks every shard to erase a part,
+//! again and again until none has anything left, then it deletes the note. Notes that are there
+//! at the start are taken up again.
 
 use std::collections::BTreeMap;
 

@@ -54,6 +54,8 @@ pub enum Input {
     Proof { call: u64, outcome: Result<Profile, Refusal> },
     /// The answer to [`crate::Output::Report`].
     Reported { call: u64, outcome: Result<Reply, api::Error> },
+    /// The answer to [`crate::Output::DeliverEvent`]: whether the webhook took it.
+    Delivered { key: Bytes, is_taken: bool },
     /// Server code calls an operation; answered by [`crate::Output::Called`].
     Call { call: u64, operation: &'static str, request: Request },
     /// The configuration is another one from here on, save for its placement, name, hooks and

@@ -160,6 +160,8 @@ enum Timer {
     Queues,
     /// An erasure is to go on, or erasures are to be looked for.
     Erasures,
+    /// Something happens to a board, or may.
+    Boards,
 }
 
 /// One core's state.
@@ -338,6 +340,7 @@ impl Shard {
             Input::Password { call, outcome } => self.handle_password(call, outcome),
             Input::Proof { call, outcome } => self.handle_proof(call, outcome),
             Input::Reported { call, outcome } => self.handle_reported(call, outcome),
+            Input::Delivered { key, is_taken } => self.handle_delivered(&key, is_taken),
             Input::Call { call, operation, request } => self.handle_call(call, operation, request),
             Input::Configure { config } => self.configure(config),
             Input::Timeout => {}
@@ -389,6 +392,7 @@ impl Shard {
                 Timer::MatchmakerStep => self.step_matchmaker(),
                 Timer::Queues => self.wake_queues(),
                 Timer::Erasures => self.wake_erasures(),
+                Timer::Boards => self.wake_boards(),
             }
         }
     }

@@ -46,6 +46,9 @@ pub enum Output {
     Report { call: u64, report: Report },
     /// Have the webhook told this JSON text.
     Deliver { message: String },
+    /// Have it told what happened to a board, until it is taken; answered by
+    /// [`crate::Input::Delivered`]. The same event is told under the same key.
+    DeliverEvent { key: Bytes, message: String },
     /// The answer to [`crate::Input::Call`].
     Called { call: u64, result: Result<Reply, api::Error> },
     /// A request is over, and its reply, if it has one, is on its way: to be counted.

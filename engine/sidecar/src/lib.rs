@@ -184,6 +184,20 @@ impl Handle {
         }
     }
 
+    /// The same under an id of its own, by which a receiver knows one that comes again. Tells
+    /// whether it was taken.
+    pub fn deliver_named(
+        &self,
+        id: String,
+        message: String,
+        told: impl FnOnce(bool) + Send + 'static,
+    ) {
+        match &self.outbox {
+            Some(outbox) => outbox.post_named(id, message, Box::new(told)),
+            None => told(false),
+        }
+    }
+
     /// What became of all messages to the webhook, for metrics.
     pub fn webhook_figures(&self) -> WebhookFigures {
         self.outbox.as_ref().map(Outbox::figures).unwrap_or_default()

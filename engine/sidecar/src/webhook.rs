@@ -85,7 +85,23 @@ pub struct WebhookFigures {
     pub failed: u64,
 }
 
-struct Message(Bytes);
+struct Message {
+    body: Bytes,
+    /// Without one, it is drawn.
+    id: Option<String>,
+    told: Option<Told>,
+}
+
+impl Message {
+    fn end(self, is_taken: bool) {
+        if let Some(told) = self.told {
+            told(is_taken);
+        }
+    }
+}
+
+/// Is told whether a message was taken.
+pub(crate) type Told = Box<dyn FnOnce(bool) + Send>;
 
 /// The other end. Lives on the thread of the sidecar.
 pub(crate) struct Postman {
@@ -116,13 +132,24 @@ pub(crate) fn queue(target: Target, fetcher: Fetcher) -> std::io::Result<(Outbox
 
 impl Outbox {
     pub(crate) fn post(&self, body: String) {
+        self.push(Message { body: body.into(), id: None, told: None });
+    }
+
+    /// A message that may come again, and of which somebody wants to know whether it was taken.
+    pub(crate) fn post_named(&self, id: String, body: String, told: Told) {
+        self.push(Message { body: body.into(), id: Some(id), told: Some(told) });
+    }
+
+    fn push(&self, message: Message) {
         let Account { under_way, failed, .. } = &*self.account;
         let room = |n: usize| (n < DELIVERIES_MAX).then_some(n + 1);
         if under_way.fetch_update(Relaxed, Relaxed, room).is_err() {
             failed.fetch_add(1, Relaxed);
-        } else if self.messages.send(Message(body.into())).is_err() {
+            message.end(false);
+        } else if let Err(unsent) = self.messages.send(message) {
             failed.fetch_add(1, Relaxed);
             under_way.fetch_sub(1, Relaxed);
+            unsent.0.end(false);
         }
     }
 
@@ -141,8 +168,12 @@ impl Postman {
     }
 }
 
-async fn deliver(sender: Arc<Sender>, Message(body): Message) {
-    let id = NotificationId::random(&mut sender.rng.lock().await.0).to_string();
+async fn deliver(sender: Arc<Sender>, message: Message) {
+    let body = message.body.clone();
+    let id = match &message.id {
+        Some(id) => id.clone(),
+        None => NotificationId::random(&mut sender.rng.lock().await.0).to_string(),
+    };
     let mut is_delivered = false;
     for retry in 0..=DELIVERY_RETRIES_MAX {
         let headers = sender.headers(&id, &body);
@@ -164,6 +195,7 @@ async fn deliver(sender: Arc<Sender>, Message(body): Message) {
     }
     let Account { under_way, delivered, failed } = &*sender.account;
     under_way.fetch_sub(1, Relaxed);
+    message.end(is_delivered);
     if is_delivered {
         delivered.fetch_add(1, Relaxed);
         return;
@@ -243,6 +275,19 @@ mod tests {
         let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
         let expected = format!("v1,{}", STANDARD.encode(hmac::sign(&key, signed.as_bytes())));
         assert_eq!(header(1, "webhook-signature"), expected);
+    }
+
+    #[test]
+    fn a_named_message_keeps_its_id_and_its_sender_hears_whether_it_was_taken() {
+        let server = Server::start();
+        server.set_all("/hook", [Reply::ok("")]);
+        let sidecar = sidecar(&server);
+        let (told, heard) = std::sync::mpsc::channel();
+        let told = move |is_taken| told.send(is_taken).unwrap();
+        sidecar.handle().deliver_named("0a1b".into(), "{}".into(), told);
+        server.wait();
+        assert!(heard.recv().unwrap());
+        assert_eq!(server.requests("/hook")[0].header("webhook-id"), Some("0a1b"));
     }
 
     #[test]

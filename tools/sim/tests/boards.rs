@@ -1,7 +1,9 @@
 //! Leaderboards and tournaments, over several shards: ranks are those of a sorted list, whatever
 //! happens meanwhile.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::http::Request;
 use api::ops::Door;
@@ -11,7 +13,8 @@ use domain::compete::board::{NewBoard, Operator};
 use domain::identity::token::OperatorClaims;
 use domain::operator::{Bearer, Role};
 use domain::record::Record as _;
-use domain::record::board::{COUNTS, DELETIONS, Definition, INDEX, OWNED, Score};
+use domain::record::board::{BoardEvent, COUNTS, DELETIONS, Definition, INDEX, OWNED, Score};
+use shard::{Disk, Input};
 use sim::check::board::{invariant_boards_belong_together, records};
 use sim::cluster::client::{Login, bearer};
 use sim::cluster::{Cluster, Options};
@@ -286,6 +289,73 @@ fn tournaments_of_all_shards_are_listed_in_order() {
         let path = "/v2/tournament?category_start=1";
         let body = check_done(call(&mut cluster, &player, "GET", path, ""));
         assert_eq!(body.matches("\"id\"").count(), 4, "{body}");
+    });
+}
+
+/// Row 226. The webhook hears of each end of a period once, or again under the same key.
+#[test]
+fn resets_are_told_once_across_starts_and_clocks_that_jump() {
+    in_any_order(|mut cluster| {
+        let boards = r#"{"leaderboards":[{"id":"hourly","reset":"0 * * * *"}],
+            "tournaments":[{"id":"cup","duration":600,"reset":"0 * * * *"},{"id":"once","duration":60}]}"#;
+        declare(&mut cluster, boards);
+        let player = cluster.sign_in(A, "device-0001");
+        assert_eq!(write(&mut cluster, &player, "hourly", 5), 1);
+        // The cluster begins 1,200 seconds before a full hour.
+        let hour = 1_700_002_800 - cluster.now.wall.secs();
+        cluster.advance(Duration::from_secs(hour + 1));
+        let told = |cluster: &Cluster| {
+            let mut told: Vec<_> = cluster.events.clone();
+            told.sort();
+            told.dedup();
+            let name = |message: &String| message.split('"').nth(3).map(str::to_owned);
+            let mut names: Vec<_> = told.iter().filter_map(|(_, message)| name(message)).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(told(&cluster), ["leaderboard_reset", "tournament_end", "tournament_reset"]);
+        let fresh = cluster.sign_in(A, "device-0001");
+        assert_eq!(list(&mut cluster, &fresh, "hourly"), []);
+        cluster.crash();
+        cluster.advance(Duration::from_secs(60));
+        assert_eq!(told(&cluster).len(), 3, "a start tells nothing again");
+        // Down for three hours, in which the clock goes on.
+        cluster.now.wall.0 += 3 * 3600 * 1_000_000_000;
+        cluster.crash();
+        cluster.advance(Duration::from_secs(1));
+        let names = told(&cluster);
+        let count = |wanted: &str| names.iter().filter(|name| *name == wanted).count();
+        assert_eq!(count("leaderboard_reset"), 2, "what was missed is told once: {names:?}");
+        assert_eq!((count("tournament_reset"), count("tournament_end")), (2, 2), "{names:?}");
+        // The clock is set back: nothing comes again.
+        cluster.now.wall.0 -= 2 * 3600 * 1_000_000_000;
+        cluster.advance(Duration::from_secs(7000));
+        assert_eq!(told(&cluster).len(), names.len());
+        assert_eq!(cluster.store.rows(BoardEvent::TABLE).count(), 0, "what was told is gone");
+    });
+}
+
+/// Only some events are told at a time, and one that was not written is told again.
+#[test]
+fn many_resets_at_once_are_all_told_though_the_disk_refuses_for_a_while() {
+    in_any_order(|mut cluster| {
+        let board = |number: u32| format!("{{\"id\":\"b-{number}\",\"reset\":\"0 * * * *\"}}");
+        let boards: Vec<_> = (0..60).map(board).collect();
+        declare(&mut cluster, &format!("{{\"leaderboards\":[{}]}}", boards.join(",")));
+        let hour = 1_700_002_800 - cluster.now.wall.secs();
+        cluster.advance(Duration::from_secs(hour - 1));
+        for shard in [A, B, C] {
+            cluster.handle(shard, Input::Disk { disk: Disk::Full });
+        }
+        cluster.advance(Duration::from_secs(30));
+        assert_eq!(cluster.events, [], "nothing is told that is not on disk");
+        for shard in [A, B, C] {
+            cluster.handle(shard, Input::Disk { disk: Disk::Ready });
+        }
+        cluster.advance(Duration::from_secs(2));
+        let keys: BTreeSet<_> = cluster.events.iter().map(|(key, _)| key).collect();
+        assert_eq!((keys.len(), cluster.events.len()), (60, 60));
+        assert_eq!(cluster.store.rows(BoardEvent::TABLE).count(), 0, "what was told is gone");
     });
 }
 

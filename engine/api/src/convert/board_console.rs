@@ -6,7 +6,9 @@ use base::json::{self, Json, Object};
 use base::limits::{BOARDS_DECLARED_MAX, BOARDS_PAGE_MAX, RECORDS_SHORT_PAGE_MAX};
 use domain::compete::board::{ANY_SIZE, BoardUpdate, NUM_SCORE_DEFAULT, NewBoard, Operator, Terms};
 use domain::compete::leaderboard::Owner;
+use domain::compete::reset::Kind;
 use domain::compete::tournament::Shown;
+use domain::record::board::BoardEvent;
 
 use super::board::{object_text, tournament, wish, write};
 use super::console::limit;
@@ -195,4 +197,18 @@ fn board(shown: &Shown, o: &mut Object<'_>) {
     o.flag("tournament", shown.tournament.is_some());
     o.text("reset_schedule", &shown.definition.reset);
     o.flag("enable_ranks", shown.definition.has_ranks);
+}
+
+/// What the webhook is told of something that happened by itself.
+pub fn event(event: &BoardEvent) -> String {
+    let name = match (event.is_tournament, Kind::of_number(event.kind)) {
+        (true, Some(Kind::End)) => "tournament_end",
+        (true, _) => "tournament_reset",
+        (false, _) => "leaderboard_reset",
+    };
+    json::object(|o| {
+        o.text("type", name);
+        o.text("id", &event.board);
+        o.shown("time", UnixTime::from_secs(event.time));
+    })
 }

@@ -15,7 +15,7 @@ use super::leaderboard::Records;
 use super::rank::{Followed, Ranks};
 use super::schedule::Schedule;
 use crate::ctx::{Applied, Ctx, Never, Stop, View};
-use crate::record::board::{COUNTS, DELETIONS, INDEX, OWNED, Period, Score};
+use crate::record::board::{BoardEvent, COUNTS, DELETIONS, INDEX, MARKS, OWNED, Period, Score};
 use crate::record::{self, Record as _};
 
 pub use crate::record::board::{Definition, Terms};
@@ -260,6 +260,10 @@ pub struct Boards {
     ids: BTreeMap<[u8; 8], String>,
     /// Prefixes of deleted boards of which there are rows left.
     deletions: BTreeSet<[u8; 8]>,
+    /// When to look for what has happened by itself, to which boards; 0: at once.
+    pub(super) due: BTreeSet<(u64, Arc<str>)>,
+    /// Events that are still to be told, by key.
+    pub(super) events: BTreeMap<[u8; 17], BoardEvent>,
     /// Ids up to this one are read.
     read_to: Option<Bytes>,
     is_loaded: bool,
@@ -276,6 +280,7 @@ impl Boards {
             return Ok(());
         }
         let jobs = view.range(&Range::prefix(DELETIONS, &[], BOARDS_MAX))?;
+        let events = view.range(&Range::prefix(BoardEvent::TABLE, &[], BOARDS_MAX))?;
         let mut is_whole = false;
         while !is_whole {
             let mut range = Range::prefix(Definition::TABLE, &[], BOARDS_READ_AT_ONCE);
@@ -295,6 +300,15 @@ impl Boards {
         }
         let ours = jobs.iter().filter(|(_, id)| str::from_utf8(id).is_ok_and(&is_ours));
         self.deletions = ours.filter_map(|(key, _)| key[..].try_into().ok()).collect();
+        for (key, value) in events {
+            let damaged = Stop::Damaged(BoardEvent::TABLE);
+            let event = BoardEvent::decode(&value).ok_or(damaged)?;
+            if is_ours(&event.board)
+                && let Ok(key) = key[..].try_into()
+            {
+                self.events.insert(key, event);
+            }
+        }
         self.is_loaded = true;
         Ok(())
     }
@@ -366,6 +380,7 @@ impl Boards {
     pub fn delete(&self, ctx: &mut Ctx<'_>, id: &str) -> Result<(), Error> {
         let board = self.boards.get(id).ok_or(Error::NotFound)?;
         record::delete::<Definition>(ctx, id.as_bytes());
+        ctx.delete(MARKS, &board.definition.prefix);
         ctx.put(DELETIONS, &board.definition.prefix, id.as_bytes().to_vec());
         Ok(())
     }
@@ -428,6 +443,13 @@ impl Boards {
         for ChangeRef { table, key, value } in frame.changes() {
             if table == Definition::TABLE {
                 self.follow_definition(key, value);
+            } else if table == BoardEvent::TABLE
+                && let Ok(key) = key.try_into()
+            {
+                match value.and_then(BoardEvent::decode) {
+                    Some(event) => self.events.insert(key, event),
+                    None => self.events.remove(&key),
+                };
             } else if table == DELETIONS
                 && let Ok(prefix) = key.try_into()
             {
@@ -467,6 +489,7 @@ impl Boards {
             }
         }
         self.ids.insert(prefix, id.to_owned());
+        self.due.insert((0, board.id.clone()));
         self.boards.insert(id.to_owned(), board);
     }
 

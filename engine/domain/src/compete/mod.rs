@@ -4,6 +4,7 @@ pub mod board;
 pub mod leaderboard;
 pub mod rank;
 pub mod rating;
+pub mod reset;
 pub mod result;
 pub mod schedule;
 pub mod tournament;

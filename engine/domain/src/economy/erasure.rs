@@ -72,7 +72,7 @@ mod tests {
         for n in 0..count {
             world.apply(|ctx| begin(ctx, user(n)));
         }
-        let is_here = |user: UserId| user.as_bytes()[7] % 2 == 0;
+        let is_here = |user: UserId| user.as_bytes()[7].is_multiple_of(2);
         let (mut found, mut after) = (Vec::new(), None);
         loop {
             let page = world.apply(|ctx| list(ctx, &is_here, after)).expect("all is here");

@@ -345,6 +345,9 @@ fn found_as(id: &Id, object: &Object) -> Found {
     Found { id: id.clone(), object: object.clone() }
 }
 
+/// A place among everything that an owner has: the collection, and where in that.
+pub type PlaceInAll = (String, Place);
+
 /// A page of a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
@@ -427,9 +430,9 @@ pub fn list_of_collection(
 pub fn list_all(
     ctx: &mut Ctx<'_>,
     owner: UserId,
-    after: Option<&(String, Place)>,
+    after: Option<&PlaceInAll>,
     limit: usize,
-) -> Applied<(Vec<Found>, Option<(String, Place)>), Never> {
+) -> Applied<(Vec<Found>, Option<PlaceInAll>), Never> {
     let limit = limit.min(OBJECTS_PAGE_MAX);
     let rows = ctx.view.range(&all_of_owner(owner, after, limit + 1))?;
     let has_more = rows.len() > limit;
@@ -470,8 +473,8 @@ fn page_of(
 fn page(
     ctx: &mut Ctx<'_>,
     places: Vec<(String, Place)>,
-    mut end: Option<(String, Place)>,
-) -> Applied<(Vec<Found>, Option<(String, Place)>), Never> {
+    mut end: Option<PlaceInAll>,
+) -> Applied<(Vec<Found>, Option<PlaceInAll>), Never> {
     let id = |(collection, place): &(String, Place)| Id {
         user: place.user,
         collection: collection.clone(),

@@ -147,7 +147,7 @@ pub fn enter(ctx: &mut Ctx<'_>, user: UserId, updates: &[Update]) {
 fn entry_id(ctx: &mut Ctx<'_>, micros: u64, index: usize) -> LedgerId {
     let mut id = [0; 16];
     ctx.rng.fill(&mut id[8..]);
-    let time = (micros / 1000) << 16 | 0x7000 | micros % 1000;
+    let time = ((micros / 1000) << 16) | 0x7000 | (micros % 1000);
     id[..8].copy_from_slice(&time.to_be_bytes());
     let index = u16::try_from(index).unwrap_or(u16::MAX) & 0x3fff;
     id[8..10].copy_from_slice(&(0x8000 | index).to_be_bytes());
@@ -253,7 +253,7 @@ mod tests {
         for n in 0..5 {
             world.now += 1;
             world.apply(|ctx| {
-                enter(ctx, USER, &[update(&[("a", 2 * n)]), update(&[("a", 2 * n + 1)])])
+                enter(ctx, USER, &[update(&[("a", 2 * n)]), update(&[("a", 2 * n + 1)])]);
             });
         }
         world.apply(|ctx| enter(ctx, UserId::from_bytes([8; 16]), &[update(&[("b", 1)])]));
@@ -292,7 +292,7 @@ mod tests {
         #[test]
         fn a_wallets_text_is_what_jsonb_makes_of_it(of in prop::collection::btree_map("[a-c\"é]{1,3}", any::<i64>(), 0..6)) {
             let text = text(&of);
-            prop_assert_eq!(jsonb::object(&text), Ok(text.clone()));
+            prop_assert_eq!(jsonb::object(&text), Ok(text));
         }
     }
 }

@@ -6,7 +6,9 @@
 //! key: prefix, end, place; the value is empty. Table 27, key: prefix, end, first place of a block
 //! of places; the value is their number, 4 bytes. Table 28, key: owner, prefix, end; the value is
 //! empty. Table 29, key: prefix; the value is the id of a board that was deleted: what begins so is
-//! to go.
+//! to go. Table 30, key: second, prefix, kind, 1 byte; what happened to a board and is still to be
+//! told. Table 31, key: prefix; the value is the second of the newest thing that happened and was
+//! noted, 8 bytes.
 //!
 //! A place is score, subscore and owner, 32 bytes: their order is that of an ascending board.
 
@@ -19,6 +21,7 @@ pub const INDEX: Table = Table(26);
 pub const COUNTS: Table = Table(27);
 pub const OWNED: Table = Table(28);
 pub const DELETIONS: Table = Table(29);
+pub const MARKS: Table = Table(31);
 
 /// A board, as it was created or last updated.
 #[derive(Clone, Debug, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
@@ -75,6 +78,17 @@ pub struct Score {
 
 record!(Definition, 24);
 record!(Score, 25);
+record!(BoardEvent, 30);
+
+/// Something that happened to a board by itself, and is still to be told.
+#[derive(Clone, Debug, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+pub struct BoardEvent {
+    pub board: String,
+    /// 0 a period is over, 1 a tournament closed.
+    pub kind: u8,
+    pub time: u64,
+    pub is_tournament: bool,
+}
 
 /// A score read in place. Cloning shares the bytes.
 ///
@@ -176,6 +190,15 @@ impl Period {
     }
 }
 
+/// The key of an event.
+pub fn event_key(time: u64, prefix: [u8; 8], kind: u8) -> [u8; 17] {
+    let mut key = [0; 17];
+    key[..8].copy_from_slice(&time.to_be_bytes());
+    key[8..16].copy_from_slice(&prefix);
+    key[16] = kind;
+    key
+}
+
 /// The period and the place of a key that [`Period::place_key`] made.
 pub fn split_place_key(key: &[u8]) -> Option<(Period, Place)> {
     let (period, place) = key.split_first_chunk()?;
@@ -237,6 +260,12 @@ mod tests {
             ],
         );
         assert_eq!(Score::decode(&score.encode()), Some(score));
+        let event =
+            BoardEvent { board: "weekly-points".into(), kind: 1, time: 9, is_tournament: true };
+        check_bytes(
+            &event,
+            &expect!["7765656b6c792d706f696e74738d000000f3ffffff01090000000000000001"],
+        );
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Accounts that are deleted, and whose belongings are on their way out. Table 20, key: the user id.
-//! It belongs to the home of the user.
+//! Accounts that are deleted, and whose belongings are on their way out. Table 20, key: the user
+//! id. It belongs to the home of the user.
 
 use base::{Range, Table, UserId};
 

@@ -705,7 +705,7 @@ pub(crate) static KEYS: &[Key] = &[
         "\"\"",
         TEXT,
         |config| &mut config.matchmaker.webhook_url,
-        "Where a game's own server is told of its tickets in queues; it may hold a key.",
+        "Where a game's own server is told of its tickets in queues, and of leaderboards' resets; it may hold a key.",
     )
     .secret(),
     Key::new(

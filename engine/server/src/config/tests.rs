@@ -466,6 +466,24 @@ fn what_is_wrong_in_a_list_of_tables_is_told_with_its_line() {
 }
 
 #[test]
+fn what_is_wrong_with_a_declared_board_is_told_with_its_line() {
+    check(
+        "[[leaderboards]]\nid = \"a\"\nsort_order = \"up\"\n\
+         [[leaderboards]]\nid = \"b\"\nreset_schedule = \"soon\"\n\
+         [[tournaments]]\nid = \"c\"\nduration = 60\nstart = 5\n",
+        &[
+            "f:3: leaderboards[0].sort_order: has to be \"asc\" or \"desc\"",
+            "f:6: leaderboards[1].reset_schedule: is no CRON expression",
+            "f:10: tournaments[0].start: is not known",
+        ],
+    );
+    check(
+        "[[leaderboards]]\nid = \"a\"\n[[tournaments]]\nid = \"a\"\nduration = 60\n",
+        &["f:3: tournaments: a is a leaderboard, too: an id is that of one only"],
+    );
+}
+
+#[test]
 fn a_variable_that_names_no_file_is_named() {
     let problems = sources(&[Path::new("")], &[("RINGMASTER_CONFIG", "")], &[]).load();
     let problem = "environment RINGMASTER_CONFIG: the value is empty, and has to be a path";

@@ -169,6 +169,8 @@ enum Help {
     Password(PasswordWork),
     Proof(Proof),
     Report,
+    /// What the webhook is told, and under which key.
+    Event(Bytes, String),
 }
 
 /// One process with all that it talks to. Invariant: everything follows from the seed and the
@@ -193,6 +195,8 @@ pub struct Cluster {
     pub hooks: VecDeque<(ShardId, HookCall)>,
     /// Passwords and proofs that wait to be looked at.
     helpers: Vec<(ShardId, u64, Help)>,
+    /// What the webhook was told, and under which key.
+    pub events: Vec<(Bytes, String)>,
     /// What server code was answered.
     pub called: Vec<(u64, Result<Reply, api::Error>)>,
     pub damaged: Vec<Table>,
@@ -238,6 +242,7 @@ impl Cluster {
             next_connection: 1,
             hooks: VecDeque::new(),
             helpers: Vec::new(),
+            events: Vec::new(),
             called: Vec::new(),
             damaged: Vec::new(),
             done: BTreeMap::new(),
@@ -477,6 +482,9 @@ impl Cluster {
             Link::Hook(index) => return self.answer_any_hook(index),
             Link::Helper(index) => {
                 let (shard, call, help) = self.helpers.swap_remove(index);
+                if let Help::Event(key, message) = &help {
+                    self.events.push((key.clone(), message.clone()));
+                }
                 (shard, Some(help.answer(call)))
             }
         };
@@ -619,6 +627,9 @@ impl Cluster {
                 *self.done.entry((name, done.outcome)).or_default() += 1;
             }
             Output::Deliver { .. } => {} // nobody is there
+            Output::DeliverEvent { key, message } => {
+                self.helpers.push((id, 0, Help::Event(key, message)));
+            }
             Output::MatchOver { begun, joins, .. } => {
                 assert!(begun <= self.now.monotonic && joins > 0, "a match begins with a member");
             }
@@ -659,6 +670,7 @@ impl Cluster {
             | Output::Proof { .. }
             | Output::Done(_)
             | Output::Deliver { .. }
+            | Output::DeliverEvent { .. }
             | Output::MatchOver { .. }
             | Output::Report { .. }
             | Output::Damaged { .. } => return,
@@ -792,6 +804,7 @@ impl Help {
                 };
                 Input::Password { call, outcome }
             }
+            Help::Event(key, _) => Input::Delivered { key, is_taken: true },
             Help::Report => {
                 let outcome = Ok(Reply::Metrics { text: "reported".into() });
                 Input::Reported { call, outcome }
