@@ -201,7 +201,6 @@ pub(crate) fn written(changed: &[Changed]) -> Option<Reply> {
 /// for this batch, and then nothing comes to be behind the erasure.
 pub(crate) fn prepare(ctx: &mut Ctx<'_>, belongings: &Belongings) -> Applied<Answer, Refusal> {
     let Belongings { user, objects, wallet, updates_ledger } = belongings;
-    let acks = object::apply(ctx, Who::Server, objects).map_err(|stop| stop.map(Refusal::from))?;
     let mut wallets = Vec::new();
     if *user == SYSTEM {
         if !wallet.is_empty() {
@@ -226,6 +225,7 @@ pub(crate) fn prepare(ctx: &mut Ctx<'_>, belongings: &Belongings) -> Applied<Ans
             wallet::enter(ctx, *user, wallet);
         }
     }
+    let acks = object::apply(ctx, Who::Server, objects).map_err(|stop| stop.map(Refusal::from))?;
     Ok(Answer::Changes(Box::new(Changed { user: *user, acks, wallets })))
 }
 

@@ -394,6 +394,9 @@ impl Shard {
         let loaded = boards.load(ctx.view, |id| placement.of_key(id.as_bytes()) == me);
         let applied =
             loaded.map_err(Stop::never).and_then(|()| answer(boards, ctx, &query, is_told));
+        if applied.is_err() {
+            effects.clear();
+        }
         let mut answer = match applied {
             Ok(answer) => Answer::Board(answer),
             Err(Stop::Unavailable) => {

@@ -68,7 +68,11 @@ impl Shard {
         let statuses = &self.statuses;
         let ctx = &mut Ctx::new(self.now, &mut self.rng, &mut self.view, &mut effects);
         let is_here = |user| self.config.placement.of_user(user) == self.id;
-        let answer = match answer_durable(ctx, statuses, &is_here, &query) {
+        let answered = answer_durable(ctx, statuses, &is_here, &query);
+        if answered.is_err() {
+            effects.clear(); // of several features, the last may have refused
+        }
+        let answer = match answered {
             Ok(answer) => answer,
             Err(Stop::Unavailable) => {
                 if let Err(refused) = self.park(task, query, depends.clone()) {

@@ -425,13 +425,12 @@ pub(crate) fn answer(
     };
     match query {
         StorageQuery::Change { bearer, changes } => {
-            let user = guard(ctx, bearer, session::Check::Everything)?;
+            if guard(ctx, bearer, session::Check::Everything)?.is_none() {
+                return Err(Stop::Refused(Refusal::Revoked));
+            }
             let who = Who::User(bearer.user_id);
             let acks = object::apply(ctx, who, changes).map_err(|stop| stop.map(Into::into))?;
-            match user {
-                Some(_) => Ok(Answer::ObjectAcks(acks)),
-                None => Err(Stop::Refused(Refusal::Revoked)),
-            }
+            Ok(Answer::ObjectAcks(acks))
         }
         StorageQuery::Read { who, bearer, ids } => {
             check(ctx, bearer)?;

@@ -131,6 +131,14 @@ fn players_climb_leaderboards_and_tournaments_with_the_stock_sdk() {
     run_with("engine/server/tests/boards.mjs", &server, &[&port, &token]);
 }
 
+/// Rows 244, 245, 247 to 253, 256, 257, 259 to 261.
+#[test]
+fn players_and_servers_keep_objects_and_wallets_with_the_stock_sdk() {
+    let server = Server::start_with(3, "[placement]\nsessions = \"spread\"\n");
+    let (port, token) = (server.operators.port().to_string(), machine_token(&server, "operator"));
+    run_with("engine/server/tests/storage.mjs", &server, &[&port, &token]);
+}
+
 /// Rows 301, 364, 384 to 394, 396, 397, 399, 401 and 403.
 #[test]
 fn tickets_are_matched_as_their_queries_say_with_the_stock_sdk() {
