@@ -518,3 +518,6 @@ fn read_all<'a>(
     }
     if is_missing { Err(Stop::Unavailable) } else { Ok(found) }
 }
+
+#[cfg(test)]
+mod tests;
