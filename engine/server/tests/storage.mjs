@@ -80,9 +80,19 @@ await ask('PUT', 'storage/config/shop/00000000-0000-0000-0000-000000000000', { v
 assert.deepEqual((await read(ben, { collection: 'config', key: 'shop' }))[0].value, { open: true });
 assert.deepEqual(keys((await ask('GET', `storage?collection=saves&user_id=${id(ann)}`)).objects), ['hero', 'b', 'c']);
 
+await ask('POST', 'boards', { leaderboards: [{ id: 'points' }, { id: 'wins', sort: 'asc' }] });
+for (const player of [ann, ben])
+    for (const board of ['points', 'wins'])
+        await player.client.writeLeaderboardRecord(player.session, board, { score: '3' });
 const exported = await ask('GET', `account/${id(ann)}/export`);
 assert.deepEqual(keys(exported.objects).sort(), ['b', 'c', 'hero', 'sword']);
 assert.equal(exported.wallet_ledgers.length, 2);
+assert.deepEqual(exported.leaderboard_records.map(({ leaderboard_id, score }) => [leaderboard_id, score]).sort(), [['points', '3'], ['wins', '3']]);
 await ann.client.deleteAccount(ann.session);
 assert.deepEqual(await read(ben, named(ann, 'b')), []);
 assert.deepEqual((await list(ben, 'saves', id(ann), 10)).objects, []);
+// The records go in steps.
+const left = async () => (await ben.client.listLeaderboardRecords(ben.session, 'points', [], 10)).records.map(({ owner_id }) => owner_id);
+const deadline = Date.now() + 10_000;
+while ((await left()).length > 1) assert.ok(Date.now() < deadline, 'the record of a deleted account is still there');
+assert.deepEqual(await left(), [id(ben)]);

@@ -13,11 +13,12 @@ use api::request::BoardAct;
 use base::limits::{BOARD_EVENTS_AT_ONCE, RANKS_BYTES_MAX};
 use base::{BatchId, Frame, Instant, ShardId, UserId};
 use bytes::Bytes;
-use domain::compete::board::{self, BoardUpdate, Boards, Forgotten, NewBoard};
+use domain::compete::board::{self, BoardUpdate, Boards, Forgotten, NewBoard, Owned};
 use domain::compete::leaderboard::{By, Owner, Records, Wish, Write, Written};
 use domain::compete::tournament::{self, Filter, Shown};
 use domain::ctx::{Applied, Ctx, Stop};
 use domain::identity::session::Bearer;
+use domain::record::board::Period;
 
 use crate::entity::change;
 use crate::message::{Answer, Errand, Message, Query, TaskId};
@@ -112,6 +113,11 @@ pub enum BoardQuery {
     Told([u8; 17]),
     /// Some records of a deleted account are to go.
     Forget(UserId),
+    /// Records of an owner, behind this period.
+    Owned {
+        owner: UserId,
+        after: Option<Period>,
+    },
 }
 
 impl BoardQuery {
@@ -133,7 +139,8 @@ impl BoardQuery {
             | BoardQuery::Sweep(_)
             | BoardQuery::Note
             | BoardQuery::Told(_)
-            | BoardQuery::Forget(_) => None,
+            | BoardQuery::Forget(_)
+            | BoardQuery::Owned { .. } => None,
         }
     }
 }
@@ -158,7 +165,8 @@ impl BoardQuery {
             | BoardQuery::Show { .. }
             | BoardQuery::DeleteBoard { .. }
             | BoardQuery::Sweep(_)
-            | BoardQuery::Forget(_) => false,
+            | BoardQuery::Forget(_)
+            | BoardQuery::Owned { .. } => false,
         }
     }
 }
@@ -178,6 +186,7 @@ pub enum BoardAnswer {
     /// Some boards, and how many there are in all.
     Page(Vec<Shown>, usize),
     Forgotten(Forgotten),
+    Owned(Owned),
 }
 
 /// What a client's call about boards waits for.
@@ -540,7 +549,8 @@ impl Shard {
             | BoardQuery::DeleteBoard { .. }
             | BoardQuery::Sweep(_)
             | BoardQuery::Note
-            | BoardQuery::Forget(_) => {}
+            | BoardQuery::Forget(_)
+            | BoardQuery::Owned { .. } => {}
         }
         if query.is_about_events() {
             self.set_board_timer(true);
@@ -704,6 +714,9 @@ fn answer(
         BoardQuery::Sweep(prefix) => {
             boards.sweep(ctx, *prefix).map_err(Stop::never)?;
             BoardAnswer::Done
+        }
+        BoardQuery::Owned { owner, after } => {
+            BoardAnswer::Owned(boards.owned(ctx, *owner, *after).map_err(Stop::never)?)
         }
         BoardQuery::Forget(owner) => {
             BoardAnswer::Forgotten(boards.forget(ctx, *owner).map_err(Stop::never)?)

@@ -13,12 +13,15 @@ use base::limits::{
     EXPORT_BYTES_MAX, LEDGER_PAGE_MAX, OBJECTS_PAGE_BYTES_MAX, OBJECTS_PAGE_MAX, OBJECTS_ROUNDS_MAX,
 };
 use base::{Code, LedgerId, ShardId, UserId};
+use domain::compete::leaderboard::Written;
 use domain::ctx::{Applied, Ctx, Stop};
 use domain::economy::object::{self, Change, Found, Id, List, Page, Place, SYSTEM, Who};
 use domain::economy::wallet;
 use domain::identity::{account, session};
+use domain::record::board::Period;
 
 use crate::Shard;
+use crate::board::{BoardAnswer, BoardQuery};
 use crate::entity::{Refusal, guard};
 use crate::message::{Answer, Errand, Query};
 use crate::state::State;
@@ -87,7 +90,7 @@ pub(crate) enum Storing {
     Ledger {
         user: UserId,
     },
-    Export(Exporting),
+    Export(Box<Exporting>),
 }
 
 /// A page in the making.
@@ -108,6 +111,9 @@ pub(crate) struct Exporting {
     view: UserView,
     objects: Vec<Found>,
     ledger: Vec<(LedgerId, wallet::Entry)>,
+    records: Vec<Written>,
+    /// Whose boards are still to be asked, the next one last.
+    homes: Vec<ShardId>,
     size: usize,
     /// For the audit trail, if an operator takes it away.
     change: Option<Box<crate::operator::Change>>,
@@ -232,7 +238,7 @@ impl Shard {
             (Storing::Ledger { user }, Answer::Ledger(page)) => {
                 document(belongings::ledger_page(user, &page))
             }
-            (Storing::Export(exporting), answer) => self.go_on_exporting(task, exporting, answer),
+            (Storing::Export(exporting), answer) => self.go_on_exporting(task, *exporting, answer),
             (storing, answer) => {
                 debug_assert!(false, "{storing:?} does not wait for {answer:?}");
                 Step::Fail(Error::internal())
@@ -307,8 +313,9 @@ impl Shard {
         view: UserView,
         change: Option<Box<crate::operator::Change>>,
     ) -> Step {
-        let (objects, ledger) = (Vec::new(), Vec::new());
-        let exporting = Exporting { view, objects, ledger, size: 0, change };
+        let (objects, ledger, records) = (Vec::new(), Vec::new(), Vec::new());
+        let homes = ShardId::all(self.config.placement.count).collect();
+        let exporting = Exporting { view, objects, ledger, records, homes, size: 0, change };
         self.ask_objects_of(task, exporting, None)
     }
 
@@ -321,18 +328,38 @@ impl Shard {
         let (owner, limit) = (exporting.view.id, OBJECTS_PAGE_MAX);
         let home = self.config.placement.of_user(owner);
         self.ask(task, home, Query::Storage(StorageQuery::All { owner, after, limit }));
-        wait(Storing::Export(exporting))
+        wait(Storing::Export(Box::new(exporting)))
     }
 
     fn ask_ledger_of(&mut self, task: u64, exporting: Exporting, before: Option<LedgerId>) -> Step {
         let (user, limit) = (exporting.view.id, LEDGER_PAGE_MAX);
         let home = self.config.placement.of_user(user);
         self.ask(task, home, Query::Storage(StorageQuery::Ledger { user, before, limit }));
-        wait(Storing::Export(exporting))
+        wait(Storing::Export(Box::new(exporting)))
+    }
+
+    /// Asks the next home for records, or if there is none, ends.
+    fn ask_records_of(
+        &mut self,
+        task: u64,
+        mut exporting: Exporting,
+        after: Option<Period>,
+    ) -> Step {
+        if let Some(home) = exporting.homes.last() {
+            let owner = exporting.view.id;
+            self.ask(task, *home, Query::Board(BoardQuery::Owned { owner, after }));
+            return wait(Storing::Export(Box::new(exporting)));
+        }
+        let Exporting { view, objects, ledger, records, change, .. } = &mut exporting;
+        let json = api::convert::account::export(view, objects, ledger, records);
+        match change.take() {
+            Some(change) => self.commit_export(task, &change, json),
+            None => document(json),
+        }
     }
 
     fn go_on_exporting(&mut self, task: u64, mut exporting: Exporting, answer: Answer) -> Step {
-        let Exporting { view, objects, ledger, size, change } = &mut exporting;
+        let Exporting { objects, ledger, records, homes, size, .. } = &mut exporting;
         let next = match answer {
             Answer::AllObjects(found, next) => {
                 *size += found.iter().map(|found| found.object.value.len() + 256).sum::<usize>();
@@ -347,6 +374,15 @@ impl Shard {
                 ledger.extend(page.entries);
                 Next::Ledger(page.next)
             }
+            Answer::Board(BoardAnswer::Owned(owned)) => {
+                let size_of = |written: &Written| written.listed.score.size() + 256;
+                *size += owned.records.iter().map(size_of).sum::<usize>();
+                records.extend(owned.records);
+                if owned.next.is_none() {
+                    homes.pop();
+                }
+                Next::Records(owned.next)
+            }
             answer => {
                 debug_assert!(false, "an export does not wait for {answer:?}");
                 return Step::Fail(Error::internal());
@@ -359,13 +395,8 @@ impl Shard {
             Next::Objects(Some(after)) => self.ask_objects_of(task, exporting, Some(after)),
             Next::Objects(None) => self.ask_ledger_of(task, exporting, None),
             Next::Ledger(Some(before)) => self.ask_ledger_of(task, exporting, Some(before)),
-            Next::Ledger(None) => {
-                let json = api::convert::account::export(view, objects, ledger);
-                match change.take() {
-                    Some(change) => self.commit_export(task, &change, json),
-                    None => document(json),
-                }
-            }
+            Next::Ledger(None) => self.ask_records_of(task, exporting, None),
+            Next::Records(after) => self.ask_records_of(task, exporting, after),
         }
     }
 }
@@ -374,6 +405,7 @@ impl Shard {
 enum Next {
     Objects(Option<(String, Place)>),
     Ledger(Option<LedgerId>),
+    Records(Option<Period>),
 }
 
 impl Listing {

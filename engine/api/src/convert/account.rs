@@ -2,12 +2,13 @@
 
 use base::json::{self, Object};
 use base::{LedgerId, UnixTime};
+use domain::compete::leaderboard::Written;
 use domain::economy::object::Found;
 use domain::economy::wallet;
 use domain::identity::alias::Kind;
 use domain::identity::provider::{GameCenter, Proof};
 
-use super::{belongings, storage};
+use super::{belongings, board, storage};
 use crate::error::Error;
 use crate::http::Call;
 use crate::json::{Malformed, Message};
@@ -157,7 +158,12 @@ pub(crate) fn user(view: &UserView, o: &mut Object<'_>) {
 }
 
 /// Everything that is kept of an account, for the account's owner or another server.
-pub fn export(view: &UserView, objects: &[Found], ledger: &[(LedgerId, wallet::Entry)]) -> String {
+pub fn export(
+    view: &UserView,
+    objects: &[Found],
+    ledger: &[(LedgerId, wallet::Entry)],
+    records: &[Written],
+) -> String {
     json::object(|o| {
         o.object("account", |o| {
             account(view, o);
@@ -166,6 +172,7 @@ pub fn export(view: &UserView, objects: &[Found], ledger: &[(LedgerId, wallet::E
             }
         });
         o.list("objects", objects, storage::found);
+        o.list("leaderboard_records", records, board::written);
         o.list("wallet_ledgers", ledger, |(id, entry), o| {
             belongings::ledger_entry(view.id, *id, entry, o);
         });

@@ -11,11 +11,13 @@ use base::limits::{
 use base::{ChangeRef, Code, Frame, Range, UserId};
 use bytes::Bytes;
 
-use super::leaderboard::Records;
+use super::leaderboard::{Listed, Records, Written};
 use super::rank::{Followed, Ranks};
 use super::schedule::Schedule;
-use crate::ctx::{Applied, Ctx, Never, Stop, View};
-use crate::record::board::{BoardEvent, COUNTS, DELETIONS, INDEX, MARKS, OWNED, Period, Score};
+use crate::ctx::{Applied, Ctx, Never, Stop, Unavailable, View};
+use crate::record::board::{
+    BoardEvent, COUNTS, DELETIONS, INDEX, MARKS, OWNED, Period, Score, StoredScore,
+};
 use crate::record::{self, Record as _};
 
 pub use crate::record::board::{Definition, Terms};
@@ -250,6 +252,14 @@ pub struct Forgotten {
     pub has_more: bool,
 }
 
+/// Some records of an owner, without their ranks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owned {
+    pub records: Vec<Written>,
+    /// Behind which period there may be more.
+    pub next: Option<Period>,
+}
+
 /// All boards whose home this shard is.
 ///
 /// Invariant: once they are loaded, they are as the newest change left them.
@@ -436,6 +446,42 @@ impl Boards {
             let Some((last, _)) = last else { return Ok(forgotten) };
             range = range.behind(last);
         }
+    }
+
+    /// Records of an owner, of any board and period here, behind this period.
+    pub fn owned(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        owner: UserId,
+        after: Option<Period>,
+    ) -> Applied<Owned, Never> {
+        let mut range = Range::prefix(OWNED, owner.as_bytes(), OWNED_READ_AT_ONCE);
+        if let Some(after) = after {
+            range = range.behind(&after.owned_key(owner));
+        }
+        let rows = ctx.view.range(&range)?;
+        let periods = rows.iter().map(|(key, _)| key.get(16..)?.try_into().ok().map(Period));
+        let periods: Option<Vec<_>> = periods.collect();
+        let periods = periods.ok_or(Stop::Damaged(OWNED))?;
+        let next = periods.last().copied().filter(|_| rows.len() == OWNED_READ_AT_ONCE);
+        let (mut records, mut is_missing) = (Vec::new(), false);
+        for period in periods {
+            let Some(board) = self.of_prefix(&period.0) else { continue };
+            match ctx.view.get(Score::TABLE, &period.score_key(owner)) {
+                Err(Unavailable) => is_missing = true,
+                Ok(None) => {}
+                Ok(Some(score)) => {
+                    let score = StoredScore::decode(score).ok_or(Stop::Damaged(Score::TABLE))?;
+                    let (board, expiry) = (board.id.clone(), period.expiry());
+                    records.push(Written {
+                        board,
+                        expiry,
+                        listed: Listed { owner, rank: 0, score },
+                    });
+                }
+            }
+        }
+        if is_missing { Err(Stop::Unavailable) } else { Ok(Owned { records, next }) }
     }
 
     /// Follows what was written: to boards, and to their ranks.
