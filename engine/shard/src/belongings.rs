@@ -166,6 +166,9 @@ fn claims(update: MultiUpdate) -> Result<(Order, Vec<Claim>), Error> {
         order.wallets.push(user);
         of_users.entry(user).or_insert_with(|| new(user)).wallet.push(update);
     }
+    if of_users.is_empty() {
+        return Err(Error::invalid("Nothing to update."));
+    }
     if of_users.len() > BELONGINGS_USERS_MAX {
         return Err(Error::invalid(format!("At most {BELONGINGS_USERS_MAX} owners at once.")));
     }
@@ -287,6 +290,7 @@ mod tests {
         };
         let update = |writes, wallets| MultiUpdate { writes, wallets, ..MultiUpdate::default() };
         for wrong in [
+            update(vec![], vec![]),
             update(vec![named("x", "k", Some("{}"))], vec![]),
             update(vec![named(&user, "", Some("{}"))], vec![]),
             update(vec![named(&user, "k", Some("[]"))], vec![]),
