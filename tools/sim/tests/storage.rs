@@ -1,4 +1,4 @@
-//! Storage objects, over several shards: batches, versions, permissions, lists, and crashes between.
+//! Storage objects, over several shards: batches, versions, permissions, lists, and crashes.
 
 use std::collections::BTreeMap;
 
