@@ -1,6 +1,7 @@
 //! What has to be true, in sentences: of the rows on disk, of what was acknowledged, of sockets
 //! and of tickets. What does not hold is a panic with the sentence.
 
+pub mod object;
 pub mod party;
 pub mod queue;
 pub mod socket;

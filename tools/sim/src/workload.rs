@@ -7,6 +7,7 @@
 mod operator;
 mod party;
 mod queue;
+mod storage;
 mod ticket;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +21,7 @@ use domain::identity::alias::Alias;
 use matchmaker::Mode;
 use shard::{Disk, Hooks, Input, Rates};
 
+use crate::check::object::invariant_objects_are_listed;
 use crate::check::socket::{
     Question, Socket, invariant_data_arrived, invariant_members_are_known,
     invariant_pairs_are_matched, invariant_parties_agree, invariant_statuses_are_known,
@@ -103,6 +105,12 @@ enum Call {
     SignInMoving,
     /// A change by an operator.
     Operate,
+    /// Something about storage objects.
+    Keep {
+        is_dead: bool,
+        login: Login,
+        kept: storage::Kept,
+    },
     /// A change of one's own account.
     Edit {
         is_dead: bool,
@@ -363,7 +371,8 @@ impl Workload {
         let is_dead = self.acknowledged.is_dead(&login);
         let token = login.token.clone();
         match self.rng.below(12) {
-            0..4 => self.call(account(&token), Call::Bearer { is_dead, login }),
+            0..2 => self.call(account(&token), Call::Bearer { is_dead, login }),
+            2 | 3 => self.keep(login, is_dead),
             4..7 => {
                 let other = self.any_login().expect("there is one");
                 let name = NAMES[self.rng.below(5) as usize];
@@ -594,6 +603,7 @@ impl Workload {
         if store.durable() != self.durable {
             self.durable = store.durable();
             invariant_rows_belong_together(store);
+            invariant_objects_are_listed(store);
         }
         for connection in self.cluster.take_fresh() {
             for heard in self.cluster.heard(connection) {
@@ -610,6 +620,7 @@ impl Workload {
             self.tickets.forget_all();
             self.acknowledged.invariant_is_durable(&self.cluster.store);
             invariant_rows_belong_together(&self.cluster.store);
+            invariant_objects_are_listed(&self.cluster.store);
             self.cluster.forget_gone();
         }
     }
@@ -721,6 +732,11 @@ impl Workload {
             (Call::Bearer { is_dead, .. }, 200) => {
                 Acknowledged::invariant_dead(is_dead);
             }
+            (Call::Keep { is_dead, login, kept }, 200) => {
+                Acknowledged::invariant_dead(is_dead);
+                kept.judge(store, &login, body);
+            }
+            (Call::Keep { kept, .. }, 400) if kept.may_conflict() => {}
             (Call::Logout { is_dead, login }, 200) => {
                 Acknowledged::invariant_dead(is_dead);
                 self.acknowledged.invariant_logout(store, &login, second);
@@ -735,6 +751,7 @@ impl Workload {
             // A token that expired meanwhile cannot be logged out.
             (
                 Call::Bearer { login, .. }
+                | Call::Keep { login, .. }
                 | Call::Handshake { login, .. }
                 | Call::Edit { login, .. },
                 401,
