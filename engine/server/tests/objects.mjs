@@ -26,6 +26,7 @@ const list = async ({ client, session }, user_id, limit) => {
 await versions();
 await permissions();
 await lists();
+await large();
 await ends();
 process.exit(0);
 
@@ -92,6 +93,30 @@ async function lists() {
     assert.deepEqual(own, ['fixed', 'open', 'own', 'rank-0']);
     const forged = ann.client.listStorageObjects(ann.session, collection, undefined, 10, 'forged!');
     await refused(400, forged);
+}
+
+/// What does not fit into one answer comes in several, and hides nothing of other players'.
+async function large() {
+    const [collection, pad] = ['large', 'x'.repeat(200_000)];
+    const expected = [];
+    for (let at = 10; at < 34; at += 1) {
+        const other = players[1 + at % 3];
+        const written = [[ann, `key-${at}`, { pad }], [other, `key-${at}-small`, {}]];
+        for (const [player, key, value] of written) {
+            await write(player, { collection, key, value, permission_read: 2 });
+            expected.push(key);
+        }
+    }
+    const [keys, sizes] = [[], []];
+    let cursor;
+    do {
+        const page = await ben.client.listStorageObjects(ben.session, collection, undefined, 100, cursor);
+        keys.push(...page.objects.map(({ key }) => key));
+        sizes.push(page.objects.length);
+        cursor = page.cursor;
+    } while (cursor);
+    assert.deepEqual(keys, expected);
+    assert.ok(sizes.length > 1 && sizes[0] > 1, `${sizes}`);
 }
 
 /// What a deleted account owned is nobody's.
