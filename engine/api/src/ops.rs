@@ -1,15 +1,16 @@
 //! The operation table. A row is all that any transport, hook, metric or document knows of an
 //! operation: delete it, and the operation is gone everywhere.
 
+mod board;
 mod lookup;
+mod queue_server;
 mod row;
 
 use domain::operator::Role;
 
 use crate::console::{Console, Report};
 use crate::convert::{
-    account, board, board_console, console, identity, matchmaking, party, play, queue, rating,
-    server, status, storage,
+    account, console, identity, matchmaking, party, play, queue, status, storage,
 };
 use crate::error::Error;
 use crate::request::Request;
@@ -20,7 +21,36 @@ pub use row::{Auth, Door, Http, Operation, Rate, Realtime};
 use row::{http, realtime};
 
 /// Every operation.
-pub static OPERATIONS: &[Operation] = &[
+pub static OPERATIONS: &[Operation] = &joined::<{ count() }>();
+
+/// What [`OPERATIONS`] is made of.
+const TABLES: [&[Operation]; 3] = [GENERAL, board::OPERATIONS, queue_server::OPERATIONS];
+
+const fn count() -> usize {
+    let (mut count, mut table) = (0, 0);
+    while table < TABLES.len() {
+        count += TABLES[table].len();
+        table += 1;
+    }
+    count
+}
+
+const fn joined<const COUNT: usize>() -> [Operation; COUNT] {
+    let mut all = [GENERAL[0]; COUNT];
+    let (mut at, mut table) = (0, 0);
+    while table < TABLES.len() {
+        let mut row = 0;
+        while row < TABLES[table].len() {
+            all[at] = TABLES[table][row];
+            (at, row) = (at + 1, row + 1);
+        }
+        table += 1;
+    }
+    all
+}
+
+/// Those that have no table of their own.
+const GENERAL: &[Operation] = &[
     Operation {
         name: "root",
         doc: "Answers that a server is here.",
@@ -642,102 +672,6 @@ pub static OPERATIONS: &[Operation] = &[
         realtime: None,
     },
     Operation {
-        name: "leaderboard_record_list",
-        doc: "Lists records of a leaderboard, and those of given owners.",
-        auth: Auth::Session,
-        rate: Rate::Read,
-        http: http("GET", "/v2/leaderboard/{leaderboard_id}", board::record_list),
-        realtime: None,
-    },
-    Operation {
-        name: "leaderboard_record_write",
-        doc: "Writes the caller's record of a leaderboard.",
-        auth: Auth::Session,
-        rate: Rate::Write,
-        http: http("POST", "/v2/leaderboard/{leaderboard_id}", board::record_write),
-        realtime: None,
-    },
-    Operation {
-        name: "leaderboard_record_delete",
-        doc: "Deletes the caller's record of a leaderboard.",
-        auth: Auth::Session,
-        rate: Rate::Write,
-        http: http("DELETE", "/v2/leaderboard/{leaderboard_id}", board::record_delete),
-        realtime: None,
-    },
-    Operation {
-        name: "leaderboard_records_around_owner",
-        doc: "Lists records of a leaderboard around that of an owner.",
-        auth: Auth::Session,
-        rate: Rate::Read,
-        http: http(
-            "GET",
-            "/v2/leaderboard/{leaderboard_id}/owner/{owner_id}",
-            board::records_around,
-        ),
-        realtime: None,
-    },
-    Operation {
-        name: "tournament_list",
-        doc: "Lists tournaments.",
-        auth: Auth::Session,
-        rate: Rate::Read,
-        http: http("GET", "/v2/tournament", board::tournament_list),
-        realtime: None,
-    },
-    Operation {
-        name: "tournament_record_list",
-        doc: "Lists records of a tournament, and those of given owners.",
-        auth: Auth::Session,
-        rate: Rate::Read,
-        http: http("GET", "/v2/tournament/{tournament_id}", board::tournament_records),
-        realtime: None,
-    },
-    Operation {
-        name: "tournament_record_write",
-        doc: "Writes the caller's record of a tournament.",
-        auth: Auth::Session,
-        rate: Rate::Write,
-        http: http("PUT", "/v2/tournament/{tournament_id}", board::tournament_write),
-        realtime: None,
-    },
-    Operation {
-        name: "tournament_record_post",
-        doc: "Writes the caller's record of a tournament; the same by another method.",
-        auth: Auth::Session,
-        rate: Rate::Write,
-        http: http("POST", "/v2/tournament/{tournament_id}", board::tournament_write),
-        realtime: None,
-    },
-    Operation {
-        name: "tournament_record_delete",
-        doc: "Deletes the caller's record of a tournament.",
-        auth: Auth::Session,
-        rate: Rate::Write,
-        http: http("DELETE", "/v2/tournament/{tournament_id}", board::tournament_delete),
-        realtime: None,
-    },
-    Operation {
-        name: "tournament_join",
-        doc: "Takes part in a tournament.",
-        auth: Auth::Session,
-        rate: Rate::Write,
-        http: http("POST", "/v2/tournament/{tournament_id}/join", board::tournament_join),
-        realtime: None,
-    },
-    Operation {
-        name: "tournament_records_around_owner",
-        doc: "Lists records of a tournament around that of an owner.",
-        auth: Auth::Session,
-        rate: Rate::Read,
-        http: http(
-            "GET",
-            "/v2/tournament/{tournament_id}/owner/{owner_id}",
-            board::tournament_around,
-        ),
-        realtime: None,
-    },
-    Operation {
         name: "console_healthcheck",
         doc: "Answers that the process runs.",
         auth: Auth::Operators,
@@ -973,178 +907,6 @@ pub static OPERATIONS: &[Operation] = &[
         auth: Auth::Operator(Role::Operator),
         rate: Rate::Write,
         http: http("DELETE", "/v2/console/queue/{id}", console::queue_delete),
-        realtime: None,
-    },
-    Operation {
-        name: "console_boards_declare",
-        doc: "Creates leaderboards and tournaments, but those that are there already.",
-        auth: Auth::Operator(Role::Operator),
-        rate: Rate::Write,
-        http: http("POST", "/v2/console/boards", board_console::declare),
-        realtime: None,
-    },
-    Operation {
-        name: "console_leaderboards_list",
-        doc: "Lists leaderboards and tournaments.",
-        auth: Auth::Operator(Role::Viewer),
-        rate: Rate::Read,
-        http: http("GET", "/v2/console/leaderboard", board_console::list),
-        realtime: None,
-    },
-    Operation {
-        name: "console_leaderboard_get",
-        doc: "A leaderboard or tournament, as it is defined.",
-        auth: Auth::Operator(Role::Viewer),
-        rate: Rate::Read,
-        http: http("GET", "/v2/console/leaderboard/{id}", |call| {
-            console::account(call, |id| Console::BoardGet { id })
-        }),
-        realtime: None,
-    },
-    Operation {
-        name: "console_leaderboard_update",
-        doc: "Changes what can change of a leaderboard or tournament.",
-        auth: Auth::Operator(Role::Operator),
-        rate: Rate::Write,
-        http: http("PUT", "/v2/console/leaderboard/{id}", board_console::update),
-        realtime: None,
-    },
-    Operation {
-        name: "console_leaderboard_delete",
-        doc: "Deletes a leaderboard or tournament, with all its records.",
-        auth: Auth::Operator(Role::Operator),
-        rate: Rate::Write,
-        http: http("DELETE", "/v2/console/leaderboard/{id}", |call| {
-            console::account(call, |id| Console::BoardDelete { id })
-        }),
-        realtime: None,
-    },
-    Operation {
-        name: "console_leaderboard_records_list",
-        doc: "Lists records of a leaderboard or tournament, and those of given owners.",
-        auth: Auth::Operator(Role::Viewer),
-        rate: Rate::Read,
-        http: http("GET", "/v2/console/leaderboard/{id}/records", board_console::records),
-        realtime: None,
-    },
-    Operation {
-        name: "console_leaderboard_record_write",
-        doc: "Writes an owner's record, as a game's own server may.",
-        auth: Auth::Operator(Role::Operator),
-        rate: Rate::Write,
-        http: http(
-            "POST",
-            "/v2/console/leaderboard/{id}/owner/{owner_id}",
-            board_console::record_write,
-        ),
-        realtime: None,
-    },
-    Operation {
-        name: "console_leaderboard_record_delete",
-        doc: "Deletes an owner's record.",
-        auth: Auth::Operator(Role::Operator),
-        rate: Rate::Write,
-        http: http(
-            "DELETE",
-            "/v2/console/leaderboard/{id}/owner/{owner_id}",
-            board_console::record_delete,
-        ),
-        realtime: None,
-    },
-    Operation {
-        name: "console_queue_ticket_add",
-        doc: "Adds a ticket to a queue for players without a socket; a lease that is to be renewed.",
-        auth: Auth::Operator(Role::Operator),
-        rate: Rate::Write,
-        http: http("POST", "/v2/console/queue/{id}/ticket", server::ticket_add),
-        realtime: None,
-    },
-    Operation {
-        name: "console_queue_ticket_get",
-        doc: "What a server's ticket does, or how it ended; renews its lease.",
-        auth: Auth::Operator(Role::Operator),
-        rate: Rate::Read,
-        http: http("GET", "/v2/console/queue_ticket/{id}", server::ticket_get),
-        realtime: None,
-    },
-    Operation {
-        name: "console_queue_ticket_ready",
-        doc: "Accepts or declines the match that a server's ticket is asked about.",
-        auth: Auth::Operator(Role::Operator),
-        rate: Rate::Write,
-        http: http("POST", "/v2/console/queue_ticket/{id}/ready", server::ticket_ready),
-        realtime: None,
-    },
-    Operation {
-        name: "console_queue_ticket_remove",
-        doc: "Takes a server's ticket back.",
-        auth: Auth::Operator(Role::Operator),
-        rate: Rate::Write,
-        http: http("DELETE", "/v2/console/queue_ticket/{id}", server::ticket_remove),
-        realtime: None,
-    },
-    Operation {
-        name: "console_queue_wait",
-        doc: "How long players of a rating have waited in a queue lately.",
-        auth: Auth::Operator(Role::Viewer),
-        rate: Rate::Read,
-        http: http("GET", "/v2/console/queue/{id}/wait", server::wait),
-        realtime: None,
-    },
-    Operation {
-        name: "console_match_result_write",
-        doc: "Takes in how a match of a queue ended, once: ratings, statistics and histories.",
-        auth: Auth::Operator(Role::Operator),
-        rate: Rate::Write,
-        http: http("POST", "/v2/console/queue/{id}/result", rating::result_write),
-        realtime: None,
-    },
-    Operation {
-        name: "console_rating_get",
-        doc: "Rating and statistics of a player in a queue.",
-        auth: Auth::Operator(Role::Viewer),
-        rate: Rate::Read,
-        http: http("GET", "/v2/console/queue/{id}/rating/{user}", rating::rating_get),
-        realtime: None,
-    },
-    Operation {
-        name: "console_rating_history",
-        doc: "Matches of a player in a queue, newest first.",
-        auth: Auth::Operator(Role::Viewer),
-        rate: Rate::Read,
-        http: http("GET", "/v2/console/queue/{id}/history/{user}", rating::history),
-        realtime: None,
-    },
-    Operation {
-        name: "console_backfill_add",
-        doc: "A running match looks for players of a queue; a lease that is to be renewed.",
-        auth: Auth::Operator(Role::Operator),
-        rate: Rate::Write,
-        http: http("POST", "/v2/console/queue/{id}/backfill", server::backfill_add),
-        realtime: None,
-    },
-    Operation {
-        name: "console_backfill_get",
-        doc: "What a running match lacks, and who is offered to it; renews its lease.",
-        auth: Auth::Operator(Role::Operator),
-        rate: Rate::Read,
-        http: http("GET", "/v2/console/backfill/{id}", server::backfill_get),
-        realtime: None,
-    },
-    Operation {
-        name: "console_backfill_acknowledge",
-        doc: "A running match takes players that are offered to it.",
-        auth: Auth::Operator(Role::Operator),
-        rate: Rate::Write,
-        http: http("POST", "/v2/console/backfill/{id}/acknowledge", server::backfill_acknowledge),
-        realtime: None,
-    },
-    Operation {
-        name: "console_backfill_remove",
-        doc: "A running match looks for players no more.",
-        auth: Auth::Operator(Role::Operator),
-        rate: Rate::Write,
-        http: http("DELETE", "/v2/console/backfill/{id}", server::backfill_remove),
         realtime: None,
     },
     Operation {

@@ -173,7 +173,9 @@ pub(crate) mod world {
             command: impl FnOnce(&mut Ctx<'_>) -> T,
         ) -> (T, Vec<Change>) {
             let now = Now { wall: UnixTime::from_secs(self.now), ..Now::default() };
-            let (mut rng, mut effects) = (Rng::from_seed([0; 32]), Vec::new());
+            let mut seed = [0; 32];
+            seed[..8].copy_from_slice(&self.now.to_le_bytes());
+            let (mut rng, mut effects) = (Rng::from_seed(seed), Vec::new());
             let result = command(&mut Ctx::new(now, &mut rng, &mut self.rows, &mut effects));
             let mut changes = Vec::new();
             for effect in effects {

@@ -21,6 +21,7 @@ use crate::Shard;
 use crate::entity::change;
 use crate::message::{Answer, Errand, Message, Query, TaskId};
 use crate::output::Output;
+use crate::sign_in::user_not_found;
 use crate::state::State;
 use crate::task::{Step, invalid_token};
 use crate::view::Depends;
@@ -95,7 +96,7 @@ pub enum BoardQuery {
 
 impl BoardQuery {
     /// The board that it is about; `None`: all.
-    fn board(&self) -> Option<&str> {
+    pub(crate) fn board(&self) -> Option<&str> {
         match self {
             BoardQuery::Create(new) => Some(&new.id),
             BoardQuery::Write { board, .. }
@@ -200,7 +201,7 @@ impl Shard {
                 let owner = Owner { id: account.id, username: account.user.username };
                 self.act_on_board(task, board, *act, Some(owner))
             }
-            (Boarding::Guard { .. }, Answer::Account(None)) => Step::Fail(invalid_token()),
+            (Boarding::Guard { .. }, Answer::Account(None)) => Step::Fail(user_not_found()),
             (Boarding::Guard { board, act }, Answer::Done) => {
                 self.act_on_board(task, board, *act, None)
             }

@@ -63,6 +63,8 @@ pub(crate) enum Operating {
     Report,
     /// Homes of boards are asked.
     Boards(board::Operated),
+    /// Is there the board that is to be changed?
+    FindBoard { change: Box<Change>, query: Box<BoardQuery> },
 }
 
 /// Who changes what, for the guard and the audit trail.
@@ -198,6 +200,9 @@ impl Shard {
         is_last: bool,
     ) -> Step {
         match (operating, answer) {
+            (Operating::FindBoard { change, query }, Answer::Board(_)) => {
+                self.commit_board(task, &change, *query)
+            }
             (Operating::Boards(operated), Answer::Board(answer)) => {
                 match Shard::operated_board(operated, answer, is_last) {
                     Ok(result) => result.map_or_else(Step::Fail, Step::Done),
@@ -560,8 +565,16 @@ impl Shard {
         self.commit_change(task, change, Some(OperatorEdit::Queue(edit)), Vec::new(), operated)
     }
 
-    /// A board's home changes it once the entry of the audit trail is on its way.
+    /// A board is to be changed, if it is there.
     fn change_board(&mut self, task: u64, change: &Change, query: BoardQuery) -> Step {
+        let board = query.board().unwrap_or_default().to_owned();
+        self.ask_board(task, BoardQuery::Show { board });
+        let (change, query) = (Box::new(change.clone()), Box::new(query));
+        Step::Wait(State::Operator(Operating::FindBoard { change, query }))
+    }
+
+    /// Its home changes it once the entry of the audit trail is on its way.
+    fn commit_board(&mut self, task: u64, change: &Change, query: BoardQuery) -> Step {
         let is_record = matches!(query, BoardQuery::Write { .. });
         let operated =
             Operated { boards: vec![query], is_record, ..Operated::replying(Reply::Empty) };

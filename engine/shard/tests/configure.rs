@@ -119,6 +119,10 @@ impl Server {
                     let (value, applied) = (None, self.durable);
                     self.shard.handle(Input::Loaded { table, key, value, applied }, now());
                 }
+                Output::Scan { range, .. } => {
+                    let (rows, is_end, applied) = (Vec::new(), true, self.durable);
+                    self.shard.handle(Input::Scanned { range, rows, is_end, applied }, now());
+                }
                 Output::Done(_) => {}
                 other => panic!("nobody asked for {other:?}"),
             }

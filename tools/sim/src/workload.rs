@@ -4,6 +4,7 @@
 //! stand still, memory is emptied, the process dies. Everything heard is judged when it is heard;
 //! at the end comes a quiet phase, in which everything has to be answered and to end.
 
+mod board;
 mod operator;
 mod party;
 mod queue;
@@ -21,7 +22,7 @@ use domain::identity::alias::Alias;
 use matchmaker::Mode;
 use shard::{Disk, Hooks, Input, Rates};
 
-use crate::check::object::invariant_objects_are_listed;
+use crate::check::board::invariant_boards_belong_together;
 use crate::check::socket::{
     Question, Socket, invariant_data_arrived, invariant_members_are_known,
     invariant_pairs_are_matched, invariant_parties_agree, invariant_statuses_are_known,
@@ -103,14 +104,17 @@ enum Call {
     },
     /// A sign-in to an account that others may be editing.
     SignInMoving,
+    /// Something done on a leaderboard.
+    Board {
+        is_dead: bool,
+        login: Login,
+        board: usize,
+        act: board::Act,
+    },
     /// A change by an operator.
     Operate,
     /// Something about storage objects.
-    Keep {
-        is_dead: bool,
-        login: Login,
-        kept: storage::Kept,
-    },
+    Keep(storage::Keep),
     /// A change of one's own account.
     Edit {
         is_dead: bool,
@@ -235,7 +239,8 @@ impl Workload {
             20..38 => self.call_as_somebody(),
             38..46 => self.open_socket(),
             46..50 => self.lose_connection(),
-            50..84 => self.say_something(),
+            50..78 => self.say_something(),
+            78..84 => self.climb(),
             84 | 85 => self.queue_up(),
             86 => self.line_up(),
             87..93 => self.halt_or_let_go(),
@@ -365,9 +370,7 @@ impl Workload {
     }
 
     fn call_as_somebody(&mut self) {
-        let Some(login) = self.any_login() else {
-            return;
-        };
+        let Some(login) = self.any_login() else { return };
         let is_dead = self.acknowledged.is_dead(&login);
         let token = login.token.clone();
         match self.rng.below(12) {
@@ -603,7 +606,7 @@ impl Workload {
         if store.durable() != self.durable {
             self.durable = store.durable();
             invariant_rows_belong_together(store);
-            invariant_objects_are_listed(store);
+            invariant_boards_belong_together(store);
         }
         for connection in self.cluster.take_fresh() {
             for heard in self.cluster.heard(connection) {
@@ -620,7 +623,6 @@ impl Workload {
             self.tickets.forget_all();
             self.acknowledged.invariant_is_durable(&self.cluster.store);
             invariant_rows_belong_together(&self.cluster.store);
-            invariant_objects_are_listed(&self.cluster.store);
             self.cluster.forget_gone();
         }
     }
@@ -689,6 +691,7 @@ impl Workload {
         match (call, status) {
             // The deadline, and what a hook refused.
             (_, 504) => {}
+            (Call::Board { .. }, 404) if body.contains("Leaderboard") => {}
             (_, 429) if self.has_hooks => {}
             (_, 429) if self.cluster.faults.refused_writes > 0 && body.contains("The disk is") => {}
             (Call::SignIn { device, .. }, 200) => {
@@ -719,8 +722,15 @@ impl Workload {
             (Call::Edit { .. }, 400 | 403 | 409 | 503) => {}
             (Call::Edit { .. }, 401) if body.contains("provider") => {}
             // The account was deleted in the second in which the token was issued.
-            (Call::Edit { login, .. } | Call::Bearer { login, .. }, 404) => {
+            (
+                Call::Edit { login, .. } | Call::Bearer { login, .. } | Call::Board { login, .. },
+                404,
+            ) => {
                 invariant_deleted(store, &login.user_id);
+            }
+            (Call::Board { is_dead, board, act, .. }, 200) => {
+                Acknowledged::invariant_dead(is_dead);
+                self.judge_board(board, act, body);
             }
             (Call::Operate, 200) => self.operated += 1,
             // The account or the queue is gone, or is being changed by others, or the token has
@@ -732,11 +742,8 @@ impl Workload {
             (Call::Bearer { is_dead, .. }, 200) => {
                 Acknowledged::invariant_dead(is_dead);
             }
-            (Call::Keep { is_dead, login, kept }, 200) => {
-                Acknowledged::invariant_dead(is_dead);
-                kept.judge(store, &login, body);
-            }
-            (Call::Keep { kept, .. }, 400) if kept.may_conflict() => {}
+            (Call::Keep(keep), 200) => keep.judge(store, body),
+            (Call::Keep(keep), 400) if keep.may_conflict() => {}
             (Call::Logout { is_dead, login }, 200) => {
                 Acknowledged::invariant_dead(is_dead);
                 self.acknowledged.invariant_logout(store, &login, second);
@@ -751,7 +758,8 @@ impl Workload {
             // A token that expired meanwhile cannot be logged out.
             (
                 Call::Bearer { login, .. }
-                | Call::Keep { login, .. }
+                | Call::Board { login, .. }
+                | Call::Keep(storage::Keep { login, .. })
                 | Call::Handshake { login, .. }
                 | Call::Edit { login, .. },
                 401,
@@ -915,6 +923,7 @@ impl Workload {
     fn probe_ghosts(&mut self) {
         let (_, body) = self.call_until_heard(ShardId(0), &device("device-of-nobody"));
         let login = Login::read(&body);
+        self.probe_boards(&login.token);
         let socket = self.open_until_upgraded(&login.token);
         let ids: Vec<_> = self.acknowledged.users().map(|user| format!("\"{user}\"")).collect();
         for user in ids {

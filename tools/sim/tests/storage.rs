@@ -260,8 +260,8 @@ fn of_two_writers_of_one_version_one_wins() {
 
         // The same of writers who want it to be new.
         let new = Write { version: "*".into(), ..put("two", 1) };
-        let writers =
-            [A, B, C].map(|core| send_writes(&mut cluster, core, &player, &[new.clone()]));
+        let writers = [A, B, C]
+            .map(|core| send_writes(&mut cluster, core, &player, std::slice::from_ref(&new)));
         cluster.settle();
         let won = writers.map(|sent| versions(cluster.answer(sent)).is_ok());
         assert_eq!(won.iter().filter(|won| **won).count(), 1);

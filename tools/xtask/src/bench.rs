@@ -1,5 +1,6 @@
-//! Benchmarks: `cargo xtask bench smoke|edges|store|objects|matchmaker|quality [--json]`.
+//! Benchmarks: `cargo xtask bench smoke|edges|store|objects|boards|matchmaker|quality [--json]`.
 
+mod boards;
 mod edges;
 mod matchmaker;
 mod objects;
@@ -73,6 +74,11 @@ pub(crate) fn store(root: &Path, format: Format) -> Result<()> {
 /// Storage objects beside a bare HTTP server.
 pub(crate) fn objects(root: &Path, format: Format) -> Result<()> {
     objects::run(root).map(|report| report.print(format))
+}
+
+/// Boards of many records.
+pub(crate) fn boards(root: &Path, format: Format) -> Result<()> {
+    boards::run(root).map(|report| report.print(format))
 }
 
 /// The server among peers that cost it much, and what its own defences cost.

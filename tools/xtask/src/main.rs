@@ -27,6 +27,7 @@ usage: cargo xtask COMMAND
   bench smoke [--json]   the server beside its yardsticks, in three minutes
   bench edges [--json]   passwords, slow and silent peers, rate limits, in four minutes
   bench store [--json]   durable writes beside redb alone and a bare log, in ten minutes
+  bench boards [--json]  ten million records: ranks, writes, pages, a start, in ten minutes
   bench objects [--json] storage objects through HTTP, in two minutes
   bench matchmaker [--waiting N] [--case NAME] [--json]
                          ticks, adds and bytes of one pool in virtual time, in two minutes
@@ -47,6 +48,8 @@ fn main() -> ExitCode {
         ["bench", "smoke", "--json"] => bench::smoke(root(), bench::Format::Json),
         ["bench", "store"] => bench::store(root(), bench::Format::Table),
         ["bench", "store", "--json"] => bench::store(root(), bench::Format::Json),
+        ["bench", "boards"] => bench::boards(root(), bench::Format::Table),
+        ["bench", "boards", "--json"] => bench::boards(root(), bench::Format::Json),
         ["bench", "objects"] => bench::objects(root(), bench::Format::Table),
         ["bench", "objects", "--json"] => bench::objects(root(), bench::Format::Json),
         ["bench", "matchmaker", options @ ..] => bench::matchmaker(root(), options),

@@ -11,6 +11,7 @@ use crate::json::{Malformed, Message};
 use crate::request::Request;
 
 /// One operation. Its `Debug` form is its name: where its code lies differs from run to run.
+#[derive(Clone, Copy)]
 pub struct Operation {
     /// Subject first, snake_case; the name in hooks, metrics and scripts.
     pub name: &'static str,
@@ -86,14 +87,14 @@ impl Rate {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Http {
     pub method: &'static str,
     pub path: &'static str,
     pub decode: fn(&Call<'_>) -> Result<Request, Error>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Realtime {
     /// The envelope's field.
     pub field: &'static str,

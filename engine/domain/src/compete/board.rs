@@ -442,3 +442,109 @@ impl Boards {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::leaderboard::tests::{leaderboard, owner};
+    use super::super::leaderboard::{By, Write};
+    use super::*;
+    use crate::ctx::world::World;
+
+    fn run<T>(
+        world: &mut World,
+        boards: &mut Boards,
+        command: impl FnOnce(&mut Boards, &mut Ctx<'_>) -> T,
+    ) -> T {
+        boards.load(world.view(), |id| id != "foreign").expect("all is here");
+        let (result, changes) = world.apply_and_tell(|ctx| command(boards, ctx));
+        boards.follow(&Frame::encode(&changes));
+        result
+    }
+
+    fn write(world: &mut World, boards: &mut Boards, number: u8) -> u64 {
+        let write = Write { score: i64::from(number), ..Write::default() };
+        run(world, boards, |boards, ctx| {
+            let board = boards.find("board").expect("it is there");
+            board.write(ctx, &owner(number), &write, By::Leaderboard).expect("it is written")
+        })
+        .listed
+        .rank
+    }
+
+    #[test]
+    fn a_board_of_the_same_id_is_left_as_it_is() {
+        let (mut world, mut boards) = (World::default(), Boards::default());
+        let mut create = |boards: &mut Boards, new: &NewBoard| {
+            run(&mut world, boards, |boards, ctx| boards.create(ctx, new))
+        };
+        assert_eq!(create(&mut boards, &leaderboard()), Ok(()));
+        let other = NewBoard { is_descending: false, ..leaderboard() };
+        assert_eq!(create(&mut boards, &other), Ok(()));
+        assert!(boards.find("board").is_ok_and(|board| board.definition.is_descending));
+        let wrong = NewBoard { reset: "not now".into(), ..leaderboard() };
+        let why = "reset_schedule: is no CRON expression";
+        assert_eq!(create(&mut boards, &wrong), Err(Error::Wrong(why)));
+    }
+
+    #[test]
+    fn boards_are_read_in_pages_and_others_are_left_out() {
+        let (mut world, mut boards) = (World::default(), Boards::default());
+        for number in 0..3 * BOARDS_READ_AT_ONCE {
+            let new = NewBoard { id: format!("board-{number:04}"), ..leaderboard() };
+            run(&mut world, &mut boards, |boards, ctx| boards.create(ctx, &new))
+                .expect("it is created");
+        }
+        let foreign = NewBoard { id: "foreign".into(), ..leaderboard() };
+        run(&mut world, &mut boards, |boards, ctx| boards.create(ctx, &foreign))
+            .expect("it is created");
+        let mut read = Boards::default();
+        read.load(world.view(), |id| id != "foreign").expect("all is here");
+        assert_eq!(read.len(), 3 * BOARDS_READ_AT_ONCE);
+        assert!(read.find("foreign").is_err());
+    }
+
+    #[test]
+    fn a_deleted_board_leaves_nothing_and_comes_back_empty() {
+        let (mut world, mut boards) = (World::default(), Boards::default());
+        run(&mut world, &mut boards, |boards, ctx| boards.create(ctx, &leaderboard()))
+            .expect("it is created");
+        for number in 1..=9 {
+            write(&mut world, &mut boards, number);
+        }
+        run(&mut world, &mut boards, |boards, ctx| boards.delete(ctx, "board"))
+            .expect("it is there");
+        assert!(boards.find("board").is_err());
+        world.now += 1; // another prefix
+        run(&mut world, &mut boards, |boards, ctx| boards.create(ctx, &leaderboard()))
+            .expect("it is created");
+        assert_eq!(write(&mut world, &mut boards, 1), 1, "it never meets the old records");
+        // The deletion is found again after a start.
+        boards = Boards::default();
+        boards.load(world.view(), |_| true).expect("all is here");
+        let mut steps = 0;
+        while let Some(prefix) = boards.deletion() {
+            run(&mut world, &mut boards, |boards, ctx| boards.sweep(ctx, prefix))
+                .expect("all is here");
+            steps += 1;
+        }
+        assert_eq!(steps, 2, "the rows, and that they were to be deleted");
+        assert_eq!(world.len(), 5, "one board with one record");
+    }
+
+    #[test]
+    fn an_update_changes_what_it_names() {
+        let (mut world, mut boards) = (World::default(), Boards::default());
+        run(&mut world, &mut boards, |boards, ctx| boards.create(ctx, &leaderboard()))
+            .expect("it is created");
+        for number in 1..=3 {
+            write(&mut world, &mut boards, number);
+        }
+        let update = BoardUpdate { has_ranks: Some(false), ..BoardUpdate::default() };
+        run(&mut world, &mut boards, |boards, ctx| boards.update(ctx, "board", &update))
+            .expect("it is there");
+        assert_eq!(write(&mut world, &mut boards, 4), 0, "it has no ranks any more");
+        let unknown =
+            run(&mut world, &mut boards, |boards, ctx| boards.update(ctx, "other", &update));
+        assert_eq!(unknown, Err(Error::NotFound));
+    }
+}

@@ -273,8 +273,9 @@ impl Board {
         let period = self.period(expiry);
         for owner in owners {
             match record::read::<Score, Error>(ctx, &period.score_key(*owner)) {
-                Ok(score) => {
-                    found.extend(score.map(|score| Place::new(score.score, score.subscore, *owner)))
+                Ok(None) => {}
+                Ok(Some(score)) => {
+                    found.push(Place::new(score.score, score.subscore, *owner));
                 }
                 Err(Stop::Unavailable) => is_missing = true,
                 Err(stop) => return Err(stop),

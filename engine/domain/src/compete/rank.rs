@@ -1,7 +1,7 @@
 //! Ranks: which place a record has among all of its period, without counting them one by one.
 //!
 //! The places of a period lie in blocks. How many places a block holds is a row of its own, written
-//! in the batch that changes it, so that after a start the few rows of the blocks tell every rank but
+//! in the batch that changes it. So after a start the few rows of the blocks tell every rank but
 //! for the inside of one block, and the places of a block are read when somebody asks.
 
 use base::limits::{RANK_BLOCK_MAX, RANK_BLOCKS_MAX};
@@ -27,7 +27,7 @@ pub struct Ranks {
 }
 
 /// The blocks, in ascending order: a block's places are at or above its first and below the next
-/// one's. Those below all firsts are in the first block.
+/// one's. The first of the first block is [`Place::LOWEST`].
 #[derive(Debug, Default)]
 struct Blocks {
     firsts: Vec<Place>,
@@ -124,9 +124,9 @@ impl Ranks {
             blocks.plan_removal(at, to, &mut counts);
         }
         match (new, to) {
-            (Some(place), None) => counts.push((*place, Some(1))),
+            (Some(_), None) => counts.push((Place::LOWEST, Some(1))),
             (Some(place), Some(at)) => {
-                blocks.plan_addition(view, period, at, place, &mut counts)?
+                blocks.plan_addition(view, period, at, place, &mut counts)?;
             }
             (None, _) => {}
         }
@@ -247,7 +247,8 @@ impl Blocks {
     /// One place of this block goes; the other block is about to change, too.
     fn plan_removal(&self, at: usize, other: Option<usize>, counts: &mut Vec<Count>) {
         let left = self.counts[at].saturating_sub(1);
-        if left == 0 {
+        // The first block stays as long as there is another: it has whatever is below that.
+        if left == 0 && (at > 0 || self.counts.len() == 1) {
             return counts.push((self.firsts[at], None));
         }
         let neighbour = |at: usize| {
@@ -312,34 +313,22 @@ impl Blocks {
         self.places.insert(at, places);
     }
 
-    /// The block's places fall to the one below, or if there is none, to the one above.
+    /// The block's places fall to the one below, if there is one.
     fn remove(&mut self, first: &Place) {
         let Ok(at) = self.firsts.binary_search(first) else { return };
-        let into = if at > 0 { at - 1 } else { 1 };
         let gone = self.places[at].take();
-        if let Some(into_places) = self.places.get_mut(into) {
-            match (gone, &mut *into_places) {
-                (Some(mut gone), Some(loaded)) => {
-                    self.room -= gone.places.capacity() + loaded.places.capacity();
-                    let (lower, upper) = if at > 0 {
-                        (&mut loaded.places, &gone.places)
-                    } else {
-                        std::mem::swap(&mut gone.places, &mut loaded.places);
-                        (&mut loaded.places, &gone.places)
-                    };
-                    lower.reserve_exact(upper.len());
-                    lower.extend_from_slice(upper);
-                    self.room += lower.capacity();
+        self.room -= gone.as_ref().map_or(0, |gone| gone.places.capacity());
+        if let Some(below) = at.checked_sub(1) {
+            match (gone, &mut self.places[below]) {
+                (Some(gone), Some(Loaded { places, .. })) => {
+                    self.room -= places.capacity();
+                    places.reserve_exact(gone.places.len());
+                    places.extend_from_slice(&gone.places);
+                    self.room += places.capacity();
                 }
-                (Some(gone), None) => self.room -= gone.places.capacity(),
-                (None, Some(loaded)) => {
-                    self.room -= loaded.places.capacity();
-                    *into_places = None;
-                }
-                (None, None) => {}
+                (None, Some(_)) => self.unload(below),
+                (_, None) => {}
             }
-        } else if let Some(gone) = gone {
-            self.room -= gone.places.capacity();
         }
         self.firsts.remove(at);
         self.counts.remove(at);
@@ -457,7 +446,15 @@ mod tests {
             }
             let blocks = self.ranks.blocks.as_ref().expect("they are read");
             assert!(blocks.firsts.is_sorted());
-            assert!(blocks.counts.iter().all(|count| (1..=RANK_BLOCK_MAX).contains(count)));
+            assert!(blocks.firsts.first().is_none_or(|first| *first == Place::LOWEST));
+            assert!(blocks.counts.iter().all(|count| *count <= RANK_BLOCK_MAX));
+            assert!(blocks.counts.iter().skip(1).all(|count| *count > 0));
+            for (at, loaded) in blocks.places.iter().enumerate() {
+                let Some(Loaded { places, .. }) = loaded else { continue };
+                assert_eq!(places.len(), blocks.counts[at] as usize);
+                let is_here = |place: &Place| blocks.find(place) == at;
+                assert!(places.is_sorted() && places.iter().all(is_here));
+            }
             let room = blocks.places.iter().flatten().map(|loaded| loaded.places.capacity());
             assert_eq!(blocks.room, room.sum::<usize>());
         }
@@ -467,11 +464,11 @@ mod tests {
         Place::new(score, 0, UserId::from_bytes([owner; 16]))
     }
 
-    /// Owners that are many, for blocks that are full.
+    /// Owners that are many, for blocks that are full; the first is in the middle of all.
     fn many(number: u64) -> Place {
-        let mut owner = [0; 16];
+        let mut owner = [1; 16];
         owner[..8].copy_from_slice(&number.to_be_bytes());
-        Place::new(number % 97, number % 5, UserId::from_bytes(owner))
+        Place::new((number * 31 + 48) % 97, number % 5, UserId::from_bytes(owner))
     }
 
     #[derive(Clone, Debug)]
@@ -495,7 +492,11 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn ranks_are_those_of_a_sorted_list(acts in acts(), start in 0..1500u64, left in 0..600u64) {
+        fn ranks_are_those_of_a_sorted_list(
+            acts in acts(),
+            start in 0..1500u64,
+            left in 0..600u64,
+        ) {
             let mut board = Board::new();
             for number in 0..start {
                 board.change(None, Some(many(number)));
@@ -536,7 +537,8 @@ mod tests {
         assert!(size < 64 * usize::try_from(count).expect("it is small"), "{size}");
         board.ranks.cool(usize::MAX);
         assert!(board.ranks.size() < size / 20, "only the blocks' rows are left");
-        assert_eq!(board.ranks.below(&mut board.rows, &many(0)), Ok((0, true)));
+        let lowest = (0..count).map(many).min().expect("there are some");
+        assert_eq!(board.ranks.below(&mut board.rows, &lowest), Ok((0, true)));
     }
 
     #[test]

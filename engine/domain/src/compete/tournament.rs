@@ -309,3 +309,177 @@ impl Board {
         Ok(size >= u64::from(max_size))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::board::{NUM_SCORE_DEFAULT, NewBoard};
+    use super::super::leaderboard::Write;
+    use super::super::leaderboard::tests::{Home, leaderboard, owner, shown};
+    use super::*;
+
+    const HOUR: u64 = 3600;
+    const DAY: u64 = 24 * HOUR;
+
+    fn terms() -> Terms {
+        Terms {
+            title: "T".into(),
+            description: String::new(),
+            category: 3,
+            duration: HOUR,
+            start_time: 1000,
+            end_time: 0,
+            max_size: ANY_SIZE,
+            max_num_score: NUM_SCORE_DEFAULT,
+            is_join_required: false,
+        }
+    }
+
+    fn of(terms: Terms, reset: &str) -> Home {
+        let reset = reset.into();
+        Home::new(&NewBoard { tournament: Some(terms), reset, ..leaderboard() })
+    }
+
+    fn write(home: &mut Home, number: u8, score: i64) -> Applied<(u64, u64, u64, u32), Error> {
+        let write = Write { score, ..Write::default() };
+        let written =
+            home.on_board(|board, ctx| board.write(ctx, &owner(number), &write, By::Tournament));
+        written.map(|written| shown(&written.listed))
+    }
+
+    fn join(home: &mut Home, number: u8) -> Applied<(), Error> {
+        home.on_board(|board, ctx| board.join(ctx, &owner(number)))
+    }
+
+    fn refused<T>(error: Error) -> Applied<T, Error> {
+        Err(Stop::Refused(error))
+    }
+
+    /// Row 231.
+    #[test]
+    fn windows_follow_start_end_duration_and_resets() {
+        let daily = Schedule::parse("0 0 * * *").expect("it is one");
+        let check = |terms: &Terms, is_daily: bool, now, expected: (u64, u64, u64)| {
+            let Window { start_active, end_active, expiry } =
+                window(terms, is_daily.then_some(&daily), now);
+            assert_eq!((start_active, end_active, expiry), expected, "at {now}");
+        };
+        let at = |start_time, end_time| Terms { start_time, end_time, ..terms() };
+        check(&at(1000, 0), false, 5, (1000, 4600, 0));
+        check(&at(1000, 0), false, 9000, (1000, 4600, 0));
+        check(&at(1000, 2000), false, 5, (1000, 2000, 2000));
+        // Each day for an hour, after it has begun.
+        check(&at(0, 0), true, 5 * DAY, (5 * DAY, 5 * DAY + HOUR, 6 * DAY));
+        check(&at(0, 0), true, 6 * DAY - 1, (5 * DAY, 5 * DAY + HOUR, 6 * DAY));
+        // Before it begins.
+        let late = 5 * DAY + 2 * HOUR;
+        check(&at(late, 0), true, DAY, (6 * DAY, 6 * DAY + HOUR, 7 * DAY));
+        // Its begin is inside of a window, or behind it.
+        let inside = 5 * DAY + 60;
+        check(&at(inside, 0), true, inside + 1, (inside, 5 * DAY + HOUR, 6 * DAY));
+        check(&at(late, 0), true, late + 1, (6 * DAY, 6 * DAY + HOUR, 7 * DAY));
+        // Its end comes before that of the period.
+        let early = 5 * DAY + 60;
+        check(&at(0, early), true, 5 * DAY, (5 * DAY, early, early));
+        // The next reset ends a window.
+        let long = Terms { duration: 3 * DAY, ..at(0, 0) };
+        check(&long, true, 5 * DAY + 9, (5 * DAY, 6 * DAY, 6 * DAY));
+    }
+
+    /// Rows 235, 236.
+    #[test]
+    fn only_an_open_tournament_takes_scores() {
+        let mut home = of(Terms { start_time: 2000, end_time: 9000, ..terms() }, "");
+        assert_eq!(write(&mut home, 1, 5), refused(Error::NotActive));
+        home.world.now = 2000;
+        assert_eq!(write(&mut home, 1, 5), Ok((5, 0, 1, 1)));
+        home.world.now = 2000 + HOUR;
+        assert_eq!(write(&mut home, 1, 6), refused(Error::NotActive));
+        home.world.now = 9000;
+        assert_eq!(write(&mut home, 1, 6), refused(Error::Ended));
+        let listed = home.on_board(|board, _| board.admit_list(9000, &Wish::default()));
+        assert_eq!(listed, Err(Error::Ended));
+        let old = Wish { expiry: Some(9000), ..Wish::default() };
+        assert_eq!(home.on_board(|board, _| board.admit_list(9000, &old)), Ok(()));
+        let mut plain = Home::new(&leaderboard());
+        assert_eq!(write(&mut plain, 1, 5), refused(Error::OtherKind));
+        assert_eq!(join(&mut plain, 1), refused(Error::NotFound));
+    }
+
+    /// Rows 236 to 238.
+    #[test]
+    fn attempts_are_counted_and_end() {
+        let mut home = of(Terms { max_num_score: 2, ..terms() }, "");
+        assert_eq!(write(&mut home, 1, 10), Ok((10, 0, 1, 1)));
+        assert_eq!(write(&mut home, 1, 5), Ok((10, 0, 1, 2)), "it counts though it is no better");
+        assert_eq!(write(&mut home, 1, 20), refused(Error::NoAttempts));
+        let mut home = of(Terms { max_num_score: 1, is_join_required: true, ..terms() }, "");
+        assert_eq!(write(&mut home, 1, 10), refused(Error::NotJoined));
+        assert_eq!(join(&mut home, 1), Ok(()));
+        assert_eq!(write(&mut home, 1, 10), Ok((10, 0, 1, 1)));
+        assert_eq!(write(&mut home, 1, 20), Ok((10, 0, 1, 1)), "no more is taken");
+        let mut home = of(Terms { max_num_score: 0, ..terms() }, "");
+        for count in 1..5 {
+            assert_eq!(write(&mut home, 1, 1), Ok((1, 0, 1, count)));
+        }
+    }
+
+    /// Rows 232, 233, 237.
+    #[test]
+    fn as_many_take_part_as_may() {
+        let mut home = of(Terms { max_size: 1, ..terms() }, "");
+        assert_eq!(join(&mut home, 1), Ok(()), "nobody has to");
+        assert_eq!(write(&mut home, 1, 1), Ok((1, 0, 1, 1)));
+        assert_eq!(write(&mut home, 2, 1), refused(Error::Full));
+        assert_eq!(write(&mut home, 1, 2), Ok((2, 0, 1, 2)));
+        let mut home = of(Terms { max_size: 1, is_join_required: true, ..terms() }, "");
+        let size = |home: &mut Home| {
+            let shown = home.on_board(Board::show).expect("it is there");
+            let tournament = shown.tournament.expect("it is one");
+            (tournament.size, tournament.can_enter)
+        };
+        assert_eq!(size(&mut home), (0, true));
+        assert_eq!(join(&mut home, 1), Ok(()));
+        assert_eq!(size(&mut home), (1, false));
+        assert_eq!(join(&mut home, 2), refused(Error::JoinFull));
+        assert_eq!(join(&mut home, 1), Ok(()), "again");
+        home.world.now = 1000 + HOUR + 1;
+        assert_eq!(join(&mut home, 2), refused(Error::JoinOver));
+    }
+
+    /// Rows 226, 243.
+    #[test]
+    fn a_new_period_begins_with_nobody() {
+        let mut home = of(Terms { start_time: 0, max_size: 5, ..terms() }, "0 0 * * *");
+        home.world.now = DAY;
+        assert_eq!(write(&mut home, 1, 7), Ok((7, 0, 1, 1)));
+        home.world.now = 2 * DAY;
+        let shown = home.on_board(Board::show).expect("it is there");
+        assert_eq!((shown.prev_reset, shown.next_reset), (2 * DAY, 3 * DAY));
+        assert_eq!(shown.tournament.map(|tournament| tournament.size), Some(0));
+        assert_eq!(write(&mut home, 1, 3), Ok((3, 0, 1, 1)));
+        let old = Wish { limit: Some(5), expiry: Some(2 * DAY), ..Wish::default() };
+        let listed = home.on_board(|board, ctx| board.list(ctx, &old)).expect("it is listed");
+        assert_eq!(listed.records[0].score.get().score, 7);
+    }
+
+    /// Row 230.
+    #[test]
+    fn a_list_takes_what_its_filter_says() {
+        let filter = Filter { category_end: 127, limit: 10, ..Filter::default() };
+        let check = |filter: &Filter, terms: &Terms, now, expected| {
+            assert_eq!(filter.takes(terms, now), expected, "{filter:?} of {terms:?}");
+        };
+        let ends = |end_time| Terms { end_time, ..terms() };
+        check(&filter, &ends(0), 5000, true);
+        check(&filter, &ends(5000), 5000, false);
+        check(&filter, &ends(5001), 5000, true);
+        check(&Filter { end_time: Some(0), ..filter.clone() }, &ends(0), 5000, true);
+        check(&Filter { end_time: Some(0), ..filter.clone() }, &ends(7000), 5000, false);
+        check(&Filter { end_time: Some(6000), ..filter.clone() }, &ends(7000), 5000, false);
+        check(&Filter { end_time: Some(6000), ..filter.clone() }, &ends(4000), 5000, true);
+        check(&Filter { start_time: 1000, ..filter.clone() }, &ends(0), 5000, true);
+        check(&Filter { start_time: 1001, ..filter.clone() }, &ends(0), 5000, false);
+        check(&Filter { category_start: 4, ..filter.clone() }, &ends(0), 5000, false);
+        check(&Filter { category_end: 2, ..filter }, &ends(0), 5000, false);
+    }
+}

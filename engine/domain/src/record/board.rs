@@ -1,11 +1,12 @@
 //! Leaderboards and tournaments, at the home of their id. Table 24, key: the id of a board.
 //!
 //! All that belongs to a board begins with its prefix, 8 random bytes, so that a board never meets
-//! the records of an earlier one of its id; then mostly the second at which its period ends, 8 bytes
-//! in the order of bytes, 0 if it never does. Table 25, key: prefix, end, owner. Table 26, key:
-//! prefix, end, place; the value is empty. Table 27, key: prefix, end, first place of a block of
-//! places; the value is their number, 4 bytes. Table 28, key: owner, prefix, end; the value is
-//! empty. Table 29, key: prefix; the value is empty: what begins so is to be deleted.
+//! the records of an earlier one of its id; then mostly the second at which its period ends, 8
+//! bytes in the order of numbers, 0 if it never does. Table 25, key: prefix, end, owner. Table 26,
+//! key: prefix, end, place; the value is empty. Table 27, key: prefix, end, first place of a block
+//! of places; the value is their number, 4 bytes. Table 28, key: owner, prefix, end; the value is
+//! empty. Table 29, key: prefix; the value is the id of a board that was deleted: what begins so is
+//! to go.
 //!
 //! A place is score, subscore and owner, 32 bytes: their order is that of an ascending board.
 
@@ -103,6 +104,9 @@ impl StoredScore {
 pub struct Place(pub [u8; 32]);
 
 impl Place {
+    /// No record stands below it.
+    pub const LOWEST: Place = Place([0; 32]);
+
     pub fn new(score: u64, subscore: u64, owner: UserId) -> Place {
         let mut place = [0; 32];
         place[..8].copy_from_slice(&score.to_be_bytes());

@@ -128,6 +128,14 @@ fn players_read_what_results_made_of_them_with_the_stock_sdk() {
     run_with("engine/server/tests/ratings.mjs", &server, &[&port, &token]);
 }
 
+/// Rows 208 to 210, 212, 216, 217, 220, 222, 224, 227 to 237 and 240.
+#[test]
+fn players_climb_leaderboards_and_tournaments_with_the_stock_sdk() {
+    let server = Server::start_with(3, "[placement]\nsessions = \"spread\"\n");
+    let (port, token) = (server.operators.port().to_string(), machine_token(&server, "operator"));
+    run_with("engine/server/tests/boards.mjs", &server, &[&port, &token]);
+}
+
 /// Rows 301, 364, 384 to 394, 396, 397, 399, 401 and 403.
 #[test]
 fn tickets_are_matched_as_their_queries_say_with_the_stock_sdk() {

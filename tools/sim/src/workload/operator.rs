@@ -34,7 +34,7 @@ impl Workload {
         self.call_as_operator("PUT", &path, &body);
     }
 
-    fn call_as_operator(&mut self, method: &str, path: &str, body: &str) {
+    pub(super) fn call_as_operator(&mut self, method: &str, path: &str, body: &str) {
         let expiry = self.cluster.now.wall.secs() + 60;
         let claims = OperatorClaims { bearer: Bearer::Machine { role: Role::Admin }, expiry };
         let token = self.cluster.config.operator_keys.sign_operator(&claims);

@@ -3,6 +3,7 @@
 use base::json::Json;
 
 use super::{Call, Workload};
+use crate::check::Acknowledged;
 use crate::check::object::{invariant_objects_were_written, invariant_page_is_in_order, value};
 use crate::cluster::client::{Login, bearer};
 use crate::cluster::store::Store;
@@ -10,19 +11,30 @@ use crate::cluster::store::Store;
 const COLLECTION: &str = "saves";
 const KEYS: [&str; 4] = ["a", "ab", "b", "c"];
 
-/// What a request about objects was, as far as its answer is judged by it.
+/// What it was, as far as its answer is judged by it.
 #[derive(Debug)]
-pub(super) enum Kept {
+enum Kept {
     /// Keys and their numbers, of one batch.
     Written(Vec<(&'static str, u64)>),
     Deleted,
     Listed,
 }
 
-impl Kept {
+/// A request about objects.
+#[derive(Debug)]
+pub(super) struct Keep {
+    /// Whether its token was logged out for certain.
+    is_dead: bool,
+    pub(super) login: Login,
+    kept: Kept,
+}
+
+impl Keep {
     /// Judges an answer that grants what was asked for.
-    pub(super) fn judge(&self, store: &Store, login: &Login, body: &str) {
-        match self {
+    pub(super) fn judge(&self, store: &Store, body: &str) {
+        let Keep { is_dead, login, kept } = self;
+        Acknowledged::invariant_dead(*is_dead);
+        match kept {
             Kept::Written(written) => {
                 invariant_objects_were_written(store, COLLECTION, login, written);
             }
@@ -36,7 +48,7 @@ impl Kept {
 
     /// Whether it may be refused for what the objects are: a version, or nothing to delete.
     pub(super) fn may_conflict(&self) -> bool {
-        match self {
+        match self.kept {
             Kept::Written(_) | Kept::Deleted => true,
             Kept::Listed => false,
         }
@@ -69,7 +81,7 @@ impl Workload {
             }
         };
         let request = bearer(method, &format!("/v2/storage{target}"), &login.token, &body);
-        self.call(request, Call::Keep { is_dead, login, kept });
+        self.call(request, Call::Keep(Keep { is_dead, login, kept }));
     }
 
     fn next_number(&mut self) -> u64 {

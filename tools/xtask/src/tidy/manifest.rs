@@ -5,7 +5,7 @@ use crate::tidy::rust::PLACES;
 
 /// Our crates by folder, package name, and what of ours they may depend on. A new arrow deserves a
 /// decision record.
-const ARROWS: [Crate; 19] = [
+const ARROWS: [Crate; 20] = [
     Crate::new("engine/base", "base", &[]),
     Crate::new("engine/metrics", "metrics", &[]),
     Crate::new("engine/domain", "domain", &["base"]),
@@ -32,6 +32,7 @@ const ARROWS: [Crate; 19] = [
         ],
     ),
     Crate::new("matchmaker", "matchmaker", &["base"]),
+    Crate::new("benches/boards", "boards-bench", &["base", "domain", "store"]),
     Crate::new("benches/matchmaker", "matchmaker-bench", &["base", "matchmaker"]),
     // cargo itself sees to it that only tests of the store use its faulty disk.
     Crate::new("store", "store", &["base", "metrics", "faultdisk"]),
