@@ -46,8 +46,9 @@ enum Asked {
 }
 
 impl Erasures {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.jobs.is_empty() && self.asked.is_empty() && self.due.is_none()
+    /// Whether nothing is awaited; what was refused waits for its time.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.asked.is_empty()
     }
 
     /// Notes of all users are to be looked for.

@@ -379,7 +379,7 @@ impl Shard {
             && self.held.is_empty()
             && self.outputs.is_empty()
             && self.sessions.is_empty()
-            && self.erasures.is_empty()
+            && self.erasures.is_idle()
             && !self.view.has_undurable()
     }
 

@@ -2,6 +2,7 @@
 //! and of tickets. What does not hold is a panic with the sentence.
 
 pub mod board;
+pub mod object;
 pub mod party;
 pub mod queue;
 pub mod socket;
@@ -27,7 +28,7 @@ const AUDIT: Table = AuditEntry::TABLE;
 const AUDIT_HEAD: Table = AuditHead::TABLE;
 
 /// Aliases and users point at each other: an alias is one account's, and a batch is durable as a
-/// whole.
+/// whole. So do objects and their lists.
 pub fn invariant_rows_belong_together(store: &Store) {
     let mut count = 0;
     for (key, value) in store.rows(USERS) {
@@ -43,6 +44,7 @@ pub fn invariant_rows_belong_together(store: &Store) {
         assert!(!user.credentials.is_empty(), "every account can be signed in to");
     }
     assert_eq!(store.rows(ALIASES).count(), count, "no alias is left behind");
+    object::invariant_objects_are_listed(store);
 }
 
 /// The audit trail has no gap, and every change by an operator that was acknowledged.

@@ -8,6 +8,7 @@ mod board;
 mod operator;
 mod party;
 mod queue;
+mod storage;
 mod ticket;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,9 +16,11 @@ use std::time::Duration;
 
 use api::http::Request;
 use api::reply::Reply;
-use base::limits::TASK_DEADLINE;
+use base::limits::{ERASURE_RETRY, TASK_DEADLINE};
 use base::{Code, ConnectionId, Instant, Rng, ShardId, UserId};
 use domain::identity::alias::Alias;
+use domain::record::Record as _;
+use domain::record::erasure::Erasure;
 use matchmaker::Mode;
 use shard::{Disk, Hooks, Input, Rates};
 
@@ -112,6 +115,8 @@ enum Call {
     },
     /// A change by an operator.
     Operate,
+    /// Something about storage objects.
+    Keep(storage::Keep),
     /// A change of one's own account.
     Edit {
         is_dead: bool,
@@ -368,13 +373,12 @@ impl Workload {
     }
 
     fn call_as_somebody(&mut self) {
-        let Some(login) = self.any_login() else {
-            return;
-        };
+        let Some(login) = self.any_login() else { return };
         let is_dead = self.acknowledged.is_dead(&login);
         let token = login.token.clone();
         match self.rng.below(12) {
-            0..4 => self.call(account(&token), Call::Bearer { is_dead, login }),
+            0..2 => self.call(account(&token), Call::Bearer { is_dead, login }),
+            2 | 3 => self.keep(login, is_dead),
             4..7 => {
                 let other = self.any_login().expect("there is one");
                 let name = NAMES[self.rng.below(5) as usize];
@@ -741,6 +745,8 @@ impl Workload {
             (Call::Bearer { is_dead, .. }, 200) => {
                 Acknowledged::invariant_dead(is_dead);
             }
+            (Call::Keep(keep), 200) => keep.judge(store, body),
+            (Call::Keep(keep), 400) if keep.may_conflict() => {}
             (Call::Logout { is_dead, login }, 200) => {
                 Acknowledged::invariant_dead(is_dead);
                 self.acknowledged.invariant_logout(store, &login, second);
@@ -756,6 +762,7 @@ impl Workload {
             (
                 Call::Bearer { login, .. }
                 | Call::Board { login, .. }
+                | Call::Keep(storage::Keep { login, .. })
                 | Call::Handshake { login, .. }
                 | Call::Edit { login, .. },
                 401,
@@ -847,6 +854,9 @@ impl Workload {
 
     fn rest_without_clients(&mut self) {
         assert!(self.cluster.is_quiet(), "everything has ended");
+        self.cluster.advance(2 * ERASURE_RETRY);
+        let left = self.cluster.store.rows(Erasure::TABLE).count();
+        assert_eq!(left, 0, "what deleted accounts left is gone");
         self.probe_accounts();
         self.probe_moving();
         self.probe_ghosts();

@@ -98,6 +98,11 @@ fn parties_live_across_cores_with_the_stock_sdk() {
 }
 
 #[test]
+fn objects_are_kept_across_cores_with_the_stock_sdk() {
+    run("engine/server/tests/objects.mjs", &Server::start(3));
+}
+
+#[test]
 fn queues_match_by_their_definitions_with_the_stock_sdk() {
     let config = "[placement]\nsessions = \"spread\"\nqueue = 1\n\
         [[queues]]\nid = \"duel\"\nmode = \"1v1\"\nregions = [\"eu\", \"us\"]\n\
