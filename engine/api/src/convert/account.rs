@@ -340,7 +340,7 @@ mod tests {
         for secret in ["ann@example.com", "device-0001", "custom-1", "wallet", "hash"] {
             assert!(!others.contains(secret), "{others}");
         }
-        let export = export(&view(), &[], &[]);
+        let export = export(&view(), &[], &[], &[]);
         assert!(export.contains("\"disable_time\":\"1970-01-01T00:00:03Z\""), "{export}");
         assert!(!export.contains("hash"), "{export}");
     }
