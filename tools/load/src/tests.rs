@@ -26,6 +26,28 @@ fn account_read_reads_accounts_and_counts_them() {
 }
 
 #[test]
+fn objects_and_records_are_written_anew_each_time() {
+    for scenario in ["object-write", "record-write"] {
+        let words = format!("{scenario} --board points --requests 60 --connections 3");
+        let (record, fake) = run(Habit::Good, &words);
+        check(&record, 60, &[]);
+        assert_eq!(fake.seen.borrow().written.len(), 60, "{scenario}");
+        assert_eq!(fake.seen.borrow().accounts.len(), 3, "{scenario}");
+    }
+}
+
+#[test]
+fn objects_and_pages_are_there_before_they_are_read() {
+    let (record, fake) = run(Habit::Good, "object-read --requests 60 --connections 3");
+    check(&record, 60, &[]);
+    assert_eq!(fake.seen.borrow().written.len(), 3);
+    let words = "board-page --board points --devices 7 --requests 60 --connections 3";
+    let (record, fake) = run(Habit::Good, words);
+    check(&record, 60, &[]);
+    assert_eq!(fake.seen.borrow().written.len(), 7);
+}
+
+#[test]
 fn an_open_loop_sends_all_that_its_schedule_holds() {
     let words = "account-read --requests 100 --connections 2 --rate 5000";
     check(&run(Habit::Good, words).0, 100, &[]);

@@ -64,6 +64,8 @@ pub(crate) enum Habit {
 pub(crate) struct Seen {
     /// The first line of each kind of request.
     pub requests: BTreeSet<String>,
+    /// What was written: objects' values, and scores.
+    pub written: BTreeSet<String>,
     /// Who has an account: devices, and e-mail addresses with their passwords.
     pub accounts: BTreeSet<String>,
     /// Envelopes but match data.
@@ -156,6 +158,24 @@ impl Fake {
         let account = match line {
             "GET /v2/account HTTP/1.1" if request.contains(BEARER) => {
                 return (status, r#"{"user":{"id":"u"},"wallet":"{}"}"#.to_owned());
+            }
+            "PUT /v2/storage HTTP/1.1" if request.contains(BEARER) => {
+                let object = &body["objects"][0];
+                let value = object["value"].as_str().unwrap();
+                assert!(serde_json::from_str::<Value>(value).unwrap().is_object());
+                seen.written.insert(value.to_owned());
+                return (status, r#"{"acks":[{}]}"#.to_owned());
+            }
+            "POST /v2/storage HTTP/1.1" if request.contains(BEARER) => {
+                assert_eq!(body["object_ids"][0]["user_id"], "u");
+                return (status, r#"{"objects":[{"value":"of a hero"}]}"#.to_owned());
+            }
+            "POST /v2/leaderboard/points HTTP/1.1" if request.contains(BEARER) => {
+                seen.written.insert(text("score"));
+                return (status, r#"{"rank":"1"}"#.to_owned());
+            }
+            "GET /v2/leaderboard/points?limit=100 HTTP/1.1" if request.contains(BEARER) => {
+                return (status, r#"{"records":[]}"#.to_owned());
             }
             _ if !request.contains(SERVER_KEY) => return (401, r#"{"code":16}"#.to_owned()),
             _ if line.starts_with("POST /v2/account/authenticate/device?create=") => text("id"),
