@@ -5,6 +5,8 @@
 //! them names a time zone of the IANA database. There, a time that comes twice when clocks are set
 //! back counts once, at first, and one that is skipped counts at the end of the gap.
 
+use std::cell::Cell;
+
 use base::limits::SCHEDULE_MAX;
 use chrono::{DateTime, MappedLocalTime, NaiveDateTime, TimeDelta, TimeZone as _, Utc};
 use chrono_tz::Tz;
@@ -45,6 +47,10 @@ impl std::fmt::Display for Error {
 pub struct Schedule {
     cron: Cron,
     zone: Tz,
+    /// Two of its times, or any time and one of its, between which there is none: a search takes
+    /// long, and most questions are about the same moment.
+    known_next: Cell<(u64, u64)>,
+    known_last: Cell<(u64, u64)>,
 }
 
 impl Schedule {
@@ -70,13 +76,24 @@ impl Schedule {
         };
         let parsed = CronParser::new().parse(&fields);
         let cron = parsed.map_err(|error| Error::Expression(error.to_string()))?;
-        let schedule = Schedule { cron, zone };
+        let (known_next, known_last) = (Cell::new((0, 0)), Cell::new((0, 0)));
+        let schedule = Schedule { cron, zone, known_next, known_last };
         const YEAR_2020: u64 = 1_577_836_800;
         schedule.next(YEAR_2020).map(|_| schedule).ok_or(Error::Never)
     }
 
     /// The first time after this one, both in seconds since 1970.
     pub fn next(&self, after: u64) -> Option<u64> {
+        let (from, to) = self.known_next.get();
+        if (from..to).contains(&after) {
+            return Some(to);
+        }
+        let next = self.search_next(after)?;
+        self.known_next.set((after, next));
+        Some(next)
+    }
+
+    fn search_next(&self, after: u64) -> Option<u64> {
         let mut local = self.local(after)?;
         for _ in 0..STEPS_MAX {
             let found = self.cron.find_next_occurrence(&local.and_utc(), false).ok()?.naive_utc();
@@ -94,13 +111,21 @@ impl Schedule {
 
     /// The last time at or before this one.
     pub fn last(&self, at: u64) -> Option<u64> {
+        let (from, to) = self.known_last.get();
+        if (from..to).contains(&at) {
+            return Some(from);
+        }
         let local = self.local(at)?.and_utc();
         let found = self.cron.find_previous_occurrence(&local, true).ok()?.naive_utc();
         let mut last = self.time(found).filter(|time| *time <= at)?;
         for _ in 0..STEPS_MAX {
-            match self.next(last) {
+            match self.search_next(last) {
                 Some(next) if next <= at => last = next,
-                _ => break,
+                Some(next) => {
+                    self.known_last.set((last, next));
+                    break;
+                }
+                None => break,
             }
         }
         Some(last)
@@ -220,6 +245,10 @@ mod tests {
             let last = schedule.last(next - 1).unwrap();
             prop_assert!(last <= at);
             prop_assert_eq!(schedule.next(last), Some(next));
+            for time in [at, last, next - 1] {
+                prop_assert_eq!(schedule.next(time), Some(next));
+                prop_assert_eq!(schedule.last(time), Some(last));
+            }
         }
 
         #[test]
