@@ -1,10 +1,13 @@
 //! Wallets, and what deleted accounts leave, over several shards and crashes.
 
+use std::collections::BTreeSet;
+
 use api::http::Request;
 use api::ops::Door;
 use base::json::Json;
 use base::limits::ERASURE_RETRY;
 use base::{Code, ConnectionId, Rng, ShardId, Table};
+use bytes::Bytes;
 use domain::economy::object::Object;
 use domain::economy::wallet::{self, Amounts, Entry};
 use domain::identity::token::OperatorClaims;
@@ -12,9 +15,9 @@ use domain::operator::{Bearer, Role};
 use domain::record::Record as _;
 use domain::record::board::{INDEX, OWNED, Score};
 use domain::record::erasure::Erasure;
-use domain::record::object::{OF_COLLECTION, OF_OWNER};
+use domain::record::object::{self, OF_COLLECTION, OF_OWNER};
 use domain::record::user::User;
-use sim::cluster::client::{Login, bearer};
+use sim::cluster::client::{Heard, Login, bearer};
 use sim::cluster::{Cluster, Options};
 
 const A: ShardId = ShardId(0);
@@ -88,7 +91,7 @@ fn coins(amounts: &Amounts) -> i64 {
 }
 
 /// Every coin is somewhere, every wallet is the sum of its ledger, and every transfer is whole.
-fn check_books(cluster: &Cluster, players: &[Login], acknowledged: usize) {
+fn check_books(cluster: &Cluster, players: &[Login], acknowledged: &BTreeSet<String>) {
     let store = &cluster.store;
     let (mut total, mut entries) = (0, 0);
     for player in players {
@@ -107,9 +110,13 @@ fn check_books(cluster: &Cluster, players: &[Login], acknowledged: usize) {
         total += coins(&kept);
     }
     assert_eq!(total, COINS * players.len() as i64, "no coin is made or lost");
-    let receipts = store.rows(Object::TABLE).count();
-    assert_eq!(entries, players.len() + 2 * receipts, "a transfer is whole");
-    assert!(receipts >= acknowledged, "what is acknowledged is there");
+    let number = |(key, _): (&Bytes, &Bytes)| {
+        let owner = base::UserId::from_bytes(key[..16].try_into().expect("16 bytes"));
+        object::parts(owner, key).expect("a key of an owner's list").1.key
+    };
+    let receipts: BTreeSet<_> = store.rows(OF_OWNER).map(number).collect();
+    assert_eq!(entries, players.len() + 2 * receipts.len(), "a transfer is whole");
+    assert!(acknowledged.is_subset(&receipts), "what is acknowledged is there");
 }
 
 #[test]
@@ -117,7 +124,7 @@ fn money_is_neither_made_nor_lost_whatever_comes_between() {
     for (mut cluster, mut rng) in clusters(60) {
         let players = players(&mut cluster, 4);
         give(&mut cluster, &players);
-        let (mut acknowledged, mut number) = (0, 0);
+        let (mut acknowledged, mut number) = (BTreeSet::new(), 0);
         for round in 0..4 {
             let mut sent = Vec::new();
             for _ in 0..8 {
@@ -125,24 +132,29 @@ fn money_is_neither_made_nor_lost_whatever_comes_between() {
                 let [from, to] = [(); 2].map(|()| &players[rng.below(4) as usize].user_id);
                 let body = transfer(number, from, to, i64::from(1 + rng.below(60)));
                 let request = server(&cluster, "multi_update", &body);
-                sent.push(send(&mut cluster, [A, B, C][rng.below(3) as usize], request));
+                let core = [A, B, C][rng.below(3) as usize];
+                sent.push((number, send(&mut cluster, core, request)));
                 steps(&mut cluster, rng.below(12));
+                if rng.below(8) == 0 {
+                    cluster.crowd();
+                }
             }
             if round % 2 == 1 {
-                steps(&mut cluster, rng.below(60));
-                cluster.crash();
-                cluster.settle();
-                check_books(&cluster, &players, acknowledged);
-                continue;
+                cluster.crash_after(rng.below(200));
             }
             cluster.settle();
-            for connection in sent {
-                let (status, body) = cluster.answer(connection);
-                acknowledged += usize::from(status == 200);
-                let poor = format!("\"code\":{},", Code::FailedPrecondition.number());
-                assert!(status == 200 || body.contains(&poor), "{status}: {body}");
+            cluster.live_on();
+            for (number, connection) in sent {
+                for heard in cluster.heard(connection) {
+                    let Heard::Response { status, body } = heard else { continue };
+                    let poor = format!("\"code\":{},", Code::FailedPrecondition.number());
+                    assert!(status == 200 || body.contains(&poor), "{status}: {body}");
+                    if status == 200 {
+                        acknowledged.insert(number.to_string());
+                    }
+                }
             }
-            check_books(&cluster, &players, acknowledged);
+            check_books(&cluster, &players, &acknowledged);
         }
         assert!(cluster.is_quiet());
     }
@@ -173,6 +185,17 @@ fn objects(cluster: &mut Cluster, asker: &Login, owner: &str) -> usize {
     }
 }
 
+/// Nobody sees objects of a deleted account, even while their rows are there.
+fn check_hidden(cluster: &mut Cluster, asker: &Login, owner: &str) {
+    let id = format!(r#"{{"collection":"saves","key":"1","user_id":"{owner}"}}"#);
+    let body = format!(r#"{{"object_ids":[{id}]}}"#);
+    let read = cluster.call(A, bearer("POST", "/v2/storage", &asker.token, &body));
+    assert_eq!(check_done(read), "{}");
+    let all = cluster.call(B, bearer("GET", "/v2/storage/saves?limit=100", &asker.token, ""));
+    let all = check_done(all);
+    assert!(!all.contains(owner) && all.contains(&asker.user_id), "{all}");
+}
+
 #[test]
 fn a_deleted_account_leaves_nothing_even_when_a_crash_comes_between() {
     let (mut before, mut after) = (0, 0);
@@ -200,20 +223,32 @@ fn a_deleted_account_leaves_nothing_even_when_a_crash_comes_between() {
             }
         }
         let all = left(&cluster, &gone.user_id);
-        let sent = send(&mut cluster, B, bearer("DELETE", "/v2/account", &gone.token, ""));
+        let delete = bearer("DELETE", "/v2/account", &gone.token, "");
+        let mut is_acknowledged = true;
         if rng.below(4) > 0 {
-            steps(&mut cluster, rng.below(150));
-            cluster.crash();
+            cluster.crash_after(rng.below(120));
+            let sent = send(&mut cluster, B, delete);
+            cluster.settle();
+            cluster.live_on();
+            let is_done = |heard: &Heard| matches!(heard, Heard::Response { status: 200, .. });
+            is_acknowledged = cluster.heard(sent).iter().any(is_done);
         } else {
+            cluster.halted.tables.insert(OF_OWNER); // no erasure gets anywhere
+            let sent = send(&mut cluster, B, delete);
             cluster.settle();
             check_done(cluster.answer(sent));
-            assert_eq!(objects(&mut cluster, other, &gone.user_id), 0, "they are hidden at once");
+            check_hidden(&mut cluster, other, &gone.user_id);
+            let rows = left(&cluster, &gone.user_id);
+            assert!(rows.contains(&(Object::TABLE, 7)), "they are still there: {rows:?}");
+            cluster.halted.tables.clear();
+            assert_eq!(objects(&mut cluster, other, &gone.user_id), 0);
         }
         cluster.settle();
         cluster.advance(2 * ERASURE_RETRY);
         let id = base::UserId::parse(&gone.user_id).expect("a user id");
         if cluster.store.get(User::TABLE, id.as_bytes()).is_some() {
             before += 1; // the crash came before the deletion
+            assert!(!is_acknowledged, "what is acknowledged is deleted");
             assert_eq!(left(&cluster, &gone.user_id), all);
         } else {
             after += 1;
