@@ -122,6 +122,12 @@ pub enum Console {
         owner: Owner,
         write: Write,
     },
+    /// How an owner stands among all of the period.
+    BoardStanding {
+        id: String,
+        owner: UserId,
+        expiry: Option<u64>,
+    },
     BoardRecordDelete {
         id: String,
         owner: UserId,

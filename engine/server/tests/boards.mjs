@@ -40,6 +40,8 @@ const second = await client.listLeaderboardRecords(session, 'points', [], 2, fir
 assert.deepEqual(places(second.records), [[id(cy), 3, 20]]);
 const around = await client.listLeaderboardRecordsAroundOwner(session, 'points', id(cy), 2);
 assert.deepEqual(places(around.records), [[id(ann), 2, 25], [id(cy), 3, 20]]);
+const { record, rank_count, percentile } = await ask('GET', `leaderboard/points/owner/${id(ann)}`);
+assert.deepEqual([record.rank, rank_count, Math.round(percentile)], ['2', 3, 33]);
 await client.apiClient.deleteLeaderboardRecord(session.token, 'points');
 assert.equal((await client.listLeaderboardRecords(session, 'points', [], 10)).records.length, 2);
 

@@ -11,7 +11,7 @@ use api::convert::board_console as convert;
 use api::reply::Reply;
 use api::request::BoardAct;
 use base::limits::{BOARD_EVENTS_AT_ONCE, RANKS_BYTES_MAX};
-use base::{BatchId, Frame, Instant, ShardId, UserId};
+use base::{BatchId, Code, Frame, Instant, ShardId, UserId};
 use bytes::Bytes;
 use domain::compete::board::{self, BoardUpdate, Boards, Forgotten, NewBoard, Owned};
 use domain::compete::leaderboard::{By, Owner, Records, Wish, Write, Written};
@@ -214,6 +214,7 @@ pub(crate) enum Operated {
     Declared,
     Shown,
     Records,
+    Standing,
     Written,
     Page { limit: usize, found: Vec<Shown>, total: usize },
 }
@@ -357,6 +358,12 @@ impl Shard {
             (Operated::Records, BoardAnswer::Records(records)) => {
                 Ok(Ok(Reply::Records { records, repeats_next: false }))
             }
+            (Operated::Standing, BoardAnswer::Records(records)) => {
+                match convert::one_standing(&records) {
+                    Some(json) => document(json),
+                    None => Ok(Err(no_record())),
+                }
+            }
             (Operated::Written, BoardAnswer::Written(written)) => Ok(Ok(Reply::Record(written))),
             (Operated::Page { limit, mut found, mut total }, BoardAnswer::Page(more, count)) => {
                 found.extend(more);
@@ -375,6 +382,10 @@ impl Shard {
             }
         }
     }
+}
+
+fn no_record() -> Error {
+    Error::new(Code::NotFound, "The owner has no record.")
 }
 
 /// The page of a list, of what all shards have found.

@@ -11,7 +11,7 @@ use api::reply::Reply;
 use base::limits::{BACKUP_NAME_MAX, EDIT_TRIES_MAX};
 use base::{ClientAddress, Code, Frame, Secret, TicketId, UserId};
 use domain::compete::board::NewBoard;
-use domain::compete::leaderboard::By;
+use domain::compete::leaderboard::{By, Wish};
 use domain::identity::account::{self, Edit as AccountChange};
 use domain::identity::password::{self, Password};
 use domain::identity::token::OperatorClaims;
@@ -176,6 +176,7 @@ impl Shard {
             | Console::BoardDelete { .. }
             | Console::BoardRecordsList { .. }
             | Console::BoardRecordWrite { .. }
+            | Console::BoardStanding { .. }
             | Console::BoardRecordDelete { .. } => Step::Fail(dead_token()),
         }
     }
@@ -504,6 +505,12 @@ impl Shard {
                 let (board, wish) = (id.clone(), wish.clone());
                 self.ask_board(task, BoardQuery::List { board, wish, by: By::Server });
                 Step::Wait(State::Operator(Operating::Boards(board::Operated::Records)))
+            }
+            Console::BoardStanding { id, owner, expiry } => {
+                let (board, owners) = (id.clone(), vec![*owner]);
+                let wish = Wish { owners, expiry: *expiry, ..Wish::default() };
+                self.ask_board(task, BoardQuery::List { board, wish, by: By::Server });
+                Step::Wait(State::Operator(Operating::Boards(board::Operated::Standing)))
             }
             Console::BoardUpdate { id, update } => {
                 let query = BoardQuery::Update { board: id.clone(), update: update.clone() };

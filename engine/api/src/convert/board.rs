@@ -262,7 +262,7 @@ pub(crate) fn records(records: &Records, repeats_next: bool, o: &mut Object<'_>)
     o.int64("rank_count", signed(records.rank_count));
 }
 
-fn record(board: &str, expiry: u64, listed: &Listed, o: &mut Object<'_>) {
+pub(super) fn record(board: &str, expiry: u64, listed: &Listed, o: &mut Object<'_>) {
     let score = listed.score.get();
     o.text("leaderboard_id", board);
     o.shown("owner_id", listed.owner);

@@ -5,12 +5,13 @@ use base::UserId;
 use base::json::{self, Json, Object};
 use base::limits::{BOARDS_DECLARED_MAX, BOARDS_PAGE_MAX, RECORDS_SHORT_PAGE_MAX};
 use domain::compete::board::{ANY_SIZE, BoardUpdate, NUM_SCORE_DEFAULT, NewBoard, Operator, Terms};
-use domain::compete::leaderboard::Owner;
+use domain::compete::leaderboard::{Owner, Records};
 use domain::compete::reset::Kind;
 use domain::compete::tournament::Shown;
 use domain::record::board::BoardEvent;
 
-use super::board::{object_text, tournament, wish, write};
+use super::board::{object_text, record, tournament, wish, write};
+use super::console;
 use super::console::limit;
 use crate::console::Console;
 use crate::error::Error;
@@ -160,8 +161,31 @@ pub(crate) fn record_delete(call: &Call<'_>) -> Result<Request, Error> {
     Ok(Request::Console(Console::BoardRecordDelete { id, owner }))
 }
 
+pub(crate) fn standing(call: &Call<'_>) -> Result<Request, Error> {
+    let (id, owner, expiry) =
+        (call.part("id").to_owned(), owner(call)?, console::number(call, "expiry")?);
+    Ok(Request::Console(Console::BoardStanding { id, owner, expiry }))
+}
+
 fn owner(call: &Call<'_>) -> Result<UserId, Error> {
     UserId::parse(call.part("owner_id")).ok_or_else(|| Error::invalid("The owner is not a UUID."))
+}
+
+/// The record of an owner, how many there are, and of a hundred how many stand below; `None` where
+/// the owner has none.
+pub fn one_standing(records: &Records) -> Option<String> {
+    let listed = records.owner_records.first()?;
+    let Records { board, expiry, rank_count, .. } = records;
+    let json = json::object(|o| {
+        o.object("record", |o| record(board, *expiry, listed, o));
+        o.raw("rank_count", &rank_count.to_string());
+        #[expect(clippy::cast_precision_loss, reason = "shares of fewer than 2^52 records")]
+        if listed.rank > 0 {
+            let below = rank_count.saturating_sub(listed.rank) as f64;
+            o.double("percentile", 100.0 * below / (*rank_count).max(1) as f64);
+        }
+    });
+    Some(json)
 }
 
 /// A page of boards, and how many there are in all.

@@ -292,6 +292,7 @@ pub fn detail(request: &Console) -> String {
         | Console::BoardUpdate { .. }
         | Console::BoardDelete { .. }
         | Console::BoardRecordsList { .. }
+        | Console::BoardStanding { .. }
         | Console::Report(_) => {}
         Console::Belongings(act) => belongings::detail(act, o),
     })

@@ -156,6 +156,14 @@ pub(super) const OPERATIONS: &[Operation] = &[
         realtime: None,
     },
     Operation {
+        name: "console_leaderboard_standing",
+        doc: "An owner's record, with its rank and percentile among all.",
+        auth: Auth::Operator(Role::Viewer),
+        rate: Rate::Read,
+        http: http("GET", "/v2/console/leaderboard/{id}/owner/{owner_id}", board_console::standing),
+        realtime: None,
+    },
+    Operation {
         name: "console_leaderboard_record_write",
         doc: "Writes an owner's record, as a game's own server may.",
         auth: Auth::Operator(Role::Operator),
