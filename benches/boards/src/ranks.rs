@@ -52,7 +52,7 @@ pub(crate) fn run(records: usize, seed: u64) -> Result<(), Failure> {
     }
     println!("rank_writes_per_s {}", WRITES as f64 / began.elapsed().as_secs_f64());
 
-    let mut times = Histogram::<u64>::new(3)?;
+    let mut times = Histogram::<u64>::new_with_bounds(1, 1_000_000_000, 3)?;
     for _ in 0..READS {
         let place = places[scores.below(records)];
         times.saturating_record(nanos(|| below(&mut ranks, black_box(&place))));
@@ -71,7 +71,7 @@ pub(crate) fn run(records: usize, seed: u64) -> Result<(), Failure> {
 /// The yardstick: all places in one list.
 fn list(mut places: Vec<Place>, scores: &mut Scores) -> Result<(), Failure> {
     places.sort_unstable();
-    let mut times = Histogram::<u64>::new(3)?;
+    let mut times = Histogram::<u64>::new_with_bounds(1, 1_000_000_000, 3)?;
     for _ in 0..READS {
         let place = places[scores.below(places.len())];
         times.saturating_record(nanos(|| places.binary_search(black_box(&place))));
