@@ -83,8 +83,8 @@ impl<'a> Reader<'a> {
             }
         }
         self.at += 1;
-        let place = |(name, _): &(String, String)| (name.len(), name.clone());
-        members.sort_by_key(place); // stable: of equal names, the last stays the last
+        // Stable: of equal names, the last stays the last.
+        members.sort_by(|(a, _), (b, _)| (a.len(), a).cmp(&(b.len(), b)));
         out.push('{');
         for (index, (name, value)) in members.iter().enumerate() {
             if members.get(index + 1).is_some_and(|(next, _)| next == name) {

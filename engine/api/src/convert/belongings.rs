@@ -98,11 +98,7 @@ fn wallet_update(mut message: Message) -> Result<WalletUpdate, Error> {
     let metadata = match message.take("metadata")? {
         None => String::new(),
         Some(Json::Text(text)) => text,
-        Some(value) => {
-            let mut text = String::new();
-            json::write_value(&mut text, &value);
-            text
-        }
+        Some(value) => json::text_of(&value),
     };
     Ok(WalletUpdate { user, changeset, metadata })
 }
