@@ -5,6 +5,7 @@
 //! with, without exponent (PostgreSQL documentation, 8.14 "JSON Types").
 
 use std::fmt::Write as _;
+use std::ops::Range;
 
 use crate::json::Json;
 
@@ -67,35 +68,44 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Members are written as they come, and moved only where they stand in another order: nested
+    /// ones would be copied once for each level otherwise.
     fn object(&mut self, out: &mut String) -> Result<(), Malformed> {
-        let mut members: Vec<(String, String)> = Vec::new();
+        let mut members: Vec<(String, Range<usize>)> = Vec::new();
         self.at += 1;
+        out.push('{');
+        let begin = out.len();
         while self.peek() != b'}' {
             let name = self.string()?;
             self.peek();
             self.at += 1; // the colon
-            let mut value = String::new();
-            self.value(&mut value)?;
-            members.push((name, value));
+            if out.len() > begin {
+                out.push_str(", ");
+            }
+            let from = out.len();
+            write_text(out, &name)?;
+            out.push_str(": ");
+            self.value(out)?;
+            members.push((name, from..out.len()));
             if self.peek() == b',' {
                 self.at += 1;
                 self.peek();
             }
         }
         self.at += 1;
-        // Stable: of equal names, the last stays the last.
-        members.sort_by(|(a, _), (b, _)| (a.len(), a).cmp(&(b.len(), b)));
-        out.push('{');
-        for (index, (name, value)) in members.iter().enumerate() {
-            if members.get(index + 1).is_some_and(|(next, _)| next == name) {
-                continue;
+        if !members.is_sorted_by(|(a, _), (b, _)| (a.len(), a) < (b.len(), b)) {
+            // Stable: of equal names, the last stays the last.
+            members.sort_by(|(a, _), (b, _)| (a.len(), a).cmp(&(b.len(), b)));
+            let written = out.split_off(begin);
+            for (index, (name, range)) in members.iter().enumerate() {
+                if members.get(index + 1).is_some_and(|(next, _)| next == name) {
+                    continue;
+                }
+                if out.len() > begin {
+                    out.push_str(", ");
+                }
+                out.push_str(&written[range.start - begin..range.end - begin]);
             }
-            if !out.ends_with('{') {
-                out.push_str(", ");
-            }
-            write_text(out, name)?;
-            out.push_str(": ");
-            out.push_str(value);
         }
         out.push('}');
         Ok(())
